@@ -1,0 +1,1 @@
+"""Readers, the catalogue and the embedded corpus: everything that makes documents."""

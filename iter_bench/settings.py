@@ -1,0 +1,72 @@
+"""What a run is: data × system × encoder × seed × settings, as one validated, hashable description.
+
+Unknown keys are errors. A run's identity is the hash of its settings, so that finished runs are recognised whatever file or
+command line they came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Schedule = Literal["linear", "constant"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and strict about names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(Settings):
+    """Which documents a run trains, tunes and scores on."""
+
+    dataset: str = Field("synthetic", description="catalogue name; `iter-bench data list` shows them")
+    train: str = Field("train", description="split to train on; join splits with +, as in train+dev")
+    dev: str | None = Field("dev", description="split for early stopping and selection; none: the last epoch is kept")
+    test: str = Field("test", description="split that the record's scores are of")
+    fold: int | None = Field(None, ge=0, description="fold of a cross-validated data set (ADE: 0 to 9)")
+    context: int = Field(0, ge=0, description="context words on each side of a sentence")
+    skip_bad: bool = Field(False, description="leave bad records out and count them, instead of stopping")
+
+
+class TrainingSettings(Settings):
+    """The one training loop's settings; the encoder and the layers above it (``heads``) have their own rates.
+
+    Defaults are those the released ITER ships for CoNLL04 where it ships one.
+    """
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(8, ge=1)
+    lr_encoder: float = Field(2e-4, gt=0)
+    lr_heads: float = Field(3e-4, gt=0)
+    schedule_encoder: Schedule = "linear"
+    schedule_heads: Schedule = "linear"
+    warmup_encoder: float = Field(0.05, ge=0, lt=1, description="share of all steps")
+    warmup_heads: float = Field(0.01, ge=0, lt=1, description="share of all steps")
+    weight_decay_encoder: float = Field(0.1, ge=0)
+    weight_decay_heads: float = Field(0.02, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 on the CPU")
+    patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better dev score")
+    select_by: Literal["auto", "ner", "re", "re_plus"] = Field("auto", description="auto: re_plus, or ner without relations")
+
+
+class RunSettings(Settings):
+    """One run: everything that decides its numbers, apart from machine and versions."""
+
+    system: str = Field("iter", description="registered system; `iter-bench ls systems` shows them")
+    encoder: str = Field("minilm", description="minilm, a hub name, a folder, or random:NAME for an architecture only")
+    seed: int = Field(42, ge=0)
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    model: dict[str, Any] = Field(default_factory=dict, description="the system's own settings, validated by the system")
+
+    @property
+    def run_id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical JSON."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

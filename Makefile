@@ -1,0 +1,60 @@
+# From a fresh clone to results; `make` alone lists the targets. Needs Python 3.11 or later and make.
+
+PYTHON  ?= python3
+PROFILE ?= quick
+# A variable of the shell that happens to be called VENV doesn't count, only `make VENV=...`.
+VENV := .venv
+
+BIN   := $(VENV)/bin
+# Written last, so that an interrupted installation is taken up again; older than a pin, it's brought up to date.
+STAMP := $(VENV)/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test test-slow lint clean
+
+help: ## list the targets
+	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  %-11s%s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) ## install the exact versions of requirements.lock into .venv; the others do it where needed
+
+reproduce: $(STAMP) ## train and score the systems, write records, tables and figures under results/
+	@$(BIN)/iter-bench reproduce --profile $(PROFILE)
+
+# Two processes of one thread each are faster than one process of two.
+test: export OMP_NUM_THREADS = 1
+test: $(STAMP) ## run the tests that take seconds
+	@$(BIN)/python -m pytest -n 2 -m 'not slow and not gpu'
+
+test-slow: $(STAMP) ## run the others: slow ones, and those for CUDA where it's present
+	@$(BIN)/python -m pytest -m 'slow or gpu'
+
+lint: $(STAMP) ## check style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+clean: ## delete .venv and all caches, never results
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis .benchmarks *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip resolves, but finds every package pinned; only what torch's CUDA build on Linux adds isn't in the file: torch pins
+# it itself, and the CPU build hasn't got it. Bytecode is left to the first import, which compiles far less than all.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "iter-bench needs Python 3.11 or later, and '$(PYTHON)' isn't:" \
+		"$$($(PYTHON) --version 2>&1 || true). Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' can't make virtual environments: install its venv module" \
+		"(Debian, Ubuntu: the package python3-venv), or name another: make PYTHON=/path/to/python" >&2; exit 1; }
+	@rm -f $@
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		echo "Making the virtual environment $(VENV)"; \
+		$(PYTHON) -m venv $$(test ! -e $(VENV)/pyvenv.cfg || echo --clear) $(VENV); }
+	@echo "Installing the versions of requirements.lock into $(VENV): minutes, once"
+	$(BIN)/python -m pip install --no-compile -r requirements.lock
+	$(BIN)/python -m pip install --no-compile --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check
+	@touch $@

@@ -1,0 +1,46 @@
+"""`iter-bench score`: any two files against each other, in every convention."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def score(
+    gold: Annotated[Path, typer.Argument(help="Gold samples, SpERT JSON.", show_default=False)],
+    pred: Annotated[Path, typer.Argument(help="The same samples with predicted annotations, SpERT JSON.", show_default=False)],
+    types: Annotated[Path, typer.Option(help="The types file of the data set.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: convention, criterion, scores.")] = False,
+) -> None:
+    """Scores predictions against gold: NER, RE and RE+ in the conventions strict, pl_marker and surface."""
+    from iter_bench import scoring
+    from iter_bench.data import spert
+
+    schema = spert.read_types(types)
+    documents, notes = spert.read(gold, schema)
+    scores = scoring.score(documents, spert.read_predictions(pred, schema, documents), schema)
+    if as_json:
+        typer.echo(json.dumps(scores, indent=1))
+        return
+    _print(scores, f"{len(documents)} documents")
+    for reason, count in notes.items():
+        typer.echo(f"{gold}: {count} {reason}")
+
+
+def _print(scores: dict[str, dict[str, Any]], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("convention", "criterion", title=title)
+    for name in ("P", "R", "F1", "macro F1", "tp", "fp", "fn"):
+        table.add_column(name, justify="right")
+    for convention, by_criterion in scores.items():
+        for criterion, entry in by_criterion.items():
+            ratios = (entry["precision"], entry["recall"], entry["f1"], entry["macro"]["f1"])
+            counts = (entry["tp"], entry["fp"], entry["fn"])
+            table.add_row(convention, criterion, *(f"{100 * x:.2f}" for x in ratios), *map(str, counts))
+        table.add_section()
+    Console().print(table)

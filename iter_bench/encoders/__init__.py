@@ -1,0 +1,15 @@
+"""Pre-trained encoders of several families behind one interface, and their tokenizers. See ``docs/encoders.md``."""
+
+from iter_bench.encoders.architectures import KNOWN
+from iter_bench.encoders.families import encoder_dims, encoder_from_config, max_length
+from iter_bench.encoders.loading import encoder_config, load_encoder, load_tokenizer
+
+__all__ = [
+    "KNOWN",
+    "encoder_config",
+    "encoder_dims",
+    "encoder_from_config",
+    "load_encoder",
+    "load_tokenizer",
+    "max_length",
+]

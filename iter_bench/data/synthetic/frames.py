@@ -30,7 +30,8 @@ class Frame:
         test: paraphrases that occur in test only.
         denied: clauses that mention such a pair and deny it, doubt it or only imagine it.
         apposed: appositions; one with ``{t}`` follows a head, one with ``{h}`` follows a tail.
-        across: clauses about the only entity of its type in the sentence before: the head's if they have ``{t}``, else the tail's.
+        across: clauses about the only entity of its type in the sentence before: it is the head if they have ``{t}``, else
+            the tail.
         symmetric: head and tail may change places.
     """
 

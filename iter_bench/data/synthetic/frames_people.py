@@ -62,7 +62,7 @@ FRAMES = (
         test=(
             "{t} is the native soil|town of {h}",
             "{h} entered the world in {t}",
-            "the mother of {h} gave birth in {t}",
+            "{h's} mother gave birth in {t}",
         ),
         denied=(
             "{h} moved to {t} |in_{year}|as_a_student|late_in_life",
@@ -71,7 +71,12 @@ FRAMES = (
             "{h} has never set foot in {t}",
             "{t} wrongly claims to be the birthplace of {h}",
         ),
-        apposed=(", a native of {t~} ,", ", born in {t~} |in_{year} ,", ", the birthplace of {h~} ,", ", where {h~} was born ,"),
+        apposed=(
+            ", a native of {t~} ,",
+            ", born in {t~} |in_{year} ,",
+            ", the birthplace of {h~} ,",
+            ", where {h~} was born ,",
+        ),
         across=("that person was born in {t}", "the place in question is the birthplace of {h}"),
     ),
     Frame(
@@ -88,7 +93,7 @@ FRAMES = (
             "{h} holds|held the office of {t^}",
             "the office of {t^} fell to {h}",
         ),
-        dev=("{h} was sworn in as {t^}", "the duties of {t^} rest with {h}"),
+        dev=("{h} was sworn in as {t^}", "the powers of {t^} rest with {h}"),
         test=(
             "{h} took up|over the duties of {t^}",
             "nobody but {h} has been {t^} since {year}",

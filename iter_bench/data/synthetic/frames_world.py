@@ -137,7 +137,12 @@ FRAMES = (
             "had {h} bought {t} , prices would have risen",
             "{h} leads a list that {t} closes",
         ),
-        apposed=(", a subsidiary of {h~} ,", ", owner of {t~} ,", ", which bought {t~} |in_{year} ,", ", bought by {h~} |in_{year} ,"),
+        apposed=(
+            ", a subsidiary of {h~} ,",
+            ", owner of {t~} ,",
+            ", which bought {t~} |in_{year} ,",
+            ", bought by {h~} |in_{year} ,",
+        ),
         across=("the firm in question belongs to {h}", "the firm in question bought {t}"),
     ),
     Frame(

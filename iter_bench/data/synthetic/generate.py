@@ -54,14 +54,18 @@ class CorpusSettings(Settings):
     train: int = Field(600, ge=0, description="documents")
     dev: int = Field(100, ge=0, description="documents")
     test: int = Field(200, ge=0, description="documents")
-    omega: int = Field(2, ge=1, le=4, description="largest nesting as of section 3.5, reached in each split; 1: no nesting at all")
-    words: tuple[int, int] = Field((15, 35), description="shortest and longest document; above 36 words it has several sentences")
+    omega: int = Field(2, ge=1, le=4, description="largest nesting as of section 3.5; 1: no nesting at all")
+    words: tuple[int, int] = Field(
+        (15, 35), description="shortest and longest document; above 36 words it has several sentences"
+    )
     density: float = Field(15, ge=0, le=20, description="entities per 100 words, aimed at on average")
     nesting: Share = Field(0.35, description="share of names that are built of names, where omega allows it")
     related: Share = Field(0.7, description="share of clauses about a pair that state a relation")
     ambiguity: Share = Field(0.75, description="share of names in a form that fits every type")
     unseen_names: Share = Field(0.5, description="share of names in dev and test of words that train doesn't have")
-    unseen_clauses: Share = Field(0.25, description="share of stated relations in dev and test in wordings that train doesn't have")
+    unseen_clauses: Share = Field(
+        0.25, description="share of stated relations in dev and test in wordings that train doesn't have"
+    )
 
     @model_validator(mode="after")
     def _checked(self) -> CorpusSettings:
@@ -126,7 +130,7 @@ def documents_of_length(n_words: int, count: int, density: float, seed: int, ome
         count: documents.
         density: entities per 100 words, 0 to 20, aimed at on average.
         seed: another seed, other documents.
-        omega: largest nesting, 1 to 4, reached if there is a document and density allows it.
+        omega: largest nesting, 1 to 4.
 
     Raises:
         SettingsError: a value out of range.

@@ -20,7 +20,8 @@ _FIRST_SYLLABLES = (
 ).split()
 _LAST_SYLLABLES = (
     "ba bek bern bury by dale dan den der dine do fast fell ford gan gard gate ham hart ick ine ista keth la land lay "
-    "leck low man mere mond nan net nick no ola or ova ra rick ric sen ser shaw sie stead ta tan ten ton vane ver vik wald wick win"
+    "leck low man mere mond nan net nick no ola or ova ra rick ric "
+    "sen ser shaw sie stead ta tan ten ton vane ver vik wald wick win"
 ).split()
 _GIVEN = (
     "Ada Alma Anton Basil Bruno Clara Cyril Dora Edgar Edith Elias Emil Esther Felix Flora Greta Hugo Ida Iris Jonas Judith "
@@ -81,7 +82,7 @@ _MARKED = {
     "organization": ("{stem} Ltd", "{stem} & Sons", "{stem} Group", "{stem} Holdings", "{stem} Airways", "{stem} Brothers"),
     "location": ("Port {stem}", "Lake {stem}", "Upper {stem}", "Mount {stem}", "{stem} County", "Saint {stem}"),
     "product": ("{stem} 400", "{stem} Mark II", "{stem} 7", "{stem} Turbo", "{stem} Mini", "{stem} XL"),
-    "event": ("{stem} Cup", "{stem} Week", "{stem} Marathon", "{stem} Summit", "{stem} Games", "{stem} Biennial"),
+    "event": ("{stem} Cup", "{stem} Week", "{stem} Marathon", "{stem} Rally", "{stem} Games", "{stem} Biennial"),
     "work": ("The {stem} Letters", "The {stem} Affair", "{stem} Nocturnes", "The {stem} Trilogy", "The Road to {stem}"),
 }
 

@@ -98,7 +98,10 @@ PATTERNS = {
     ),
 }
 
-_ROLE = ("deputy chief senior assistant acting junior".split(), "harbour court customs forest mine school hospital field".split())
+_ROLE = (
+    "deputy chief senior assistant acting junior".split(),
+    "harbour court customs forest mine school hospital field".split(),
+)
 _TITLE = "master surveyor inspector warden steward registrar provost bailiff".split()
 
 
@@ -148,7 +151,7 @@ class Namer:
             words = words[int(rng.random() * 2) :]
         else:
             words = self.name(rng, kind)
-        article = kind in ("event", "role") and words[0] != "The" or kind == "product" and chance(rng, 0.6)
+        article = kind in ("event", "role") or (kind == "product" and chance(rng, 0.6))
         return Nominal(words, [(0, len(words), kind)], article)
 
     def nested(self, rng: Random, kind: str, starts: int) -> Nominal:

@@ -115,7 +115,7 @@ class Writer:
         return governed
 
     def _frame(self, rng: Random, text: Text, frame: Frame, stated: bool, extra: float) -> bool:
-        """Write a clause about a pair: that states the relation, or that doesn't; True if the latter by a suspending opening."""
+        """Write a clause that states the relation, or one that doesn't; True if it hangs on a suspending opening."""
         options, weighted = frame.stated, True
         governed = not stated and chance(rng, _SUSPENDED)
         if not stated and not governed:

@@ -10,18 +10,17 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from iter_bench import __version__
-from iter_bench.data import fingerprint
-from iter_bench.document import Dataset, Extraction
+from iter_bench.document import Dataset
 from iter_bench.environment import Environment
 from iter_bench.errors import UserError
-from iter_bench.scoring import Convention, Criterion, score
+from iter_bench.scoring import Convention, Criterion
 from iter_bench.settings import RunSettings
 
 SCHEMA_VERSION = 1
@@ -88,7 +87,7 @@ class SplitData(Part):
         sha256: `iter_bench.data.fingerprint` of its documents.
         documents, words, entities, relations: counts; the last two of gold.
         unreachable: gold items that the system can't express under its settings, counted by reason.
-        ceiling: F1 (``strict``) by criterion that a prediction of all that is reachable gets: what those items cost.
+        ceiling: F1 (``strict``) by criterion that a prediction of all that is reachable gets; empty where all is.
         notes: what the load changed or left out, by what it was.
     """
 
@@ -194,27 +193,24 @@ class Record(Part):
         return "-".join([*safe, f"s{self.settings.seed}", self.run_id]) + ".json"
 
 
-def describe_split(dataset: Dataset, reachable: tuple[Sequence[Extraction], Mapping[str, int]] | None = None) -> SplitData:
-    """Describes a split for a record.
-
-    Args:
-        dataset: the split.
-        reachable: what `System.reachable` gives for its documents; None: all is reachable, or it was not asked.
-    """
+def describe_split(
+    dataset: Dataset,
+    sha256: str,
+    *,
+    unreachable: Mapping[str, int] | None = None,
+    ceiling: Mapping[Criterion, float] | None = None,
+) -> SplitData:
+    """Counts a split for a record; the other arguments are the fields of `SplitData`."""
     documents = dataset.documents
-    ceiling = {}
-    if reachable:
-        strict = score(documents, reachable[0], dataset.schema)["strict"]
-        ceiling = {criterion: entry["f1"] for criterion, entry in strict.items()}
     return SplitData(
         split=dataset.split,
-        sha256=fingerprint(documents),
+        sha256=sha256,
         documents=len(documents),
         words=sum(len(document.words) for document in documents),
         entities=sum(len(document.entities) for document in documents),
         relations=sum(len(document.relations) for document in documents),
-        unreachable=dict(reachable[1]) if reachable else {},
-        ceiling=ceiling,
+        unreachable=dict(unreachable or {}),
+        ceiling=dict(ceiling or {}),
         notes=dataset.notes,
     )
 

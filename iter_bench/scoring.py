@@ -63,12 +63,17 @@ def criteria(schema: Schema) -> tuple[Criterion, ...]:
     return CRITERIA if schema.relation_types else ("ner",)
 
 
+def dev_scores(documents: Sequence[Document], extractions: Sequence[Extraction], schema: Schema) -> dict[Criterion, float]:
+    """F1 in convention ``strict`` by criterion: what training selects by. Raises as `score` does."""
+    pairs = _pairs(documents, extractions, schema)
+    return {criterion: _score(pairs, schema, "strict", criterion)["f1"] for criterion in criteria(schema)}
+
+
 def per_document_counts(
     documents: Sequence[Document],
     extractions: Sequence[Extraction],
     schema: Schema,
-    *,
-    convention: Convention = "strict",
+    convention: Convention,
     criterion: Criterion,
 ) -> list[Counts]:
     """(tp, fp, fn) of each document, in the order of ``documents``: what bootstrap and permutation tests resample.

@@ -74,7 +74,7 @@ def record(seed=42, quality=80, *, system="iter", dataset="conll04", fold=None, 
             }
             for i in range(3)
         ],
-        "durations": {"train": 30.0 + seed},
+        "durations": {"training": 30.0 + seed, "scoring": 1.0},
         "prediction": {"documents": 10, "seconds": 0.25, "batch_size": 8},
         "peak_memory": {"host": 3 * 2**30},
         "parameters": 22_713_216,

@@ -178,7 +178,7 @@ def test_a_second_implementation_counts_the_same(case):
     for convention in scoring.CONVENTIONS:
         for criterion in scoring.CRITERIA:
             expected = [naive_counts(d, e, convention, criterion) for d, e in zip(documents, extractions, strict=True)]
-            got = scoring.per_document_counts(documents, extractions, SCHEMA, convention=convention, criterion=criterion)
+            got = scoring.per_document_counts(documents, extractions, SCHEMA, convention, criterion)
             assert got == expected
             entry = scores[convention][criterion]
             assert counts(entry) == tuple(map(sum, zip(*expected, strict=True)))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from iter_bench.cli.options import Json
 
 
 def score(
     gold: Annotated[Path, typer.Argument(help="Gold samples, SpERT JSON.", show_default=False)],
     pred: Annotated[Path, typer.Argument(help="The same samples with predicted annotations, SpERT JSON.", show_default=False)],
     types: Annotated[Path, typer.Option(help="The types file of the data set.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: convention, criterion, scores.")] = False,
+    json: Json = False,
 ) -> None:
     """Scores predictions against gold: NER, RE and RE+ in the conventions strict, pl_marker and surface."""
     from iter_bench import scoring
@@ -22,19 +24,20 @@ def score(
     schema = spert.read_types(types)
     documents, notes = spert.read(gold, schema)
     scores = scoring.score(documents, spert.read_predictions(pred, schema, documents), schema)
-    if as_json:
-        typer.echo(json.dumps(scores, indent=1))
-        return
-    _print(scores, f"{len(documents)} documents")
+    show(scores, json=json)
     for reason, count in notes.items():
-        typer.echo(f"{gold}: {count} {reason}")
+        typer.echo(f"{gold}: {count} {reason}", err=True)
 
 
-def _print(scores: dict[str, dict[str, Any]], title: str) -> None:
+def show(scores: dict[str, dict[str, Any]], *, json: bool) -> None:
+    """Prints what `iter_bench.scoring.score` gives: JSON for a program, else a table (ratios in percent)."""
+    if json:
+        typer.echo(dumps(scores, indent=1))
+        return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("convention", "criterion", title=title)
+    table = Table("convention", "criterion", title="scores, micro except where it says macro")
     for name in ("P", "R", "F1", "macro F1", "tp", "fp", "fn"):
         table.add_column(name, justify="right")
     for convention, by_criterion in scores.items():

@@ -1,8 +1,9 @@
 """SpERT's JSON: one array of samples with ``tokens``, ``entities`` and ``relations``, and a types file; also ASP's variant.
 
 Offsets are word offsets, ends exclusive; a relation names its head and tail by index into ``entities``. A sample's id is its
-``id``, or else ``orig_id``, or else its place in the file. ASP's files also carry ``extended``: the sentence between the
-markers ``<extra_id_22>`` and ``<extra_id_23>`` with words of its neighbours around it, read here as context.
+``id``, or else ``orig_id``, or else its place in the file. ASP's ACE05 files wrap each sentence in ``<extra_id_22>`` and
+``<extra_id_23>``, count the first of these as word 0, and carry ``extended``: the wrapped sentence with words of its
+neighbours around it. Here the markers are taken off, and those neighbours are read as context.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from iter_bench.data.validation import Problems, RecordBuilder, decode, is_text,
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.errors import DataError
 
-CONTEXT_MARKERS = ("<extra_id_22>", "<extra_id_23>")
+LEFT_MARKER, RIGHT_MARKER = "<extra_id_22>", "<extra_id_23>"
 
 
 def read_types(path: Path) -> Schema:
@@ -70,8 +71,8 @@ def read(path: Path, schema: Schema, *, skip_bad: bool = False, context: int = 0
         builder = RecordBuilder(problems, f"record {i}", schema)
         if (parts := _words_of(builder, sample, i, context)) is None:
             continue
-        document_id, around = parts
-        entities = _entities(builder, sample)
+        document_id, shift, around = parts
+        entities = _entities(builder, sample, shift)
         for j, head, tail, type_ in _relation_ends(builder, sample, entities):
             builder.relation(f"relations[{j}]", head, tail, type_)
         if document := builder.build(document_id, **around):
@@ -89,7 +90,7 @@ def read_predictions(path: Path, schema: Schema, documents: Sequence[Document]) 
     Raises:
         DataError: the file can't be read, a record is bad, or the samples are not those of ``documents``.
     """
-    problems = Problems(path)
+    problems = Problems(path, skip_bad=None)
     samples = _samples(path)
     if len(samples) != len(documents):
         raise DataError(f"{path}: has {len(samples)} samples, the gold data {len(documents)}; they must be the same samples")
@@ -98,11 +99,12 @@ def read_predictions(path: Path, schema: Schema, documents: Sequence[Document]) 
         builder = RecordBuilder(problems, f"record {i}", schema)
         if (parts := _words_of(builder, sample, i, context=0)) is None:
             continue
-        if "id" in sample and parts[0] != document.id:
-            builder.bad("id", "other sample than gold's", f"{shown(parts[0])}, gold has {shown(document.id)}")
+        identity, shift, _ = parts
+        if "id" in sample and identity != document.id:
+            builder.bad("id", "other sample than gold's", f"{shown(identity)}, gold has {shown(document.id)}")
         if builder.words != document.words:
             builder.bad("tokens", "other words than gold's", _first_difference(builder.words, document.words))
-        entities = _entities(builder, sample)
+        entities = _entities(builder, sample, shift)
         relations = {
             Relation(head, tail, type_)
             for j, head, tail, type_ in _relation_ends(builder, sample, entities)
@@ -174,8 +176,8 @@ def _samples(path: Path) -> list[Any]:
     return content
 
 
-def _words_of(builder: RecordBuilder, sample: Any, index: int, context: int) -> tuple[str, dict[str, Any]] | None:
-    """Sets the builder's words; gives the sample's id and its context as fields of `Document`."""
+def _words_of(builder: RecordBuilder, sample: Any, index: int, context: int) -> tuple[str, int, dict[str, Any]] | None:
+    """Sets the builder's words; gives the sample's id, how far its offsets are to be moved, and its context for `Document`."""
     if not isinstance(sample, dict):
         builder.bad("", "wrong value", f"is {shown(sample)}, should be an object")
         return None
@@ -186,34 +188,35 @@ def _words_of(builder: RecordBuilder, sample: Any, index: int, context: int) -> 
         return None
     if (words := builder.get(sample, "tokens", list)) is None:
         return None
-    builder.set_words("tokens", words)
-    return str(identity), _context(builder, sample, context)
+    marked = words[:1] == [LEFT_MARKER] and words[-1] == RIGHT_MARKER
+    builder.set_words("tokens", words[1:-1] if marked else words)
+    return str(identity), -1 if marked else 0, _context(builder, sample, context)
 
 
 def _context(builder: RecordBuilder, sample: dict[str, Any], context: int) -> dict[str, Any]:
+    """The words around the sentence in ``extended``; where no marker stands in it, it must be the sentence alone."""
     if not context or "extended" not in sample or (extended := builder.get(sample, "extended", list)) is None:
         return {}
-    left, right = CONTEXT_MARKERS
-    words = tuple(word for word in builder.words if word not in CONTEXT_MARKERS)
-    try:
-        start, end = extended.index(left), extended.index(right)
-    except ValueError:
-        builder.bad("extended", "wrong value", f"lacks {left} or {right} around the sentence")
-        return {}
-    if tuple(extended[start + 1 : end]) != words:
-        builder.bad("extended", "wrong value", "the words between the markers are not those of tokens")
-    builder.checked_words("extended", extended)
+    start = extended.index(LEFT_MARKER) + 1 if LEFT_MARKER in extended else 0
+    end = start + len(builder.words)
+    before, after = extended[: max(0, start - 1)], extended[end:]
+    if after[:1] == [RIGHT_MARKER]:  # files lack it where the sentence is the text's last
+        after = after[1:]
+    if tuple(extended[start:end]) != builder.words or (LEFT_MARKER not in extended and after):
+        builder.bad("extended", "wrong value", f"does not hold the words of tokens after {LEFT_MARKER}")
+    before, after = before[max(0, len(before) - context) :], after[:context]
     return {
-        "context_before": tuple(extended[max(0, start - context) : start]),
-        "context_after": tuple(extended[end + 1 : end + 1 + context]),
+        "context_before": builder.checked_words("extended (before the sentence)", before),
+        "context_after": builder.checked_words("extended (after the sentence)", after),
     }
 
 
-def _entities(builder: RecordBuilder, sample: dict[str, Any]) -> list[Entity | None]:
+def _entities(builder: RecordBuilder, sample: dict[str, Any], shift: int) -> list[Entity | None]:
     entities = []
     for i, entry in enumerate(builder.get(sample, "entities", list) or ()):
         if isinstance(entry, dict):
-            entities.append(builder.entity(f"entities[{i}]", entry.get("start"), entry.get("end"), entry.get("type")))
+            start, end = (x + shift if type(x := entry.get(key)) is int else x for key in ("start", "end"))
+            entities.append(builder.entity(f"entities[{i}]", start, end, entry.get("type")))
         else:
             builder.bad(f"entities[{i}]", "wrong value", f"is {shown(entry)}, should be an object")
             entities.append(None)
@@ -223,8 +226,10 @@ def _entities(builder: RecordBuilder, sample: dict[str, Any]) -> list[Entity | N
 def _relation_ends(
     builder: RecordBuilder, sample: dict[str, Any], entities: list[Entity | None]
 ) -> Iterable[tuple[int, Entity | None, Entity | None, Any]]:
-    """(index, head, tail, type) of each relation; a file for NER may leave ``relations`` out."""
-    for i, entry in enumerate(builder.get(sample, "relations", list) or () if "relations" in sample else ()):
+    """(index, head, tail, type) of each relation; only a data set without relation types may leave ``relations`` out."""
+    if "relations" not in sample and not builder.schema.relation_types:
+        return
+    for i, entry in enumerate(builder.get(sample, "relations", list) or ()):
         if not isinstance(entry, dict):
             builder.bad(f"relations[{i}]", "wrong value", f"is {shown(entry)}, should be an object")
             continue

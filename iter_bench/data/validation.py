@@ -42,10 +42,10 @@ class Problems:
 
     Args:
         file: the file that is read.
-        skip_bad: leave bad records out instead of stopping.
+        skip_bad: leave bad records out instead of stopping; None: none may be left out.
     """
 
-    def __init__(self, file: Path, *, skip_bad: bool = False):
+    def __init__(self, file: Path, *, skip_bad: bool | None = False):
         self.file = file
         self.skip_bad = skip_bad
         self.found: list[Problem] = []
@@ -53,6 +53,7 @@ class Problems:
         self._ids: dict[str, str] = {}
 
     def add(self, record: str, field: str, kind: str, detail: str = "") -> None:
+        """Notes one problem; a record with any is bad as a whole."""
         self.found.append(Problem(str(self.file), record, field, kind, detail))
 
     def new_id(self, record: str, document_id: str) -> bool:
@@ -74,13 +75,12 @@ class Problems:
         for problem in self.found:
             records.setdefault(problem.record, problem.kind)
         if not self.skip_bad:
-            lines = [f"  {problem}" for problem in self.found[:LISTED]]
-            if more := len(self.found) - LISTED:
-                lines += [f"  and {more} more"] if more > 0 else []
-            raise DataError(
-                f"{self.file}: {len(self.found)} problems in {len(records)} records:\n" + "\n".join(lines) + "\n"
-                "Mend the file, or leave these records out (and counted) with --skip-bad."
-            )
+            lines = [f"{self.file}: {len(self.found)} problems in {len(records)} records:"]
+            lines += [f"  {problem}" for problem in self.found[:LISTED]]
+            if len(self.found) > LISTED:
+                lines.append(f"  and {len(self.found) - LISTED} more")
+            skip = "" if self.skip_bad is None else ", or leave these records out, counted, by --skip-bad (skip_bad)"
+            raise DataError("\n".join([*lines, f"Mend the file{skip}."]))
         for kind in records.values():
             self.notes[f"skipped records: {kind}"] += 1
         log.warning("%s: %d records left out:\n%s", self.file, len(records), "\n".join(f"  {p}" for p in self.found))
@@ -128,9 +128,11 @@ class RecordBuilder:
 
     @property
     def ok(self) -> bool:
+        """Whether the record has had no problem so far."""
         return len(self.problems.found) == self._before
 
     def bad(self, field: str, kind: str, detail: str = "") -> None:
+        """Notes a problem of this record."""
         self.problems.add(self.record, field, kind, detail)
 
     def get(self, record: dict[str, Any], key: str, type_: type, field: str = "") -> Any:
@@ -149,6 +151,7 @@ class RecordBuilder:
         self.words = self.checked_words(field, words)
 
     def checked_words(self, field: str, words: Sequence[Any]) -> tuple[str, ...]:
+        """The words, after noting every one that is no text or only white space."""
         for i, word in enumerate(words):
             if type(word) is not str:
                 self.bad(f"{field}[{i}]", "wrong value", f"is {shown(word)}, should be str")

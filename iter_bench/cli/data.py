@@ -1,0 +1,158 @@
+"""`iter-bench data`: what data sets there are, their figures next to the paper's, and SpERT files made from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from iter_bench.data.table import Row
+
+app = typer.Typer(no_args_is_help=True, help="List, describe and export data sets.")
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets' folders.", envvar="ITER_BENCH_DATA")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad records out, counted and listed, instead of stopping.")]
+
+
+@app.command("list")
+def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the data sets: types, licence, source, and which of their files are here."""
+    from iter_bench import data
+    from iter_bench.data import synthetic
+    from iter_bench.data.catalogue import catalogue
+
+    known = catalogue()
+    rows = []
+    for name in data.names():
+        schema = data.schema_of(name)
+        entry = known.get(name)
+        rows.append(
+            {
+                "name": name,
+                "title": entry.title if entry else "embedded corpus, generated",
+                "splits": list(entry.splits) if entry else list(synthetic.SPLITS),
+                "missing_files": entry.missing(data_dir) if entry else [],
+                "folder": entry.folder if entry else None,
+                "entity_types": list(schema.entity_types),
+                "relation_types": list(schema.relation_types),
+                "symmetric": sorted(schema.symmetric),
+                "licence": entry.licence if entry else "as this package",
+                "source": entry.source if entry else "iter_bench.data.synthetic",
+            }
+        )
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = Table("data set", "what", "types", "here", "licence", "source")
+    for row in rows:
+        types = f"{len(row['entity_types'])} + {len(row['relation_types'])}"
+        here = f"lacks {', '.join(row['missing_files'])}" if row["missing_files"] else "yes"
+        table.add_row(row["name"], row["title"], types, here, row["licence"], row["source"])
+    Console().print(table)
+
+
+@app.command()
+def stats(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: all whose files are here.")] = None,
+    data_dir: DataDir = None,
+    encoder: Annotated[str, typer.Option(help="Whose tokenizer counts the sub-tokens.")] = "minilm",
+    as_json: AsJson = False,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Print the paper's data table: samples, ω, overlap share and sub-tokens, measured and as printed."""
+    from iter_bench.data.catalogue import MissingData, catalogue
+    from iter_bench.data.table import rows
+    from iter_bench.encoders import load_tokenizer
+
+    tokenizer = load_tokenizer(encoder)
+
+    def count_subtokens(words: Sequence[str]) -> int:
+        return len(tokenizer(list(words), is_split_into_words=True, verbose=False).input_ids)
+
+    found: list[Row] = []
+    absent: list[str] = []
+    for name in names or [*catalogue(), "synthetic"]:
+        try:
+            found += rows(name, data_dir, count_subtokens, skip_bad=skip_bad)
+        except MissingData:
+            if names:
+                raise
+            absent.append(name)
+    if as_json:
+        typer.echo(json.dumps({"encoder": encoder, "rows": [_as_dict(row) for row in found], "absent": absent}, indent=1))
+        return
+    console = Console()
+    console.print(_stats_table(found, encoder))
+    for row in found:
+        for what, count in row.notes.items():
+            console.print(f"{row.dataset} {row.split}: {count} {what}", highlight=False)
+    if absent:
+        console.print(f"Not here: {', '.join(absent)} (`iter-bench data stats NAME` says what is missing and where it goes)")
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="Data set.")],
+    output: Annotated[Path, typer.Option(help="JSON file to write; the types go to FILE_types.json beside it.")],
+    split: Annotated[str, typer.Option(help="Split; join several with +.")] = "test",
+    fold: Annotated[int | None, typer.Option(help="Fold of a cross-validated data set.")] = None,
+    data_dir: DataDir = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Write a split as SpERT JSON, the gold file that `iter-bench score` reads."""
+    from iter_bench import data
+    from iter_bench.data import spert
+
+    dataset = data.load(name, split, data_dir=data_dir, fold=fold, skip_bad=skip_bad)
+    types = output.with_name(f"{output.stem}_types.json")
+    spert.write_gold(output, dataset.documents)
+    spert.write_types(types, dataset.schema)
+    typer.echo(f"{len(dataset.documents)} samples in {output}, types in {types}")
+    for what, count in dataset.notes.items():
+        typer.echo(f"{count} {what}")
+
+
+def _as_dict(row: Row) -> dict[str, Any]:
+    share = {} if row.measured is None else {"overlap_share": row.measured.overlap_share}
+    return {
+        "dataset": row.dataset,
+        "split": row.split,
+        "measured": {**asdict(row.measured), **share} if row.measured else None,
+        "expected_samples": row.expected,
+        "paper_samples": row.paper_samples,
+        "paper": row.paper.model_dump() if row.paper else None,
+        "notes": row.notes,
+    }
+
+
+def _stats_table(rows: list[Row], encoder: str) -> Table:
+    table = Table(title=f"Data sets. In brackets: as the paper prints it. Sub-tokens: {encoder}, special tokens included")
+    for column in ("data set", "split"):
+        table.add_column(column)
+    for column in ("samples", "entities", "relations", "ω", "overlapping", "sub-tokens min / max / avg"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        m = row.measured
+        omega, overlap = (row.paper.omega, row.paper.overlap) if row.paper else (None, None)
+        cells = (
+            _beside(m.samples if m else "not here", row.paper_samples),
+            str(m.entities) if m else "",
+            str(m.relations) if m else "",
+            _beside(m.omega if m else "", omega),
+            _beside(f"{100 * m.overlap_share:.1f} %" if m else "", overlap),
+            f"{m.subtokens[0]} / {m.subtokens[1]} / {m.subtokens[2]:.2f}" if m and m.subtokens else "",
+        )
+        table.add_row(row.dataset, row.split, *cells, end_section=row.split == "test")
+    return table
+
+
+def _beside(measured: object, printed: object | None) -> str:
+    return f"{measured}" if printed is None else f"{measured} ({printed})"

@@ -1,0 +1,138 @@
+"""The catalogue of data sets: format, files, schema, expected counts, licence, where to get them (``catalogue.toml``)."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from iter_bench.document import Schema
+from iter_bench.errors import DataError, SettingsError
+
+DATA_DIR = "ITER_BENCH_DATA"
+"""Environment variable with the folder that holds the data sets' folders."""
+
+
+class MissingData(DataError):
+    """The files of a data set are not where they should be."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Folds(_Table):
+    """Cross-validation: ``count`` folds, dealt out by ``seed``; each is the test split once."""
+
+    count: int = Field(ge=2)
+    seed: int
+
+
+class PaperRow(_Table):
+    """The data set's row in the data table of the camera-ready paper, as printed."""
+
+    train: str
+    dev: str
+    test: str
+    omega: int
+    overlap: str
+
+
+class Entry(_Table):
+    """One data set."""
+
+    title: str
+    format: Literal["spert", "dygie", "iob1", "iob2", "bilou", "ade"]
+    folder: str = Field(description="below the data folder")
+    files: dict[str, str] = Field(description="file of each split, or of `all` where there are folds")
+    folds: Folds | None = None
+    unit: Literal["sentence", "document"] = Field("sentence", description="what a sample is, where files hold whole texts")
+    cut_after_words: dict[str, int] = Field(
+        {}, description="by split: texts are cut after the sentence that passes so many words"
+    )
+    columns: int | None = Field(None, ge=2, description="of a column file; the word is the first")
+    tag_columns: int = Field(1, ge=1, description="so many of these, the last, hold tags")
+    context: bool = Field(False, description="words around a sample are known")
+    entity_types: tuple[str, ...]
+    relation_types: tuple[str, ...] = ()
+    symmetric: frozenset[str] = frozenset()
+    max_span_words: int = Field(ge=1, description="PL-Marker's limit on the words of a candidate span")
+    samples: dict[str, int] = Field(description="expected number of samples by split")
+    paper: PaperRow | None = None
+    licence: str
+    source: str
+
+    @model_validator(mode="after")
+    def _check(self) -> Entry:
+        if self.format in ("iob1", "iob2", "bilou") and not (self.columns and self.tag_columns < self.columns):
+            raise ValueError("a column format needs columns, more than tag_columns")
+        if (self.folds is not None) != (set(self.files) == {"all"}):
+            raise ValueError("a data set with folds has the one file `all`, others have none of that name")
+        _ = self.schema
+        return self
+
+    @property
+    def schema(self) -> Schema:
+        """The types that the data set annotates."""
+        return Schema(self.entity_types, self.relation_types, self.symmetric)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names that a split can have."""
+        return ("all", "train", "test") if self.folds else tuple(self.files)
+
+    def missing(self, data_dir: Path | None) -> list[str]:
+        """The names of the files that are not there."""
+        root = data_folder(data_dir)
+        return [file for file in self.files.values() if not (root and (root / self.folder / file).is_file())]
+
+    def paths(self, name: str, splits: Sequence[str], data_dir: Path | None) -> dict[str, Path]:
+        """The file of each split.
+
+        Args:
+            name: the data set's, for messages.
+            splits: keys of ``files``.
+            data_dir: holds ``folder``; the environment variable ``ITER_BENCH_DATA`` where it is None.
+
+        Raises:
+            MissingData: no folder was given, or it lacks some of the files: one message for all.
+        """
+        root = data_folder(data_dir)
+        found = {split: root / self.folder / self.files[split] for split in splits} if root else {}
+        missing = [path for path in found.values() if not path.is_file()]
+        if root and not missing:
+            return found
+        what = "lacks " + ", ".join(str(path) for path in missing) if missing else "can't be found"
+        raise MissingData(
+            f"{name}: the data {what}.\n"
+            f"  files    {', '.join(dict.fromkeys(self.files.values()))}\n"
+            f"  place    folder {self.folder}/ under --data-dir or the environment variable {DATA_DIR}"
+            f" ({root.resolve() if root else 'neither is given'})\n"
+            f"  licence  {self.licence}\n"
+            f"  source   {self.source}"
+        )
+
+
+def data_folder(data_dir: Path | None) -> Path | None:
+    """``data_dir``, or else what the environment variable names, or else None."""
+    return data_dir or (Path(os.environ[DATA_DIR]) if os.environ.get(DATA_DIR) else None)
+
+
+@cache
+def catalogue() -> dict[str, Entry]:
+    """All entries by name, in the file's order."""
+    content = tomllib.loads(resources.files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8"))
+    return {name: Entry.model_validate(entry) for name, entry in content.items()}
+
+
+def entry(name: str) -> Entry:
+    """Raises SettingsError where the catalogue has no such data set."""
+    if name not in catalogue():
+        raise SettingsError(f"no data set {name!r}; known are {', '.join(catalogue())}, and the embedded ones")
+    return catalogue()[name]

@@ -1,0 +1,128 @@
+"""What a training run stores after each epoch, as safetensors and JSON, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from iter_bench.errors import UserError
+
+STATE = "state.json"
+
+
+class CheckpointFolder:
+    """``last/`` holds weights, optimiser and history after the last whole epoch, ``best/`` the weights selected so far.
+
+    Args:
+        folder: created when first written.
+        key: identifies the run; a folder written for another key is refused, never mixed.
+    """
+
+    def __init__(self, folder: Path, key: str):
+        self.folder = folder
+        self.key = key
+
+    def store(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        history: list[dict[str, Any]],
+        best: dict[str, Tensor] | None,
+    ) -> None:
+        """Writes the state after an epoch beside the old one, then swaps them; ``best`` only where there is a new one."""
+        if best is not None:
+            self._replace("best", lambda path: save_file(best, path / "model.safetensors"))
+
+        def write(path: Path) -> None:
+            save_file(weights_of(module), path / "model.safetensors")
+            state = optimizer.state_dict()
+            save_file(
+                _own_memory({f"{i}.{name}": value for i, values in state["state"].items() for name, value in values.items()}),
+                path / "optimizer.safetensors",
+            )
+            content = {"key": self.key, "history": history}
+            (path / STATE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+        self._replace("last", write)
+
+    def _replace(self, name: str, write: Any) -> None:
+        new, old, target = self.folder / f"{name}.new", self.folder / f"{name}.old", self.folder / name
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        write(new)
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            os.replace(target, old)
+        os.replace(new, target)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def resume(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+        """Puts the last whole epoch's state back and returns the history; an empty one where nothing is stored.
+
+        Raises:
+            UserError: the folder belongs to another run, or a file in it is damaged.
+        """
+        path = self._existing("last")
+        if path is None:
+            return []
+        try:
+            content = json.loads((path / STATE).read_text(encoding="utf-8"))
+            weights, moments = load_file(path / "model.safetensors"), load_file(path / "optimizer.safetensors")
+        except Exception as error:
+            raise UserError(f"{path}: the checkpoint is damaged ({error}); delete {self.folder} to start over") from error
+        if content.get("key") != self.key:
+            raise UserError(f"{path} belongs to the run {content.get('key')}, not to {self.key}; use another folder")
+        load_weights(module, weights)
+        state = optimizer.state_dict()
+        for name, value in moments.items():
+            index, field = name.split(".", 1)
+            state["state"].setdefault(int(index), {})[field] = value
+        optimizer.load_state_dict(state)
+        return content["history"]
+
+    def best_weights(self) -> dict[str, Tensor] | None:
+        """The selected weights; none where nothing was selected."""
+        path = self._existing("best")
+        return None if path is None else load_file(path / "model.safetensors")
+
+    def _existing(self, name: str) -> Path | None:
+        """``name``, or the old one where a swap was cut off half-way."""
+        for path in (self.folder / name, self.folder / f"{name}.old"):
+            if path.exists():
+                return path
+        return None
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of the module's weights on the host; tied ones stand once, under their first name."""
+    return _own_memory(module.state_dict())
+
+
+def load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Puts back what ``weights_of`` gave.
+
+    Raises:
+        UserError: they are the weights of another model.
+    """
+    if different := set(weights_of(module)) ^ set(weights):
+        raise UserError(f"the checkpoint's weights are those of another model: {sorted(different)[:5]} differ")
+    module.load_state_dict(weights, strict=False)
+
+
+def _own_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors wants contiguous tensors that share no memory with each other."""
+    seen: set[int] = set()
+    kept = {}
+    for name, value in tensors.items():
+        if value.numel() and value.data_ptr() in seen:
+            continue
+        seen.add(value.data_ptr())
+        kept[name] = value.detach().cpu().contiguous().clone()
+    return kept

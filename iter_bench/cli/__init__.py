@@ -1,0 +1,48 @@
+"""The command line: one module a command; heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from iter_bench import __version__
+from iter_bench.cli import data, evaluate, ls, predict, reproduce, score, train
+from iter_bench.errors import UserError
+
+app = typer.Typer(
+    name="iter-bench",
+    help="Entity and relation extraction, reproducibly: train, score, predict and compare systems.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+    pass
+
+
+app.command("reproduce")(reproduce.reproduce)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("score")(score.score)
+app.command("ls")(ls.ls)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Entry point: a user's error is printed alone and ends with status 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"iter-bench: {error}", file=sys.stderr)
+        sys.exit(2)

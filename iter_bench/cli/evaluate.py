@@ -1,0 +1,42 @@
+"""``iter-bench evaluate``: a trained system on any split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iter_bench.cli.options import BatchSize, DataDir, Json
+
+
+def evaluate(
+    system: Annotated[str, typer.Argument(help="Folder of a trained system, or a checkpoint's folder or hub name.")],
+    dataset: Annotated[str, typer.Option(help="Data set; `iter-bench ls datasets`.")] = "synthetic",
+    split: Annotated[str, typer.Option(help="Split; join several with +.")] = "test",
+    fold: Annotated[int | None, typer.Option(min=0, help="Fold of a cross-validated data set.")] = None,
+    context: Annotated[int, typer.Option(min=0, help="Context words on each side.")] = 0,
+    skip_bad: Annotated[bool, typer.Option(help="Leave bad records out and count them.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write the predictions there, in SpERT JSON.")] = None,
+    batch_size: BatchSize = 8,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Score a trained system on a split, in all conventions."""
+    from iter_bench import data, scoring, systems
+    from iter_bench.cli.score import show
+    from iter_bench.data import spert
+    from iter_bench.errors import DataError
+
+    loaded = data.load(dataset, split, data_dir=data_dir, fold=fold, context=context, skip_bad=skip_bad)
+    extractor = systems.load_system(system)
+    for kind, known, wanted in (
+        ("entity", extractor.schema.entity_types, loaded.schema.entity_types),
+        ("relation", extractor.schema.relation_types, loaded.schema.relation_types),
+    ):
+        if not set(known) <= set(wanted):
+            raise DataError(f"{system} predicts {kind} types {list(known)}, {dataset} has {list(wanted)}: they don't fit")
+    extractions = extractor.predict(loaded.documents, batch_size=batch_size)
+    if output is not None:
+        spert.write_predictions(output, loaded.documents, extractions)
+    show(scoring.score(loaded.documents, extractions, loaded.schema), json=json)

@@ -1,0 +1,60 @@
+"""Progress of training runs on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from iter_bench.settings import RunSettings
+
+console = Console(stderr=True)
+
+
+def label(run: RunSettings) -> str:
+    """A run in a few words."""
+    fold = "" if run.data.fold is None else f" fold {run.data.fold}"
+    return f"{run.data.dataset}{fold} {run.system} {run.encoder} seed {run.seed}"
+
+
+class RunProgress:
+    """Two bars: the runs of a matrix, and the steps of the run that trains now; a line for each epoch and run that ends."""
+
+    def __init__(self, runs: int):
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._runs = self._bars.add_task("runs", total=runs)
+        self._steps = self._bars.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> RunProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def report(self, run: RunSettings, event: dict[str, Any]) -> None:
+        """Takes an event of ``matrix.execute_all``."""
+        if "step" in event:
+            total = event["steps"] * run.training.epochs
+            done = event["epoch"] * event["steps"] + event["step"]
+            self._bars.update(self._steps, description=label(run), total=total, completed=done, visible=True)
+        elif "loss" in event:
+            dev = "".join(f"  dev {name} {100 * value:.1f}" for name, value in event.get("dev", {}).items())
+            loss = sum(event["loss"].values())
+            console.log(f"{label(run)}  epoch {event['epoch'] + 1}  loss {loss:.2f}{dev}  {event['seconds']:.0f} s")
+        else:
+            self._bars.advance(self._runs)
+            self._bars.update(self._steps, visible=False)
+            if "failed" in event:
+                console.log(f"[red]failed[/red] {label(run)}: {event['failed']}")
+            else:
+                scores = event["finished"].scores.test["strict"]
+                console.log(f"done {label(run)}  " + "  ".join(f"{c} {100 * s.f1:.1f}" for c, s in scores.items()))

@@ -1,0 +1,141 @@
+"""Windows → one padded batch of tensors, with every index counted over the whole batch.
+
+Hidden states are used as a flat [B·N, δ] matrix, so that nothing in the heads is padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iter_bench.iter_model.targets import Slots, Targets
+
+
+class _Movable:
+    def to(self, device: torch.device) -> _Movable:
+        """The same on ``device``; copies don't wait for it."""
+        moved = {
+            f.name: value.to(device, non_blocking=True) if isinstance(value := getattr(self, f.name), (Tensor, _Movable)) else value
+            for f in fields(self)
+        }
+        return type(self)(**moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs(_Movable):
+    """What the model reads.
+
+    Attributes:
+        input_ids, attention_mask: [B, N], padded on the right.
+        left, right: [S] rows of the flattened hidden states at which each slot's brackets stand.
+        window: [S] row of the batch that the slot belongs to; ascending.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    left: Tensor
+    right: Tensor
+    window: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Labels(_Movable):
+    """What the heads should say; see ``targets.Targets`` for the meaning.
+
+    Attributes:
+        is_left: [S].
+        lefts: [L] rows of the hidden states at gold left brackets; ``span_left`` [C] counts in it.
+        rights: [U] rows of the hidden states that have a candidate; ``span_right`` [C] counts in it.
+        span_classes: [C, η]; span_at_right: [C].
+        head_left, head_right: [H], tail_left, tail_right: [Q], rows of the hidden states.
+        pair_head, pair_tail: [P] the pairs of eq. 13, counted in [H] and [Q]; links: [P, φ].
+    """
+
+    is_left: Tensor
+    lefts: Tensor
+    rights: Tensor
+    span_left: Tensor
+    span_right: Tensor
+    span_classes: Tensor
+    span_at_right: Tensor
+    head_left: Tensor
+    head_right: Tensor
+    tail_left: Tensor
+    tail_right: Tensor
+    pair_head: Tensor
+    pair_tail: Tensor
+    links: Tensor
+
+
+def collate_inputs(input_ids: Sequence[np.ndarray], slots: Sequence[Slots], pad: int) -> Inputs:
+    """Pads ``input_ids`` ([N_b] each) with ``pad`` and counts the slots over the batch."""
+    longest = max(len(ids) for ids in input_ids)
+    ids = np.full((len(input_ids), longest), pad, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, sequence in enumerate(input_ids):
+        ids[row, : len(sequence)] = sequence
+        mask[row, : len(sequence)] = 1
+    start = np.arange(len(slots)) * longest
+    return Inputs(
+        torch.from_numpy(ids),
+        torch.from_numpy(mask),
+        _joined([s.left + base for s, base in zip(slots, start, strict=True)]),
+        _joined([s.right + base for s, base in zip(slots, start, strict=True)]),
+        torch.from_numpy(np.repeat(np.arange(len(slots)), [len(s) for s in slots])),
+    )
+
+
+def collate_labels(inputs: Inputs, slots: Sequence[Slots], targets: Sequence[Targets], relation_types: int) -> Labels:
+    """The labels that go with ``inputs``; ``relation_types`` is φ."""
+    longest = inputs.input_ids.shape[1]
+    rows_left = [s.left + i * longest for i, s in enumerate(slots)]
+    rows_right = [s.right + i * longest for i, s in enumerate(slots)]
+    lefts, span_left = np.unique(_concatenated([r[t.span_left] for r, t in zip(rows_left, targets, strict=True)]), return_inverse=True)
+    rights, span_right = np.unique(
+        _concatenated([r[t.span_right] for r, t in zip(rows_right, targets, strict=True)]), return_inverse=True
+    )
+    pair_head, pair_tail, links = _pairs(targets, relation_types)
+    return Labels(
+        _joined([t.is_left for t in targets]),
+        torch.from_numpy(lefts),
+        torch.from_numpy(rights),
+        torch.from_numpy(span_left),
+        torch.from_numpy(span_right),
+        _joined([t.span_classes for t in targets]),
+        _joined([t.span_at_right for t in targets]),
+        _joined([r[t.head_left] for r, t in zip(rows_left, targets, strict=True)]),
+        _joined([r[t.head_right] for r, t in zip(rows_right, targets, strict=True)]),
+        _joined([r[t.tail_left] for r, t in zip(rows_left, targets, strict=True)]),
+        _joined([r[t.tail_right] for r, t in zip(rows_right, targets, strict=True)]),
+        torch.from_numpy(pair_head),
+        torch.from_numpy(pair_tail),
+        torch.from_numpy(links),
+    )
+
+
+def _pairs(targets: Sequence[Targets], relation_types: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All (head, tail) pairs within each window, and which relations hold: [P], [P], [P, φ]."""
+    heads, tails, true_pairs, true_types = [], [], [], []
+    first_head = first_tail = first_pair = 0
+    for t in targets:
+        h, q = len(t.head_right), len(t.tail_right)
+        heads.append(np.repeat(np.arange(h), q) + first_head)
+        tails.append(np.tile(np.arange(q), h) + first_tail)
+        true_pairs.append(t.links[:, 0] * q + t.links[:, 1] + first_pair)
+        true_types.append(t.links[:, 2])
+        first_head, first_tail, first_pair = first_head + h, first_tail + q, first_pair + h * q
+    links = np.zeros((first_pair, relation_types), dtype=np.float32)
+    links[_concatenated(true_pairs), _concatenated(true_types)] = 1
+    return _concatenated(heads), _concatenated(tails), links
+
+
+def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(arrays) if len(arrays) else np.zeros(0, dtype=np.int64)
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(_concatenated(arrays))

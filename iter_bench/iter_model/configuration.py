@@ -1,0 +1,138 @@
+"""Configuration of the reference ITER, with every point where paper and released code differ as a named setting.
+
+``docs/iter.md`` has the table of these settings: what the paper says, what the released code does, what scores best.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from transformers import AutoConfig, PretrainedConfig
+
+from iter_bench.document import Schema
+
+BracketPositions = Literal["words", "subtokens"]
+SpanDecision = Literal["argmax", "threshold"]
+NoSpan = Literal["zero", "class"]
+LinkSpan = Literal["right", "sum", "concat"]
+LinkLoss = Literal["all", "brackets"]
+SymmetricTargets = Literal["both", "once"]
+LossReduction = Literal["sum", "mean"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "bracket_positions": get_args(BracketPositions),
+    "span_decision": get_args(SpanDecision),
+    "no_span": get_args(NoSpan),
+    "link_span": get_args(LinkSpan),
+    "link_loss": get_args(LinkLoss),
+    "symmetric_targets": get_args(SymmetricTargets),
+    "loss_reduction": get_args(LossReduction),
+}
+
+
+class IterConfig(PretrainedConfig):
+    """What an ``IterModel`` is made of.
+
+    Attributes:
+        encoder: the encoder's own configuration, as a dictionary with ``model_type``.
+        tokenizer: name or folder of the tokenizer; empty where it lies beside the model.
+        entity_types: T_E, in the order of the classes of ``is_span``.
+        relation_types: T_R, in the order of the classes of ``is_link``; empty for NER only.
+        symmetric: the members of ``relation_types`` that have no direction.
+        omega: ω of section 3.5, how many of the closest left brackets ``is_span`` looks at; 1 for flat data.
+        d_ff: inner width η of the heads (eq. 3); none takes the encoder's own feed-forward width.
+        two_vector_scale: factor on ``d_ff`` for the heads over more than one vector.
+        activation: f of eq. 3.
+        gate: whether the heads are gated (eq. 3) or plain two-layer networks.
+        dropout: on the inner vector of the heads, in training.
+        link_threshold: λ of eq. 6, compared with the probability of a relation.
+        bracket_positions: ``words``: a span starts at the first sub-token of a word and ends at the last one of a word;
+            ``subtokens``: brackets may stand at every sub-token, special ones included, as in the released code.
+        span_decision: ``argmax``: at most one type a pair of brackets (released code); ``threshold``: each type whose logit
+            is above 0 (eq. 5, Algorithm 1).
+        no_span: what "no span" competes with for ω > 1: a logit fixed at 0 (eq. 12) or a class of its own (released code).
+        link_span: how a span enters ``is_link``: vector of its right end (eq. 6, flat data only), sum of both ends (released
+            code for nested data), or both ends concatenated (eq. 7).
+        link_loss: pairs in eq. 13: every position with every right bracket (released code) or pairs of right brackets
+            (camera-ready).
+        symmetric_targets: whether a symmetric relation is a target in both directions or as annotated.
+        loss_reduction: sum over the batch, or that sum divided by the number of samples.
+        self_links: whether a relation of an entity with itself may be predicted.
+    """
+
+    model_type = "iter"
+
+    def __init__(
+        self,
+        encoder: dict[str, Any] | None = None,
+        tokenizer: str = "",
+        entity_types: list[str] | tuple[str, ...] = (),
+        relation_types: list[str] | tuple[str, ...] = (),
+        symmetric: list[str] | tuple[str, ...] = (),
+        omega: int = 1,
+        d_ff: int | None = None,
+        two_vector_scale: int = 2,
+        activation: str = "gelu",
+        gate: bool = True,
+        dropout: float = 0.3,
+        link_threshold: float = 0.5,
+        bracket_positions: BracketPositions = "words",
+        span_decision: SpanDecision = "argmax",
+        no_span: NoSpan = "class",
+        link_span: LinkSpan | None = None,
+        link_loss: LinkLoss = "all",
+        symmetric_targets: SymmetricTargets = "both",
+        loss_reduction: LossReduction = "sum",
+        self_links: bool = False,
+        **kwargs: Any,
+    ):
+        self.encoder = dict(encoder or {})
+        self.tokenizer = tokenizer
+        self.entity_types = list(entity_types)
+        self.relation_types = list(relation_types)
+        self.symmetric = sorted(symmetric)
+        self.omega = omega
+        self.d_ff = d_ff
+        self.two_vector_scale = two_vector_scale
+        self.activation = activation
+        self.gate = gate
+        self.dropout = dropout
+        self.link_threshold = link_threshold
+        self.bracket_positions = bracket_positions
+        self.span_decision = span_decision
+        self.no_span = no_span
+        self.link_span = link_span or ("right" if omega == 1 else "sum")
+        self.link_loss = link_loss
+        self.symmetric_targets = symmetric_targets
+        self.loss_reduction = loss_reduction
+        self.self_links = self_links
+        self._check()
+        super().__init__(**kwargs)
+
+    def _check(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(allowed)}")
+        if self.omega < 1:
+            raise ValueError(f"omega is {self.omega}; it must be at least 1")
+        if not 0 <= self.link_threshold <= 1:
+            raise ValueError(f"link_threshold (λ) is {self.link_threshold}; it must lie in [0, 1]")
+        if self.omega > 1 and self.link_span == "right":
+            raise ValueError("link_span 'right' can't tell nested spans apart that end together; use sum or concat")
+        if self.span_decision == "threshold" and self.has_no_span_class:
+            raise ValueError("span_decision 'threshold' compares each type with 0, so it needs no_span 'zero'")
+
+    @property
+    def has_no_span_class(self) -> bool:
+        """Whether ``is_span`` has one class more than there are entity types, as its last."""
+        return self.omega > 1 and self.no_span == "class"
+
+    @property
+    def schema(self) -> Schema:
+        """The types as the rest of the suite knows them."""
+        return Schema(tuple(self.entity_types), tuple(self.relation_types), frozenset(self.symmetric))
+
+
+def register() -> None:
+    """Makes ``AutoConfig`` and ``AutoModel`` know ITER; importing ``iter_bench.iter_model.modeling`` does it."""
+    AutoConfig.register("iter", IterConfig, exist_ok=True)

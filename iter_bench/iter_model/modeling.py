@@ -1,0 +1,222 @@
+"""The reference ITER as a Hugging Face model: ``is_left``, ``is_span`` and ``is_link`` over one encoder pass.
+
+Complexity (section 3.5): O(N) for ``is_left``, O(N·ω) for ``is_span``, O(E²) for ``is_link``; since two-vector heads project
+each vector once, the matrix products of ``is_link`` are O(E) and only the additions are O(E²).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+
+from iter_bench.encoders import encoder_dims, encoder_from_config
+from iter_bench.iter_model import decoding, loss, released
+from iter_bench.iter_model.batch import Inputs, Labels
+from iter_bench.iter_model.configuration import IterConfig, register
+from iter_bench.iter_model.heads import GatedFeedForward, Projected
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Lengths fixed beforehand for lists that the device fills: left brackets, entities and pairs of a batch."""
+
+    lefts: int
+    entities: int
+    pairs: int
+
+    def grown_to(self, needed: Sizes) -> Sizes:
+        """These sizes, each doubled until it holds what was needed."""
+        return Sizes(*(_doubled(getattr(self, f.name), getattr(needed, f.name)) for f in fields(self)))
+
+
+def _doubled(size: int, needed: int) -> int:
+    while size < needed:
+        size *= 2
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the model decided on one batch, on the host.
+
+    Attributes:
+        window, left, right, type: [E] of each entity: row of the batch, slots of its brackets, index of its type.
+        score: [E] probability of that type.
+        head, tail: [P] pairs of entities; link: [P, φ] their relations' probabilities.
+        needed: the sizes that the batch needed.
+    """
+
+    window: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    type: np.ndarray
+    score: np.ndarray
+    head: np.ndarray
+    tail: np.ndarray
+    link: np.ndarray
+    needed: Sizes
+
+
+class IterModel(PreTrainedModel):
+    """Encoder and the three heads; see ``IterConfig`` for every choice.
+
+    Checkpoints of the released code (``fleonce/iter-*``) load through ``from_pretrained`` as well.
+    """
+
+    config_class = IterConfig
+    base_model_prefix = "iter"
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: IterConfig):
+        super().__init__(config)
+        self.encoder = encoder_from_config(AutoConfig.for_model(**config.encoder))
+        hidden, ffn = encoder_dims(self.encoder.config)
+        width = config.d_ff or ffn
+        options: dict[str, Any] = {"activation": config.activation, "gate": config.gate, "dropout": config.dropout}
+        two_vector = width * config.two_vector_scale
+        classes = len(config.entity_types) + config.has_no_span_class
+        self.is_left = GatedFeedForward(1, hidden, width, 1, **options)
+        self.is_span = GatedFeedForward(2, hidden, two_vector, classes, **options)
+        if config.relation_types:
+            ends = 4 if config.link_span == "concat" else 2
+            self.is_link = GatedFeedForward(ends, hidden, two_vector, len(config.relation_types), **options)
+        self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *args: Any, **kwargs: Any) -> IterModel:
+        """As in transformers, from safetensors only; a checkpoint of the released code is converted on the way."""
+        if released.is_released(name):
+            return released.load(cls, name)
+        return super().from_pretrained(name, *args, use_safetensors=True, **kwargs)
+
+    def head_parameters(self) -> list[torch.nn.Parameter]:
+        """Parameters of the three heads."""
+        return [p for name, p in self.named_parameters() if not name.startswith("encoder.")]
+
+    def encode(self, inputs: Inputs) -> Tensor:
+        """Latent representations h, flattened to [B·N, δ]."""
+        hidden = self.encoder(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).last_hidden_state
+        return hidden.flatten(0, 1)
+
+    def forward(self, inputs: Inputs, labels: Labels) -> dict[str, Tensor]:
+        """The three losses of eq. 9, each summed over its positions: ``is_left``, ``is_span``, ``is_link``."""
+        hidden = self.encode(inputs)
+        config = self.config
+        losses = {"is_left": loss.is_left_loss(self.is_left(hidden.index_select(0, inputs.left)).squeeze(1), labels.is_left)}
+        lefts = self.is_span.project(hidden.index_select(0, labels.lefts), 0)
+        rights = self.is_span.project(hidden.index_select(0, labels.rights), 1)
+        logits = self.is_span.combine(lefts.take(labels.span_left), rights.take(labels.span_right))
+        losses["is_span"] = loss.is_span_loss(logits, labels.span_classes, labels.span_at_right, config.has_no_span_class)
+        if config.relation_types:
+            tails, heads = self._link_sides(
+                hidden, (labels.tail_left, labels.tail_right), (labels.head_left, labels.head_right)
+            )
+            logits = self.is_link.combine(tails.take(labels.pair_tail), heads.take(labels.pair_head))
+            losses["is_link"] = loss.is_link_loss(logits, labels.links)
+        if config.loss_reduction == "mean":
+            losses = {name: value / len(inputs.input_ids) for name, value in losses.items()}
+        return losses
+
+    def _link_sides(
+        self, hidden: Tensor, tails: tuple[Tensor, Tensor], heads: tuple[Tensor, Tensor]
+    ) -> tuple[Projected, Projected]:
+        """Shares of ``is_link``'s first layer for spans given by (left, right) rows of ``hidden``; tails stand first."""
+        sides = []
+        for place, (left, right) in enumerate((tails, heads)):
+            right_end = hidden.index_select(0, right)
+            if self.config.link_span == "right":
+                sides.append(self.is_link.project(right_end, place))
+                continue
+            left_end = hidden.index_select(0, left)
+            if self.config.link_span == "sum":
+                sides.append(self.is_link.project(left_end + right_end, place))
+            else:
+                start, end = (self.is_link.project(x, 2 * place + i) for i, x in enumerate((left_end, right_end)))
+                sides.append(Projected(*(None if a is None else a + b for a, b in zip(start, end, strict=True))))
+        return sides[0], sides[1]
+
+    @torch.inference_mode()
+    def extract(self, inputs: Inputs, sizes: Sizes | None = None) -> Found:
+        """Entities and pairs of a batch, with one transfer from the device.
+
+        Args:
+            inputs: the batch.
+            sizes: see ``decoding``; none takes exact lengths. Where ``Found.needed`` exceeds them, the result isn't whole.
+        """
+        hidden = self.encode(inputs)
+        windows = len(inputs.input_ids)
+        left_slots, exists, span_logits, slots_of_candidates, lefts_found = self._candidates(hidden, inputs, sizes)
+        chosen, probability = decoding.decide_spans(
+            span_logits, exists, self.config.span_decision, self.config.has_no_span_class
+        )
+        types = chosen.shape[1]
+        flat, real = decoding.nonzero(chosen.flatten(), sizes.entities if sizes else None)
+        candidate, kind = flat // types, flat % types
+        right_slots = slots_of_candidates[candidate]
+        left_slots = left_slots[candidate]
+        window = inputs.window[right_slots]
+        if self.config.relation_types:
+            head, tail, pairs = decoding.pairs_within(window, real, windows, sizes.pairs if sizes else None)
+            ends = (inputs.left[left_slots], inputs.right[right_slots])
+            tails, heads = self._link_sides(hidden, ends, ends)
+            link = self.is_link.combine(tails.take(tail), heads.take(head)).float().sigmoid()
+        else:
+            head = tail = window.new_zeros(0)
+            pairs, link = window.new_zeros(1), span_logits.new_zeros(0, 0)
+        entities = torch.stack((window, left_slots, right_slots, kind, head.new_zeros(len(kind))), dim=1).double()
+        entities[:, 4] = probability.flatten()[flat]
+        counts = torch.cat((lefts_found, chosen.sum().view(1), pairs)).double()
+        packed = torch.cat((counts, entities.flatten(), torch.stack((head, tail), 1).flatten().double(), link.flatten().double()))
+        return _unpack(packed.cpu().numpy(), len(kind), len(head), link.shape[-1])
+
+    def _candidates(
+        self, hidden: Tensor, inputs: Inputs, sizes: Sizes | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Steps 1 and 2: left brackets, then logits of each slot with each of its ω closest left brackets.
+
+        Returns:
+            slot of the left bracket [C], whether the candidate is real [C], logits [C, η], slot of the right bracket [C],
+            how many left brackets there are [1].
+        """
+        is_left = self.is_left(hidden.index_select(0, inputs.left)).squeeze(1) > 0
+        left_slot, _ = decoding.nonzero(is_left, sizes.lefts if sizes else None)
+        ordinal, exists = decoding.closest_lefts(is_left, inputs.window, self.config.omega)
+        if sizes is None:  # the exact list costs no wait here, so slots without a left bracket before them cost nothing
+            candidate = exists.flatten().nonzero().squeeze(1)
+        else:
+            candidate = torch.arange(exists.numel(), device=exists.device)
+        exists, ordinal = exists.flatten()[candidate], ordinal.flatten()[candidate]
+        slot = candidate // self.config.omega
+        lefts = self.is_span.project(hidden.index_select(0, inputs.left[left_slot]), 0)
+        if self.config.omega == 1:  # every slot is at most once a candidate
+            rights = self.is_span.project(hidden.index_select(0, inputs.right[slot]), 1)
+        else:
+            rights = self.is_span.project(hidden.index_select(0, inputs.right), 1).take(slot)
+        if not len(left_slot):
+            shape = (0, len(self.config.entity_types) + self.config.has_no_span_class)
+            return slot, exists, hidden.new_zeros(shape), slot, is_left.sum().view(1)
+        ordinal = ordinal.clamp_max(len(left_slot) - 1)
+        logits = self.is_span.combine(lefts.take(ordinal), rights)
+        return left_slot[ordinal], exists, logits, slot, is_left.sum().view(1)
+
+
+def _unpack(packed: np.ndarray, entities: int, pairs: int, relation_types: int) -> Found:
+    """``Found`` from the one array that came from the device; entries beyond the true counts are dropped."""
+    counts, rows, ends, link = np.split(packed, np.cumsum([3, entities * 5, pairs * 2]))
+    needed = Sizes(*counts.astype(np.int64).tolist())
+    rows = rows.reshape(-1, 5)[: needed.entities]
+    window, left, right, kind = rows[:, :4].T.astype(np.int64)
+    ends = ends.reshape(-1, 2)[: needed.pairs].astype(np.int64)
+    return Found(
+        window, left, right, kind, rows[:, 4], ends[:, 0], ends[:, 1], link.reshape(pairs, relation_types)[: needed.pairs], needed
+    )
+
+
+register()
+AutoModel.register(IterConfig, IterModel, exist_ok=True)

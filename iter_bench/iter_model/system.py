@@ -1,0 +1,245 @@
+"""ITER behind the system protocol: documents in, extractions out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationError
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from iter_bench import systems
+from iter_bench.batching import by_length
+from iter_bench.checkpoints import CheckpointFolder
+from iter_bench.data.statistics import nesting_depth
+from iter_bench.devices import autocast, default_device
+from iter_bench.document import Document, Entity, Extraction, Relation, Schema
+from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
+from iter_bench.errors import SettingsError
+from iter_bench.iter_model import configuration as choices
+from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
+from iter_bench.iter_model.configuration import IterConfig
+from iter_bench.iter_model.modeling import Found, IterModel, Sizes
+from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
+from iter_bench.scoring import dev_scores
+from iter_bench.settings import Settings, TrainingSettings
+from iter_bench.tokenization import Window, WindowTokenizer
+from iter_bench.training import seed_everything, train
+
+
+class IterSettings(Settings):
+    """ITER's own settings of a run; ``IterConfig`` describes them."""
+
+    omega: int | None = Field(None, ge=1, description="ω; none: what the training documents need")
+    d_ff: int | None = Field(None, ge=1, description="η; none: the encoder's feed-forward width")
+    two_vector_scale: Literal[1, 2] = 2
+    activation: Literal["gelu", "relu", "tanh"] = "gelu"
+    gate: bool = True
+    dropout: float = Field(0.3, ge=0, lt=1)
+    link_threshold: float = Field(0.5, ge=0, le=1)
+    bracket_positions: choices.BracketPositions = "words"
+    span_decision: choices.SpanDecision = "argmax"
+    no_span: choices.NoSpan = "class"
+    link_span: choices.LinkSpan | None = None
+    link_loss: choices.LinkLoss = "all"
+    symmetric_targets: choices.SymmetricTargets = "both"
+    loss_reduction: choices.LossReduction = "sum"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A window prepared for training."""
+
+    input_ids: np.ndarray
+    slots: Slots
+    targets: Targets
+
+
+class IterSystem:
+    """The reference ITER; see ``iter_bench.systems.System`` for what its methods promise."""
+
+    name: ClassVar[str] = "iter"
+
+    def __init__(self, model: IterModel, tokenizer: PreTrainedTokenizerFast, device: torch.device | None = None):
+        self.device = device or default_device()
+        self.module = model.to(self.device).eval()
+        self.config: IterConfig = model.config
+        self.tokenizer = tokenizer
+        self.windows = WindowTokenizer(tokenizer, max_length(model.encoder.config))
+        self.precision = "auto"
+        self._sizes = Sizes(lefts=64, entities=64, pairs=256)
+
+    @property
+    def schema(self) -> Schema:
+        return self.config.schema
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {name: getattr(self.config, name) for name in IterSettings.model_fields}
+
+    @property
+    def parameters(self) -> int:
+        return self.module.num_parameters()
+
+    @classmethod
+    def build(
+        cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
+    ) -> IterSystem:
+        try:
+            chosen = IterSettings(**settings).model_dump()
+            chosen["omega"] = chosen["omega"] or max(1, nesting_depth(train))
+            config = IterConfig(
+                encoder=encoder_config(encoder).to_dict(),
+                entity_types=schema.entity_types,
+                relation_types=schema.relation_types,
+                symmetric=sorted(schema.symmetric),
+                **chosen,
+            )
+        except (ValidationError, ValueError) as error:
+            raise SettingsError(f"settings of iter: {error}") from None
+        seed_everything(seed)
+        model = IterModel(config)
+        model.encoder = load_encoder(encoder)
+        return cls(model, load_tokenizer(encoder))
+
+    @classmethod
+    def load(cls, folder: Path) -> IterSystem:
+        model = IterModel.from_pretrained(folder)
+        if (folder / "tokenizer_config.json").is_file():
+            return cls(model, AutoTokenizer.from_pretrained(folder))
+        return cls(model, load_tokenizer(model.config.tokenizer))  # released checkpoints hold none
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.module.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        systems.write_system_file(folder, self)
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_documents: Sequence[Document],
+        dev_documents: Sequence[Document],
+        training: TrainingSettings,
+        *,
+        seed: int,
+        folder: Path | None = None,
+        report: systems.Report | None = None,
+    ) -> list[systems.EpochReport]:
+        select_by = training.select_by
+        if select_by == "auto":
+            select_by = "re_plus" if self.config.relation_types else "ner"
+        self.precision = training.precision
+        return train(
+            self,
+            self.examples(train_documents),
+            training,
+            seed=seed,
+            evaluate=(lambda: dev_scores(dev_documents, self.predict(dev_documents), self.schema)) if dev_documents else None,
+            select_by=select_by,
+            checkpoints=CheckpointFolder(folder, f"seed {seed}, {training.model_dump_json()}") if folder else None,
+            report=report,
+        )
+
+    def examples(self, documents: Sequence[Document]) -> list[Example]:
+        """The documents' windows with their targets; made once a run."""
+        prepared = []
+        for window in self.windows.windows(documents):
+            slots = slots_of(window, self.config)
+            prepared.append(Example(window.input_ids, slots, build_targets(documents[window.document], slots, self.config)[0]))
+        return prepared
+
+    def is_head(self, name: str) -> bool:
+        return not name.startswith("encoder.")
+
+    def length(self, example: Example) -> int:
+        return len(example.input_ids)
+
+    def collate(self, examples: Sequence[Example]) -> tuple[Inputs, Labels]:
+        slots = [example.slots for example in examples]
+        inputs = collate_inputs([example.input_ids for example in examples], slots, self._pad)
+        labels = collate_labels(inputs, slots, [example.targets for example in examples], len(self.config.relation_types))
+        return inputs.to(self.device), labels.to(self.device)
+
+    def losses(self, batch: tuple[Inputs, Labels]) -> dict[str, Tensor]:
+        return self.module(*batch)
+
+    @property
+    def _pad(self) -> int:
+        return self.tokenizer.pad_token_id or 0
+
+    # --- prediction ---------------------------------------------------------------------------------------------------
+
+    def predict(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[Extraction]:
+        return self.predict_above(documents, self.config.link_threshold, batch_size=batch_size)
+
+    def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
+        """``predict`` with another λ; with 0 every pair of entities comes with the probability of every relation."""
+        self.module.eval()
+        windows = self.windows.windows(documents)
+        found: list[Extraction | None] = [None] * len(windows)
+        for rows in by_length([len(w.input_ids) for w in windows], batch_size):
+            batch = [windows[i] for i in rows]
+            slots = [slots_of(window, self.config) for window in batch]
+            inputs = collate_inputs([window.input_ids for window in batch], slots, self._pad).to(self.device)
+            decisions = self._extract(inputs)
+            ids = [documents[window.document].id for window in batch]
+            for row, extraction in zip(rows, self._assemble(decisions, slots, ids, link_threshold), strict=True):
+                found[row] = extraction
+        return self.windows.merge(found, windows, documents)
+
+    def _extract(self, inputs: Inputs) -> Found:
+        """The model's decisions; on a GPU with list lengths that have sufficed so far, so that nothing waits in between."""
+        with autocast(self.device, self.precision):
+            if self.device.type == "cpu":
+                return self.module.extract(inputs)
+            while True:
+                found = self.module.extract(inputs, self._sizes)
+                if (grown := self._sizes.grown_to(found.needed)) == self._sizes:
+                    return found
+                self._sizes = grown
+
+    def _assemble(
+        self, found: Found, slots: Sequence[Slots], ids: Sequence[str], link_threshold: float
+    ) -> Iterable[Extraction]:
+        """One extraction a window, in words of its document; a span that touches no word (a special sub-token) is dropped."""
+        types, links = self.config.entity_types, self.config.relation_types
+        entities: list[Entity | None] = []
+        base = np.cumsum([0] + [len(s) for s in slots])
+        for window, left, right, kind, score in zip(
+            found.window.tolist(), found.left.tolist(), found.right.tolist(), found.type.tolist(), found.score.tolist(), strict=True
+        ):
+            words = slots[window].word
+            start, last = int(words[left - base[window]]), int(words[right - base[window]])
+            entities.append(Entity(start, last + 1, types[kind], score) if 0 <= start <= last else None)
+        of_window: list[dict[Entity, None]] = [{} for _ in slots]
+        relations: list[dict[Relation, None]] = [{} for _ in slots]
+        for entity, window in zip(entities, found.window.tolist(), strict=True):
+            if entity is not None:
+                of_window[window].setdefault(entity)
+        pair, kind = np.nonzero(found.link > link_threshold)
+        for head, tail, k, score in zip(
+            found.head[pair].tolist(), found.tail[pair].tolist(), kind.tolist(), found.link[pair, kind].tolist(), strict=True
+        ):
+            first, second = entities[head], entities[tail]
+            if first is not None and second is not None and (first != second or self.config.self_links):
+                relations[int(found.window[head])].setdefault(Relation(first, second, links[k], score))
+        return [Extraction(*parts) for parts in zip(ids, map(tuple, of_window), map(tuple, relations), strict=True)]
+
+    # --- what it can express ------------------------------------------------------------------------------------------
+
+    def reachable(self, documents: Sequence[Document]) -> tuple[list[Extraction], Counter[str]]:
+        windows = self.windows.windows(documents)
+        within, reasons = self.windows.reachable_gold(documents, windows)
+        limited = []
+        for window in windows:
+            document = documents[window.document]
+            _, expressed, lost = build_targets(document, slots_of(window, self.config), self.config)
+            reasons.update({entity: reason for entity, reason in lost.items()})

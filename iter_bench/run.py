@@ -1,0 +1,154 @@
+"""One run from its settings to its record: load → build → fit → predict → score → record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from iter_bench import data, environment, records, scoring, systems
+from iter_bench.data import spert
+from iter_bench.document import Dataset, Document, Extraction, Relation, Schema
+from iter_bench.memory import PeakMemory
+from iter_bench.settings import DataSettings, RunSettings
+
+LAMBDAS = tuple(round(0.05 * i, 2) for i in range(21))
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a run writes: small things that are kept and committed, and large ones that aren't.
+
+    Attributes:
+        results: records lie in ``runs/`` below it.
+        work: ``<run id>/`` below it holds checkpoints, the trained system and its predictions.
+    """
+
+    results: Path = Path("results")
+    work: Path = Path("runs")
+
+    @property
+    def records(self) -> Path:
+        """Records, one file a run."""
+        return self.results / "runs"
+
+    def checkpoints(self, run_id: str) -> Path:
+        """Training state after the last whole epoch."""
+        return self.work / run_id / "checkpoints"
+
+    def system(self, run_id: str) -> Path:
+        """The trained system, for ``evaluate`` and ``predict``."""
+        return self.work / run_id / "system"
+
+    def predictions(self, run_id: str) -> Path:
+        """Predictions on the test split, in SpERT JSON."""
+        return self.work / run_id / "predictions.json"
+
+
+def load_splits(settings: DataSettings, data_dir: Path | None) -> dict[str, Dataset]:
+    """The splits that the settings name, by their role: ``train``, ``dev`` (where there is one) and ``test``."""
+    return {
+        role: data.load(
+            settings.dataset, split, data_dir=data_dir, fold=settings.fold, context=settings.context, skip_bad=settings.skip_bad
+        )
+        for role in ("train", "dev", "test")
+        if (split := getattr(settings, role)) is not None
+    }
+
+
+def execute(
+    settings: RunSettings,
+    folders: Folders,
+    *,
+    data_dir: Path | None = None,
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> records.Record:
+    """Trains, scores and records one run; what was finished of it before is not done again.
+
+    Raises:
+        UserError: data, settings or a stored checkpoint can't be used.
+    """
+    done = records.find(folders.records, settings.run_id)
+    if done is not None:
+        return done
+    started = datetime.now(UTC)
+    memory = PeakMemory()
+    splits = load_splits(settings.data, data_dir)
+    schema = splits["train"].schema
+    dev = splits["dev"].documents if "dev" in splits else ()
+    system = systems.system_class(settings.system).build(
+        settings.encoder, schema, splits["train"].documents, settings.model, seed=settings.seed
+    )
+    described = {role: describe(system, dataset) for role, dataset in splits.items()}
+    history = system.fit(
+        splits["train"].documents,
+        dev,
+        settings.training,
+        seed=settings.seed,
+        folder=folders.checkpoints(settings.run_id),
+        report=report,
+    )
+    trained = time.perf_counter()
+    system.save(folders.system(settings.run_id))
+    test = splits["test"].documents
+    clock = time.perf_counter()
+    extractions = system.predict(test, batch_size=settings.training.batch_size)
+    seconds = time.perf_counter() - clock
+    spert.write_predictions(folders.predictions(settings.run_id), test, extractions)
+    scores = records.SplitScores(
+        test=scoring.score(test, extractions, schema),
+        dev=scoring.score(dev, system.predict(dev), schema) if dev else None,
+    )
+    curve = lambda_curve(test, system.predict_above(test, 0.0), schema) if hasattr(system, "predict_above") else None
+    record = records.Record(
+        run_id=settings.run_id,
+        settings=settings,
+        scores=scores,
+        data=described,
+        history=history,
+        durations={"training": sum(epoch["seconds"] for epoch in history), "scoring": time.perf_counter() - trained},
+        prediction=records.Prediction(documents=len(test), seconds=seconds, batch_size=settings.training.batch_size),
+        peak_memory=records.PeakMemory(host=memory.host(), device=memory.device()),
+        parameters=system.parameters,
+        device=str(system.device),
+        lambda_curve=curve,
+        environment=environment.describe(),
+        started=started,
+        finished=datetime.now(UTC),
+    )
+    records.write(record, folders.records)
+    return record
+
+
+def describe(system: systems.System, dataset: Dataset) -> records.SplitData:
+    """Counts of a split, with what the system can't reach in it and the F1 that this costs at most."""
+    reachable, lost = system.reachable(dataset.documents)
+    ceiling = scoring.score(dataset.documents, reachable, dataset.schema)["strict"]
+    return records.describe_split(
+        dataset,
+        data.fingerprint(dataset.documents),
+        unreachable=dict(lost),
+        ceiling={criterion: values["f1"] for criterion, values in ceiling.items()} if lost else {},
+    )
+
+
+def lambda_curve(
+    documents: Sequence[Document], scored: Sequence[Extraction], schema: Schema
+) -> list[dict[str, float]] | None:
+    """RE+ (strict) over λ (figure 2), from predictions that hold every relation with its probability."""
+    if not schema.relation_types:
+        return None
+    points = []
+    for threshold in LAMBDAS:
+        above = [Extraction(e.id, e.entities, tuple(r for r in e.relations if _probability(r) > threshold)) for e in scored]
+        tp, fp, fn = map(sum, zip(*scoring.per_document_counts(documents, above, schema, "strict", "re_plus"), strict=True))
+        precision, recall, f1 = scoring.precision_recall_f1(tp, fp, fn)
+        points.append({"lambda": threshold, "precision": precision, "recall": recall, "f1": f1})
+    return points
+
+
+def _probability(relation: Relation) -> float:
+    return 0.0 if relation.score is None else relation.score

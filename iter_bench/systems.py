@@ -1,0 +1,108 @@
+"""What a system is, and which ones there are.
+
+A system takes documents and gives extractions; everything else of the suite (training loop, scorer, harness, command line)
+knows it only through the protocol below. Adding one is a module, a line in ``REGISTRY`` and a configuration.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from iter_bench.document import Document, Extraction, Schema
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.settings import TrainingSettings
+
+REGISTRY: dict[str, str] = {
+    "iter": "iter_bench.iter_model.system:IterSystem",
+}
+
+SYSTEM_FILE = "system.json"
+
+EpochReport = dict[str, Any]
+Report = Callable[[EpochReport], None]
+
+
+@runtime_checkable
+class System(Protocol):
+    """An extraction system; also the base of its own settings, which ``build`` validates."""
+
+    name: ClassVar[str]
+    schema: Schema
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def build(cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int) -> System:
+        """An untrained system. ``train`` may decide settings left open, such as ω; unknown settings are a SettingsError."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path) -> System:
+        """What ``save`` stored."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Stores weights (safetensors), configuration and tokenizer; ``load`` gives the same predictions."""
+        ...
+
+    def fit(
+        self,
+        train: Sequence[Document],
+        dev: Sequence[Document],
+        training: TrainingSettings,
+        *,
+        seed: int,
+        folder: Path | None = None,
+        report: Report | None = None,
+    ) -> list[EpochReport]:
+        """Trains with the one training loop and returns its epochs; resumes from ``folder`` when an epoch is stored there."""
+        ...
+
+    def predict(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[Extraction]:
+        """One extraction a document, in the same order, with the documents' ids."""
+        ...
+
+    def reachable(self, documents: Sequence[Document]) -> tuple[list[Extraction], Counter[str]]:
+        """The part of the gold annotation that the system can express at all, and the rest counted by reason."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """How many weights take part in a prediction."""
+        ...
+
+
+def system_class(name: str) -> type[System]:
+    """The class registered as ``name``, imported now.
+
+    Raises:
+        SettingsError: there is no such system.
+    """
+    if name not in REGISTRY:
+        raise SettingsError(f"no system is called {name!r}; there are {', '.join(sorted(REGISTRY))}")
+    module, attribute = REGISTRY[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def write_system_file(folder: Path, system: System) -> None:
+    """Marks ``folder`` as one that ``load_system`` can open; a system's ``save`` calls it last."""
+    (folder / SYSTEM_FILE).write_text(json.dumps({"system": system.name, "schema_version": 1}) + "\n", encoding="utf-8")
+
+
+def load_system(folder: str | Path) -> System:
+    """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released, by folder or hub name."""
+    path = Path(folder) / SYSTEM_FILE
+    if not path.is_file():
+        return system_class("iter").load(Path(folder))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        name, version = content["system"], content["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a system file ({error}); the folder isn't one that iter-bench saved") from None
+    if version != 1:
+        raise UserError(f"{path}: schema_version {version} is newer than this iter-bench can read (1)")
+    return system_class(name).load(Path(folder))

@@ -1,0 +1,73 @@
+"""Raw text ↔ documents: words with their character offsets, and extractions in the text's own terms."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from iter_bench.document import Document, Entity, Extraction
+
+WORD = re.compile(r"\w+(?:[.'’-]\w+)*|[^\w\s]")
+"""Letters and digits with inner points, apostrophes and hyphens; any other visible character alone."""
+
+Offsets = list[tuple[int, int]]
+
+
+def document_from_text(text: str, document_id: str) -> tuple[Document, Offsets]:
+    """A document of the text's words, and each word's (start, end) in characters."""
+    found = list(WORD.finditer(text))
+    return Document(document_id, tuple(m.group() for m in found)), [m.span() for m in found]
+
+
+def as_json(text: str, document: Document, offsets: Offsets, extraction: Extraction) -> str:
+    """One JSON line: entities with character and word offsets, relations by the entities' places in that list."""
+    place = {entity: i for i, entity in enumerate(extraction.entities)}
+    return json.dumps(
+        {
+            "id": document.id,
+            "text": text,
+            "words": document.words,
+            "entities": [
+                {
+                    "type": entity.type,
+                    "text": _words(text, offsets, entity),
+                    "start": offsets[entity.start][0],
+                    "end": offsets[entity.end - 1][1],
+                    "words": [entity.start, entity.end],
+                    "score": _rounded(entity.score),
+                }
+                for entity in extraction.entities
+            ],
+            "relations": [
+                {"type": r.type, "head": place[r.head], "tail": place[r.tail], "score": _rounded(r.score)}
+                for r in extraction.relations
+            ],
+        },
+        ensure_ascii=False,
+    )
+
+
+def as_brackets(text: str, document: Document, offsets: Offsets, extraction: Extraction) -> str:
+    """The text with ``[…]type`` around entities, outer brackets first, and a line for each relation below."""
+    inserts: list[tuple[int, int, int, str]] = []
+    for entity in extraction.entities:
+        start, end = offsets[entity.start][0], offsets[entity.end - 1][1]
+        inserts.append((start, 1, -end, "["))
+        inserts.append((end, 0, -start, f"]{entity.type}"))
+    pieces, position = [], 0
+    for at, _, _, mark in sorted(inserts):
+        pieces += [text[position:at], mark]
+        position = at
+    lines = ["".join([*pieces, text[position:]])]
+    lines += [
+        f"  {_words(text, offsets, r.head)} --{r.type}--> {_words(text, offsets, r.tail)}" for r in extraction.relations
+    ]
+    return "\n".join(lines)
+
+
+def _words(text: str, offsets: Offsets, entity: Entity) -> str:
+    return text[offsets[entity.start][0] : offsets[entity.end - 1][1]]
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)

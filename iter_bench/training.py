@@ -1,0 +1,200 @@
+"""The one training loop, for every system.
+
+Two groups of weights (the encoder, and the heads above it) with a rate, schedule, warm-up and weight decay each; mixed
+precision; clipping; selection and early stopping on dev. After each epoch everything that the next one needs is stored, so
+that a killed run goes on where it was. All randomness follows from (seed, epoch), so a resumed run gives the numbers of an
+uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from iter_bench.checkpoints import CheckpointFolder, load_weights, weights_of
+from iter_bench.devices import autocast
+from iter_bench.settings import Schedule, TrainingSettings
+
+NO_DECAY = ("bias", "norm", "layernorm")
+BATCHES_PER_BUCKET = 16  # batches of similar length are cut from so many batches' worth of shuffled samples
+
+
+class Task(Protocol):
+    """What the loop needs of a model and its data."""
+
+    module: nn.Module
+    device: torch.device
+
+    def is_head(self, name: str) -> bool:
+        """Whether the weight of that name belongs to the heads rather than to the encoder."""
+        ...
+
+    def length(self, example: Any) -> int:
+        """Sub-tokens of an example; batches are made of examples of similar length."""
+        ...
+
+    def collate(self, examples: Sequence[Any]) -> Any:
+        """Examples → whatever ``losses`` takes, on the device."""
+        ...
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Parts of the loss; their sum is minimised."""
+        ...
+
+
+def seed_everything(seed: int, epoch: int = 0) -> None:
+    """Sets torch's generators (all devices) from (seed, epoch)."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1))
+
+
+def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Indices of the examples of each batch: shuffled, then of similar length within a bucket, then shuffled again."""
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    sizes = np.asarray(lengths)
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), batch_size * BATCHES_PER_BUCKET):
+        bucket = order[start : start + batch_size * BATCHES_PER_BUCKET]
+        bucket = bucket[np.argsort(sizes[bucket], kind="stable")]
+        batches += [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def schedule_factor(schedule: Schedule, warmup: int, total: int) -> Callable[[int], float]:
+    """Factor on the learning rate at each step: linear warm-up, then constant or linear to 0."""
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return step / max(1, warmup)
+        return 1.0 if schedule == "constant" else max(0.0, (total - step) / max(1, total - warmup))
+
+    return factor
+
+
+class ScheduledAdamW:
+    """AdamW over the four groups {encoder, heads} × {decayed, not}, whose rates follow from the number of the step alone."""
+
+    def __init__(self, task: Task, settings: TrainingSettings, steps: int):
+        groups: list[dict[str, Any]] = []
+        self._schedules: list[tuple[float, Callable[[int], float]]] = []
+        for part in ("encoder", "heads"):
+            rate, decay = getattr(settings, f"lr_{part}"), getattr(settings, f"weight_decay_{part}")
+            warmup = int(getattr(settings, f"warmup_{part}") * steps)
+            named = [(n, p) for n, p in task.module.named_parameters() if task.is_head(n) == (part == "heads")]
+            for decayed in (True, False):
+                weights = [p for n, p in named if decayed != any(word in n.lower() for word in NO_DECAY)]
+                if weights:
+                    groups.append({"params": weights, "weight_decay": decay if decayed else 0.0})
+                    self._schedules.append((rate, schedule_factor(getattr(settings, f"schedule_{part}"), warmup, steps)))
+        self.adamw = torch.optim.AdamW(groups, fused=True)
+
+    def step(self, number: int) -> None:
+        """Takes step ``number``, counted from 0 over the whole run."""
+        for group, (rate, factor) in zip(self.adamw.param_groups, self._schedules, strict=True):
+            group["lr"] = rate * factor(number)
+        self.adamw.step()
+        self.adamw.zero_grad(set_to_none=True)
+
+
+def train(
+    task: Task,
+    examples: Sequence[Any],
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    evaluate: Callable[[], dict[str, float]] | None,
+    select_by: str,
+    checkpoints: CheckpointFolder | None = None,
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Trains ``task.module`` in place and leaves the selected weights in it.
+
+    Args:
+        examples: prepared once; an epoch only picks and collates them.
+        evaluate: dev scores by criterion; none means no selection: the last epoch's weights are kept.
+        select_by: the criterion whose best epoch is kept.
+        checkpoints: where to store each epoch, and to resume from.
+        report: called with every finished epoch, and with ``{"step": …}`` after each step.
+
+    Returns:
+        One dictionary an epoch: ``epoch``, mean ``loss`` a sample by part, ``dev`` scores, ``seconds``, ``selected``.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite; the message names epoch and step.
+    """
+    lengths = [task.length(example) for example in examples]
+    per_epoch = -(-len(examples) // settings.batch_size)
+    optimizer = ScheduledAdamW(task, settings, per_epoch * settings.epochs)
+    history: list[dict[str, Any]] = []
+    if checkpoints is not None:
+        history = checkpoints.resume(task.module, optimizer.adamw)
+    best = max((h["dev"][select_by] for h in history if "dev" in h), default=-1.0)
+    best_weights: dict[str, Tensor] | None = checkpoints.best_weights() if checkpoints and history else None
+    for epoch in range(len(history), settings.epochs):
+        if _out_of_patience(history, settings.patience):
+            break
+        started = time.perf_counter()
+        seed_everything(seed, epoch)
+        totals = _epoch(task, examples, lengths, optimizer, settings, seed, epoch, report)
+        entry: dict[str, Any] = {"epoch": epoch, "loss": {name: value / len(examples) for name, value in totals.items()}}
+        entry["train_seconds"] = time.perf_counter() - started
+        entry["selected"] = evaluate is None
+        if evaluate is not None:
+            task.module.eval()
+            entry["dev"] = evaluate()
+            if entry["selected"] := entry["dev"][select_by] > best:
+                best = entry["dev"][select_by]
+                best_weights = weights_of(task.module)
+        entry["seconds"] = time.perf_counter() - started
+        history.append(entry)
+        if checkpoints is not None:
+            checkpoints.store(task.module, optimizer.adamw, history, best_weights if entry["selected"] else None)
+        if report is not None:
+            report(entry)
+    if best_weights is not None:
+        load_weights(task.module, best_weights)
+    task.module.eval()
+    return history
+
+
+def _out_of_patience(history: list[dict[str, Any]], patience: int | None) -> bool:
+    last_better = max((h["epoch"] for h in history if h["selected"]), default=0)
+    return patience is not None and len(history) - 1 - last_better >= patience
+
+
+def _epoch(
+    task: Task,
+    examples: Sequence[Any],
+    lengths: Sequence[int],
+    optimizer: ScheduledAdamW,
+    settings: TrainingSettings,
+    seed: int,
+    epoch: int,
+    report: Callable[[dict[str, Any]], None] | None,
+) -> dict[str, float]:
+    """One pass over the examples; sums of the loss parts, read from the device once, at the end."""
+    task.module.train()
+    sums: dict[str, Tensor] = {}
+    batches = epoch_batches(lengths, settings.batch_size, seed, epoch)
+    for step, rows in enumerate(batches):
+        batch = task.collate([examples[i] for i in rows])
+        with autocast(task.device, settings.precision):
+            parts = task.losses(batch)
+        loss = sum(parts.values())
+        loss.backward()
+        clip_grad_norm_(task.module.parameters(), settings.clip_norm)
+        optimizer.step(epoch * len(batches) + step)
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0) + value.detach()
+        if report is not None:
+            report({"epoch": epoch, "step": step + 1, "steps": len(batches)})
+    totals = {name: float(value) for name, value in sums.items()}
+    if not all(np.isfinite(value) for value in totals.values()):
+        raise FloatingPointError(f"the loss is no longer finite in epoch {epoch}: {totals}; lower the learning rates")
+    return totals

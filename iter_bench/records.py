@@ -175,6 +175,12 @@ class Record(Part):
         return self.settings.system
 
     @property
+    def dataset(self) -> str:
+        """The data set, with the split that was scored where that is not ``test``: ``conll04 (dev)``."""
+        data = self.settings.data
+        return data.dataset if data.test == "test" else f"{data.dataset} ({data.test})"
+
+    @property
     def encoder(self) -> str:
         """The encoder's name; of a folder its last part only."""
         encoder = PurePath(self.settings.encoder)

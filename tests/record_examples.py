@@ -35,25 +35,27 @@ def entry(tp, fp, fn, type_):
 
 
 def scores(quality, symmetric=False, relations=True):
-    """``quality`` true positives of 100 entities and half as many of 50 relations, as many false positives as misses."""
-    half = quality // 2
+    """``quality`` hits of 100 entities, half as many of 50 relations; half as many false positives as misses."""
+    misses = 100 - quality
     by_convention = {}
     for convention in scoring.CONVENTIONS:
         factor = 2 if symmetric and convention == "pl_marker" else 1
-        by_convention[convention] = {"ner": entry(quality, 100 - quality, 100 - quality, "PER")}
+        by_convention[convention] = {"ner": entry(quality, misses // 2, misses, "PER")}
         if relations:
-            hits, misses = factor * half, 50 - half
-            by_convention[convention]["re"] = entry(hits, misses, misses, "spouse")
-            by_convention[convention]["re_plus"] = entry(hits - 5, misses + 5, misses + 5, "spouse")
+            for criterion, lost in (("re", 0), ("re_plus", 5)):
+                counts = (quality // 2 - lost, misses // 4 + lost, misses // 2 + lost)
+                by_convention[convention][criterion] = entry(*(factor * count for count in counts), "spouse")
     return by_convention
 
 
-def record(seed=42, quality=80, *, system="iter", dataset="conll04", fold=None, symmetric=False, relations=True, **changes):
+def record(
+    seed=42, quality=80, *, system="iter", dataset="conll04", fold=None, test="test", symmetric=False, relations=True, **changes
+):
     """A record; ``changes`` are fields of it, or of its settings where they are written ``training`` or ``model``."""
     settings = RunSettings(
         system=system,
         seed=seed,
-        data={"dataset": dataset, "fold": fold},
+        data={"dataset": dataset, "fold": fold, "test": test},
         training=changes.pop("training", {}),
         model=changes.pop("model", {}),
     )

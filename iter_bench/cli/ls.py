@@ -83,7 +83,7 @@ def _runs(folder: Path) -> Rows:
         rows.append(
             {
                 "run": record.run_id,
-                "dataset": record.settings.data.dataset,
+                "dataset": record.dataset,
                 "fold": record.settings.data.fold,
                 "system": record.system,
                 "encoder": record.encoder,

@@ -1,0 +1,119 @@
+"""A table of runs as text: numbers rounded for reading, means with their deviation, in Markdown, LaTeX and on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from iter_bench.scoring import CRITERIA
+from iter_bench.tables.runs import RATIOS
+
+LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "P", "recall": "R", "f1": "F1"}
+
+
+def formatted(table: pd.DataFrame, *, full: bool = True) -> pd.DataFrame:
+    """What `runs_table` gives, as strings for reading.
+
+    Scores are in percent, ``mean ± std`` where there are several runs. A column without any value is left out.
+
+    Args:
+        table: the numbers.
+        full: with precision and recall; else F1 alone.
+    """
+    columns: dict[str, list[str]] = {name: list(table[name]) for name in ("dataset", "system", "encoder", "setting")}
+    columns["parameters"] = [f"{value / 1e6:.1f} M" for value in table["parameters"]]
+    for name in ("seeds", "folds"):
+        columns[name] = [str(value) if value else "" for value in table[name]]
+    for criterion in CRITERIA:
+        for ratio in RATIOS if full else ("f1",):
+            name = f"{criterion}_{ratio}"
+            columns[f"{LABELS[criterion]} {LABELS[ratio]}"] = [
+                _score(value, std) for value, std in zip(table[name], table[f"{name}_std"], strict=True)
+            ]
+    columns["train s"] = [_number(value, ".0f") for value in table["train_seconds"]]
+    columns["samples/s"] = [_number(value, ".1f") for value in table["samples_per_second"]]
+    columns["memory GiB"] = [_number(value, ".2f", 2**30) for value in table["peak_memory"]]
+    columns["hardware"] = list(table["hardware"])
+    return pd.DataFrame({name: values for name, values in columns.items() if any(values)})
+
+
+def markdown(text: pd.DataFrame) -> str:
+    """A formatted table as a Markdown table; columns of numbers are aligned right."""
+    header = [list(text.columns), ["---" if _is_name(name) else "---:" for name in text.columns]]
+    lines = [[str(cell).replace("|", "\\|") for cell in row] for row in [*header, *text.values.tolist()]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def latex(text: pd.DataFrame) -> str:
+    """A formatted table as a LaTeX ``tabular``, for the package booktabs."""
+    alignment = "".join("l" if _is_name(name) else "r" for name in text.columns)
+    rows = [" & ".join(map(_latex_escaped, row)) + r" \\" for row in [list(text.columns), *text.values.tolist()]]
+    body = [
+        rf"\begin{{tabular}}{{{alignment}}}",
+        r"\toprule",
+        rows[0],
+        r"\midrule",
+        *rows[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(body) + "\n"
+
+
+def rich_table(text: pd.DataFrame, title: str) -> Table:
+    """A formatted table for the terminal; hardware that all rows share stands below it."""
+    shared = set(text.get("hardware", ()))
+    if len(shared) == 1:
+        text = text.drop(columns="hardware")
+    table = Table(title=title, caption=shared.pop() if len(shared) == 1 else None)
+    for name in text.columns:
+        table.add_column(name, justify="left" if _is_name(name) else "right")
+    for row in text.values.tolist():
+        table.add_row(*row)
+    return table
+
+
+def write(table: pd.DataFrame, folder: Path, name: str, notes: Sequence[str] = ()) -> list[Path]:
+    """Writes ``name.csv`` (all numbers, ratios in [0, 1]), ``name.md`` (with the notes below) and ``name.tex``."""
+    text = formatted(table)
+    contents = {
+        "csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
+        "md": markdown(text) + "".join(f"\n{note}\n" for note in notes),
+        "tex": latex(text),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for suffix, content in contents.items():
+        paths.append(folder / f"{name}.{suffix}")
+        paths[-1].write_text(content, encoding="utf-8")
+    return paths
+
+
+def _score(value: float, std: float) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{100 * value:.2f}" if pd.isna(std) else f"{100 * value:.2f} ± {100 * std:.2f}"
+
+
+def _number(value: float, form: str, unit: float = 1) -> str:
+    return "" if pd.isna(value) else format(value / unit, form)
+
+
+def _is_name(column: str) -> bool:
+    return column in ("dataset", "system", "encoder", "setting", "hardware")
+
+
+def _latex_escaped(cell: Any) -> str:
+    escapes = {
+        "\\": r"\textbackslash{}",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    }
+    escapes |= {character: f"\\{character}" for character in "&%$#_{}"}
+    return "".join(escapes.get(character, character) for character in str(cell))

@@ -1,0 +1,164 @@
+"""The table of runs: one row for all runs that differ in seed or fold only, means and standard deviations over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+import pandas as pd
+
+from iter_bench.records import Record
+from iter_bench.scoring import CRITERIA, Convention
+
+RATIOS = ("precision", "recall", "f1")
+FINGERPRINTS = "sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs that differ in seed or fold only.
+
+    Attributes:
+        records: by fold, then seed.
+        setting: the settings that tell the group from others of the same data set, system and encoder; often empty.
+    """
+
+    records: tuple[Record, ...]
+    setting: str
+
+    @property
+    def dataset(self) -> str:
+        """The data set as `Record.dataset` names it."""
+        return self.records[0].dataset
+
+    @property
+    def system(self) -> str:
+        """The registered name."""
+        return self.records[0].system
+
+    @property
+    def encoder(self) -> str:
+        """The encoder's name."""
+        return self.records[0].encoder
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The distinct seeds."""
+        return tuple(sorted({record.settings.seed for record in self.records}))
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The distinct folds; none without cross-validation."""
+        return tuple(sorted({r.settings.data.fold for r in self.records if r.settings.data.fold is not None}))
+
+
+def group_runs(records: Sequence[Record]) -> list[Group]:
+    """The groups, sorted by data set, system, encoder and setting."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault(tuple(sorted(_settings(record).items())), []).append(record)
+    made = []
+    for key, members in groups.items():
+        same = [dict(other) for other, theirs in groups.items() if _subject(theirs[0]) == _subject(members[0])]
+        members.sort(key=lambda r: (r.settings.data.fold if r.settings.data.fold is not None else -1, r.settings.seed))
+        made.append(Group(tuple(members), _difference(dict(key), same)))
+    return sorted(made, key=lambda group: (group.dataset, group.system, group.encoder, group.setting))
+
+
+def runs_table(records: Sequence[Record], convention: Convention = "strict") -> pd.DataFrame:
+    """One row a group of runs.
+
+    Args:
+        records: of any runs.
+        convention: that of all scores in the table.
+
+    Returns:
+        Columns ``dataset``, ``system``, ``encoder``, ``setting``, ``parameters``, ``seeds``, ``folds`` (how many), for each of
+        ``ner``, ``re``, ``re_plus`` and precision, recall, F1 the mean and (``_std``) the sample standard deviation over runs
+        in [0, 1], then means of ``train_seconds``, ``samples_per_second`` of the scored prediction and ``peak_memory``
+        (bytes, of the device where there is one), and ``hardware``. NaN: not measured, no such criterion, or a deviation of
+        one run. Seconds, speed and memory are NaN too where the runs of a row ran on different hardware.
+    """
+    return pd.DataFrame([_row(group, convention) for group in group_runs(records)], columns=_columns())
+
+
+def convention_notes(records: Sequence[Record]) -> list[str]:
+    """A sentence for each data set in which ``strict`` and ``pl_marker`` count relations differently."""
+    types: dict[str, set[str]] = {}
+    for record in records:
+        test = record.scores.test
+        if "re" not in test["strict"]:
+            continue
+        strict, doubled = (test[convention]["re"].per_type for convention in ("strict", "pl_marker"))
+        counted = {name for name, tally in strict.items() if tally != doubled.get(name)}
+        types.setdefault(record.dataset, set()).update(counted)
+    return [
+        f"{dataset}: symmetric relations ({', '.join(sorted(names))}) count once in `strict` and twice in `pl_marker`, "
+        "so that RE and RE+ differ between the two."
+        for dataset, names in sorted(types.items())
+        if names
+    ]
+
+
+def _columns() -> list[str]:
+    scores = [f"{criterion}_{name}{suffix}" for criterion in CRITERIA for name in RATIOS for suffix in ("", "_std")]
+    run = ["dataset", "system", "encoder", "setting", "parameters", "seeds", "folds"]
+    return [*run, *scores, "train_seconds", "samples_per_second", "peak_memory", "hardware"]
+
+
+def _row(group: Group, convention: Convention) -> dict[str, Any]:
+    records = group.records
+    row: dict[str, Any] = {
+        "dataset": group.dataset,
+        "system": group.system,
+        "encoder": group.encoder,
+        "setting": group.setting,
+        "parameters": records[0].parameters,
+        "seeds": len(group.seeds),
+        "folds": len(group.folds),
+    }
+    for criterion in CRITERIA:
+        for name in RATIOS:
+            scores = [
+                getattr(r.scores.test[convention][criterion], name) for r in records if criterion in r.scores.test[convention]
+            ]
+            row[f"{criterion}_{name}"] = _mean(scores)
+            row[f"{criterion}_{name}_std"] = stdev(scores) if len(scores) > 1 else None
+    hardware = sorted({record.hardware for record in records})
+    row["hardware"] = "; ".join(hardware)
+    if len(hardware) == 1:
+        row["train_seconds"] = _mean([r.durations.get("training") for r in records])
+        row["samples_per_second"] = _mean([r.prediction and r.prediction.samples_per_second for r in records])
+        row["peak_memory"] = _mean([r.peak_memory.device or r.peak_memory.host for r in records])
+    return row
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one is missing: a mean over part of the runs would be taken for one over all."""
+    return mean(values) if values and all(value is not None for value in values) else None
+
+
+def _subject(record: Record) -> tuple[str, str, str]:
+    return record.dataset, record.system, record.settings.encoder
+
+
+def _settings(record: Record) -> dict[str, str]:
+    """The settings that make runs comparable, flat, and the data that they saw; seed and fold apart."""
+    settings = record.settings.model_dump(mode="json")
+    del settings["seed"]
+    fold = settings["data"].pop("fold")
+    flat = {name: str(value) for name, value in settings.items() if not isinstance(value, dict)}
+    for group in ("data", "training", "model"):
+        flat |= {f"{group}.{name}": str(value) for name, value in settings[group].items()}
+    if fold is None:
+        flat[FINGERPRINTS] = " ".join(f"{role}:{split.sha256[:8]}" for role, split in sorted(record.data.items()))
+    return flat
+
+
+def _difference(settings: dict[str, str], peers: Sequence[dict[str, str]]) -> str:
+    """In what ``settings`` differ from those of ``peers``; the data's fingerprints are named where nothing else differs."""
+    names = sorted({name for peer in peers for name in peer if len({other.get(name) for other in peers}) > 1})
+    names = [name for name in names if name != FINGERPRINTS] or names
+    return ", ".join(f"{name}={settings[name]}" for name in names if name in settings)

@@ -47,7 +47,8 @@ def read(path: Path, schema: Schema, *, skip_bad: bool = False) -> tuple[list[Do
         document_id = f"{pubmed}/{seen[pubmed]}"
         seen[pubmed] += 1
         if any(len(spans) < 2 for _, spans in lines):
-            continue  # one bad line takes its whole sample along: without its mentions the gold would be wrong
+            problems.notes["sentences left out because a line of theirs is bad"] += 1
+            continue  # without that line's mentions the gold would be wrong
         if document := _document(builder, document_id, sentence, lines):
             documents.append(document)
     return documents, problems.settle()

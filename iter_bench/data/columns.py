@@ -101,7 +101,7 @@ def spans_of(tags: list[str], scheme: Scheme) -> list[Span]:
         elif prefix == "U":
             spans.append((i, i + 1, type_))
         if prefix == "L":
-            spans.append((start if start is not None else i, i + 1, kind))
+            spans.append((start, i + 1, kind))
             start = None
     return spans
 

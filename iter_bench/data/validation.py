@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +85,6 @@ class Problems:
             self.notes[f"skipped records: {kind}"] += 1
         log.warning("%s: %d records left out:\n%s", self.file, len(records), "\n".join(f"  {p}" for p in self.found))
         return dict(self.notes)
-
-
-def read_text(path: Path) -> str:
-    """The file as UTF-8 text.
-
-    Raises:
-        DataError: it can't be read, or is not UTF-8.
-    """
-    return decode(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -208,16 +199,6 @@ class RecordBuilder:
             return None
         self.problems.notes += self.notes
         return document
-
-
-def join_notes(*notes: dict[str, int]) -> dict[str, int]:
-    """The sums of several loads' notes."""
-    return dict(sum((Counter(note) for note in notes), Counter()))
-
-
-def prefixed(document: Document, prefix: str) -> Document:
-    """The document with ``prefix/`` before its id."""
-    return replace(document, id=f"{prefix}/{document.id}")
 
 
 def shown(value: Any, limit: int = 40) -> str:

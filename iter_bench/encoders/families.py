@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import transformers
+from torch import Tensor, nn
 from transformers import BartConfig, BartPreTrainedModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.bart.modeling_bart import BartEncoder
 
 from iter_bench.errors import SettingsError
@@ -19,8 +22,8 @@ class BartEncoderModel(BartPreTrainedModel):
     The embedding has both names that checkpoints give it, ``shared`` and ``encoder.embed_tokens``.
     """
 
-    _tied_weights_keys = {"encoder.embed_tokens.weight": "shared.weight"}
-    _keys_to_ignore_on_load_unexpected = ["decoder", "encoder.version", "final_logits_bias", "lm_head"]
+    _tied_weights_keys: ClassVar = {"encoder.embed_tokens.weight": "shared.weight"}
+    _keys_to_ignore_on_load_unexpected: ClassVar = ["decoder", "encoder.version", "final_logits_bias", "lm_head"]
 
     def __init__(self, config: BartConfig):
         super().__init__(config)
@@ -28,13 +31,16 @@ class BartEncoderModel(BartPreTrainedModel):
         self.shared = self.encoder.embed_tokens
         self.post_init()
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> nn.Module:
+        """The embedding of sub-tokens."""
         return self.shared
 
-    def set_input_embeddings(self, value):
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replaces the embedding of sub-tokens."""
         self.shared = self.encoder.embed_tokens = value
 
-    def forward(self, input_ids=None, attention_mask=None, **kwargs):
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> BaseModelOutput:
+        """The encoder's states."""
         return self.encoder(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
 
 

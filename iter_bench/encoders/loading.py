@@ -169,7 +169,9 @@ def _load_tokenizer(source: _Source) -> PreTrainedTokenizerFast:
 def _prefix_words_with_space(tokenizer: PreTrainedTokenizerFast) -> None:
     """Byte-level BPE knows most words only with a space before them, and words of a list come without."""
     pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
-    if isinstance(pre_tokenizer, pre_tokenizers.ByteLevel):
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
-            add_prefix_space=True, use_regex=pre_tokenizer.use_regex
-        )
+    parts = [pre_tokenizer]
+    if isinstance(pre_tokenizer, pre_tokenizers.Sequence):
+        parts = [pre_tokenizer[i] for i in range(len(pre_tokenizer))]
+    for part in parts:
+        if isinstance(part, pre_tokenizers.ByteLevel):
+            part.add_prefix_space = True

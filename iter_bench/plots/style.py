@@ -1,0 +1,92 @@
+"""How figures look: one style file, and one colour and mark for a system wherever it is drawn."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+COLUMN_WIDTH = 3.3
+PAGE_WIDTH = 6.8
+"""Inches, of a figure over one and over both columns of a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a system is drawn."""
+
+    color: str
+    marker: str
+    label: str
+
+
+SYSTEMS = {
+    "iter": Look("#0072B2", "o", "ITER"),
+    "asp": Look("#D55E00", "s", "ASP"),
+    "plmarker": Look("#009E73", "^", "PL-Marker"),
+}
+OTHERS = (("#E69F00", "D"), ("#CC79A7", "P"), ("#56B4E9", "v"), ("#000000", "X"))
+RATIOS = {"precision": ("#D55E00", "--"), "recall": ("#56B4E9", "-."), "f1": ("#000000", "-")}
+"""Colour and line of a quantity, in figures whose lines are quantities of one system."""
+
+
+def look(system: str) -> Look:
+    """The look of a system; one that is not of the suite gets the same of the other colours in every figure."""
+    if system in SYSTEMS:
+        return SYSTEMS[system]
+    return Look(*OTHERS[zlib.crc32(system.encode()) % len(OTHERS)], system)
+
+
+def styled() -> AbstractContextManager[None]:
+    """The style file, over matplotlib's own defaults and nobody's settings."""
+    return mpl.rc_context(
+        {**mpl.rcParamsDefault, **mpl.rc_params_from_file(STYLE, use_default_template=False), "backend": "agg"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure with the caption that it must not be shown without: what is drawn, which seeds, which hardware."""
+
+    figure: Figure
+    caption: str
+
+
+def in_style(draw: Callable[..., Plot]) -> Callable[..., Plot]:
+    """Decorates a function that draws."""
+
+    @wraps(draw)
+    def drawn(*arguments: object, **options: object) -> Plot:
+        with styled():
+            return draw(*arguments, **options)
+
+    return drawn
+
+
+def save(plot: Plot, folder: Path, name: str) -> list[Path]:
+    """Writes ``name.png``, ``name.svg`` and the caption as ``name.md``; the same plot gives the same SVG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{suffix}" for suffix in ("png", "svg", "md")]
+    with styled():
+        plot.figure.savefig(paths[0], metadata={"Software": None})
+        plot.figure.savefig(paths[1], metadata={"Date": None, "Creator": None})
+    paths[2].write_text(f"![{name}]({name}.png)\n\n{plot.caption}\n", encoding="utf-8")
+    return paths
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers in few words: ``42–46, 50``."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)

@@ -1,0 +1,94 @@
+"""What the figures show is checked by their data; how they look was checked by eye."""
+
+import re
+
+import pytest
+from matplotlib.colors import to_hex
+from record_examples import record
+
+from iter_bench import plots
+from iter_bench.errors import UserError
+
+SEEDS = {42: 80, 43: 84, 44: 88}
+RUNS = [record(seed, quality) for seed, quality in SEEDS.items()]
+F1 = {quality: 200 * quality / (2 * quality + (100 - quality) * 1.5) for quality in SEEDS.values()}
+
+
+def line(ax, label):
+    (found,) = [line for line in ax.lines if line.get_label() == label]
+    return found
+
+
+def test_scores_show_each_run_and_the_mean_in_the_systems_look():
+    baseline = [record(42, 76, system="plmarker"), record(42, 60, system="mine")]
+    ax = plots.scores([*RUNS, *baseline]).figure.axes[0]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["NER", "RE", "RE+"]
+    means = line(ax, "ITER")
+    assert means.get_ydata()[0] == pytest.approx(sum(F1.values()) / 3, abs=1e-3)
+    runs = next(x for x in ax.lines if x.get_color() == means.get_color() and len(x.get_ydata()) == 3 and x is not means)
+    assert sorted(runs.get_ydata()) == pytest.approx(sorted(F1.values()), abs=1e-3)
+    assert len(set(runs.get_xdata())) == 1
+    for system, label in (("iter", "ITER"), ("plmarker", "PL-Marker"), ("mine", "mine")):
+        drawn = line(ax, label)
+        assert (to_hex(drawn.get_color()).upper(), drawn.get_marker()) == (plots.look(system).color, plots.look(system).marker)
+    assert f"{means.get_ydata()[0]:.1f}" in [text.get_text() for text in ax.texts]
+
+
+def test_scores_follow_the_convention_and_the_data_set():
+    records = [record(42, 70, dataset="scierc", symmetric=True), record(42, 90, dataset="conll03", relations=False)]
+    figure = plots.scores(records, "pl_marker").figure
+    assert [ax.get_title() for ax in figure.axes] == ["conll03, minilm", "scierc, minilm"]
+    assert [len(line(ax, "ITER").get_ydata()) for ax in figure.axes] == [1, 3]
+
+
+def test_two_settings_of_a_system_can_be_told_apart():
+    ax = plots.scores([record(42), record(42, training={"epochs": 7})]).figure.axes[0]
+    fills = {x.get_label(): x.get_fillstyle() for x in ax.lines if x.get_label().startswith("ITER")}
+    assert fills == {"ITER (training.epochs=20)": "full", "ITER (training.epochs=7)": "none"}
+
+
+def test_learning_curve():
+    dev, loss = plots.learning_curve(RUNS).figure.axes
+    mean = line(dev, "ITER, NER")
+    assert list(mean.get_xdata()) == [1, 2, 3]
+    assert mean.get_ydata() == pytest.approx([84 - 30, 84 - 15, 84 - 10])
+    assert line(loss, "ITER").get_ydata() == pytest.approx([6, 3, 2], abs=1e-4)
+    assert len(dev.lines) == 2 * (3 + 1) and len(loss.lines) == 3 + 1
+    assert loss.get_yscale() == "log"
+
+
+def test_the_mean_covers_only_epochs_that_all_runs_reached():
+    stopped = record(45, 80, history=[epoch.model_dump() for epoch in record(45).history[:2]])
+    dev = plots.learning_curve([*RUNS, stopped]).figure.axes[0]
+    assert list(line(dev, "ITER, NER").get_xdata()) == [1, 2]
+
+
+def test_lambda_curve():
+    without = record(50, lambda_curve=None)
+    plot = plots.lambda_curve([*RUNS, without])
+    (ax,) = plot.figure.axes
+    assert list(line(ax, "precision").get_xdata()) == [0, 0.25, 0.5, 0.75, 1]
+    assert line(ax, "recall").get_ydata() == pytest.approx([90, 80, 70, 60, 50])
+    assert line(ax, "F1").get_ydata() == pytest.approx([50 + 8.4] * 5)
+    assert "3 runs, seeds 42–44." in plot.caption, "a run without a curve is not claimed to be drawn"
+
+
+def test_captions_name_seeds_folds_and_hardware():
+    folds = [record(42, dataset="ade", fold=fold) for fold in range(10)]
+    assert plots.provenance(folds) == "10 runs, seed 42, folds 0–9. Hardware: Some CPU (2 cores)."
+    assert plots.scores(RUNS).caption.endswith("3 runs, seeds 42–44. Hardware: Some CPU (2 cores).")
+
+
+@pytest.mark.parametrize("draw", [plots.scores, plots.learning_curve, plots.lambda_curve])
+def test_nothing_to_draw_is_said(draw):
+    with pytest.raises(UserError, match="train first"):
+        draw([record(history=[], lambda_curve=None)] if draw is not plots.scores else [])
+
+
+def test_files_are_the_same_each_time(tmp_path):
+    first = plots.save(plots.lambda_curve(RUNS), tmp_path / "a", "lambda")
+    again = plots.save(plots.lambda_curve(RUNS), tmp_path / "b", "lambda")
+    assert [path.suffix for path in first] == [".png", ".svg", ".md"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    assert not re.search(r"<dc:date>", first[1].read_text())
+    assert "Hardware" in first[2].read_text()

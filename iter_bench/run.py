@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from iter_bench import data, environment, records, scoring, systems
 from iter_bench.data import spert
-from iter_bench.document import Dataset, Document, Extraction, Relation, Schema
+from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.memory import PeakMemory
 from iter_bench.settings import DataSettings, RunSettings
 
@@ -125,13 +125,14 @@ def execute(
 
 def describe(system: systems.System, dataset: Dataset) -> records.SplitData:
     """Counts of a split, with what the system can't reach in it and the F1 that this costs at most."""
-    reachable, lost = system.reachable(dataset.documents)
-    ceiling = scoring.score(dataset.documents, reachable, dataset.schema)["strict"]
+    reachable = system.reachable(dataset.documents)
+    ceiling = scoring.score(dataset.documents, reachable.extractions, dataset.schema)["strict"] if reachable.lost else {}
+    noted = replace(dataset, notes={**dataset.notes, **reachable.notes})
     return records.describe_split(
-        dataset,
+        noted,
         data.fingerprint(dataset.documents),
-        unreachable=dict(lost),
-        ceiling={criterion: values["f1"] for criterion, values in ceiling.items()} if lost else {},
+        unreachable=dict(reachable.lost),
+        ceiling={criterion: values["f1"] for criterion, values in ceiling.items()},
     )
 
 
@@ -143,12 +144,9 @@ def lambda_curve(
         return None
     points = []
     for threshold in LAMBDAS:
-        above = [Extraction(e.id, e.entities, tuple(r for r in e.relations if _probability(r) > threshold)) for e in scored]
-        tp, fp, fn = map(sum, zip(*scoring.per_document_counts(documents, above, schema, "strict", "re_plus"), strict=True))
-        precision, recall, f1 = scoring.precision_recall_f1(tp, fp, fn)
+        above = [Extraction(e.id, e.entities, tuple(r for r in e.relations if r.score > threshold)) for e in scored]
+        counts = scoring.per_document_counts(documents, above, schema, "strict", "re_plus")
+        precision, recall, f1 = scoring.precision_recall_f1(*map(sum, zip(*counts, strict=True)))
         points.append({"lambda": threshold, "precision": precision, "recall": recall, "f1": f1})
     return points
 
-
-def _probability(relation: Relation) -> float:
-    return 0.0 if relation.score is None else relation.score

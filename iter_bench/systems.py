@@ -10,6 +10,7 @@ import importlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -25,6 +26,21 @@ SYSTEM_FILE = "system.json"
 
 EpochReport = dict[str, Any]
 Report = Callable[[EpochReport], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """The gold annotation as far as a system can express it.
+
+    Attributes:
+        extractions: what a perfect prediction would be, one a document.
+        lost: gold items that no prediction can be, counted by reason.
+        notes: what tokenising changed or left out, counted by what it was.
+    """
+
+    extractions: list[Extraction]
+    lost: Counter[str]
+    notes: Counter[str]
 
 
 @runtime_checkable
@@ -66,8 +82,8 @@ class System(Protocol):
         """One extraction a document, in the same order, with the documents' ids."""
         ...
 
-    def reachable(self, documents: Sequence[Document]) -> tuple[list[Extraction], Counter[str]]:
-        """The part of the gold annotation that the system can express at all, and the rest counted by reason."""
+    def reachable(self, documents: Sequence[Document]) -> Reachable:
+        """What of the gold annotation the system can express at all."""
         ...
 
     @property

@@ -148,7 +148,8 @@ def train(
         if evaluate is not None:
             task.module.eval()
             entry["dev"] = evaluate()
-            if entry["selected"] := entry["dev"][select_by] > best:
+            entry["selected"] = entry["dev"][select_by] > best
+            if entry["selected"]:
                 best = entry["dev"][select_by]
                 best_weights = weights_of(task.module)
         entry["seconds"] = time.perf_counter() - started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from iter_bench import systems
 from iter_bench.batching import by_length
 from iter_bench.checkpoints import CheckpointFolder
-from iter_bench.data.statistics import nesting_depth
+from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
@@ -29,7 +28,7 @@ from iter_bench.iter_model.modeling import Found, IterModel, Sizes
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.scoring import dev_scores
 from iter_bench.settings import Settings, TrainingSettings
-from iter_bench.tokenization import Window, WindowTokenizer
+from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import seed_everything, train
 
 
@@ -93,7 +92,7 @@ class IterSystem:
     ) -> IterSystem:
         try:
             chosen = IterSettings(**settings).model_dump()
-            chosen["omega"] = chosen["omega"] or max(1, nesting_depth(train))
+            chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
             config = IterConfig(
                 encoder=encoder_config(encoder).to_dict(),
                 entity_types=schema.entity_types,
@@ -235,11 +234,20 @@ class IterSystem:
 
     # --- what it can express ------------------------------------------------------------------------------------------
 
-    def reachable(self, documents: Sequence[Document]) -> tuple[list[Extraction], Counter[str]]:
+    def reachable(self, documents: Sequence[Document]) -> systems.Reachable:
         windows = self.windows.windows(documents)
-        within, reasons = self.windows.reachable_gold(documents, windows)
-        limited = []
+        within_windows, lost = self.windows.reachable_gold(documents, windows)
+        found: list[Extraction] = []
+        limits: list[dict[Entity, str]] = [{} for _ in documents]
         for window in windows:
             document = documents[window.document]
-            _, expressed, lost = build_targets(document, slots_of(window, self.config), self.config)
-            reasons.update({entity: reason for entity, reason in lost.items()})
+            _, expressed, beyond = build_targets(document, slots_of(window, self.config), self.config)
+            limits[window.document].update(beyond)
+            relations = tuple(r for r in document.relations if r.head in expressed and r.tail in expressed)
+            found.append(Extraction(document.id, tuple(e for e in document.entities if e in expressed), relations))
+        reached = self.windows.merge(found, windows, documents)
+        for before, after, limit in zip(within_windows, reached, limits, strict=True):
+            lost.update(f"entities: {limit[entity]}" for entity in set(before.entities) - set(after.entities))
+            if fewer := len(set(before.relations) - set(after.relations)):
+                lost["relations: an entity of theirs is unreachable"] += fewer
+        return systems.Reachable(reached, lost, self.windows.notes(documents, windows))

@@ -101,7 +101,7 @@ def test_damaged_values(tmp_path, name, content, data, skip_bad):
         if isinstance(container, dict) and data.draw(st.booleans()):
             del container[key]
         else:
-            container[key] = data.draw(values)
+            container[key] = copy.deepcopy(data.draw(values))
     path = tmp_path / "file"
     path.write_text(json.dumps(content))
     load(FORMATS[name][1], path, skip_bad)

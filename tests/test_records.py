@@ -6,9 +6,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import typer
 from record_examples import record
+from typer.testing import CliRunner
 
 from iter_bench import records
+from iter_bench.cli.ls import ls
 from iter_bench.document import Dataset, Document, Entity, Relation, Schema
 from iter_bench.records import RecordError
 
@@ -102,3 +105,20 @@ def test_a_split_is_described_with_what_it_costs():
     assert (split.documents, split.words, split.entities, split.relations) == (1, 2, 2, 1)
     assert (split.unreachable, split.ceiling) == ({"nested entity": 1}, {"ner": 0.666667})
     assert split.notes == {"skipped records": 1}
+
+
+def test_ls_lists_what_there_is(tmp_path):
+    app = typer.Typer()
+    app.command()(ls)
+
+    def listed(*arguments):
+        return CliRunner().invoke(app, [*arguments, "--results", str(tmp_path)], catch_exceptions=False).stdout
+
+    assert "no runs in" in listed("runs")
+    records.write(record(), tmp_path / "runs")
+    (run,) = json.loads(listed("runs", "--json"))
+    assert (run["run"], run["dataset"], run["seed"]) == (record().run_id, "conll04", 42)
+    assert run["ner_f1"] == pytest.approx(2 * 80 / (2 * 80 + 10 + 20), abs=1e-6)
+    assert "84.21" in listed("runs")
+    assert "iter" in [row["system"] for row in json.loads(listed("systems", "--json"))]
+    assert {"conll04", "scierc"} <= {row["dataset"] for row in json.loads(listed("datasets", "--json"))}

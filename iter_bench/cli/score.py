@@ -37,8 +37,8 @@ def show(scores: dict[str, dict[str, Any]], *, json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("convention", "criterion", title="scores, micro except where it says macro")
-    for name in ("P", "R", "F1", "macro F1", "tp", "fp", "fn"):
+    table = Table("convention", "criterion", title="micro P, R, F1 and macro F1, in percent")
+    for name in ("P", "R", "F1", "macro", "tp", "fp", "fn"):
         table.add_column(name, justify="right")
     for convention, by_criterion in scores.items():
         for criterion, entry in by_criterion.items():

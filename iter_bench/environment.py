@@ -101,8 +101,13 @@ def describe() -> Environment:
 def git_state(file: Path) -> Git | None:
     """The state of the checkout that tracks ``file``; None if none does, or git is not there."""
 
+    # Git's hooks set variables that would point every call at the repository of the hook.
+    env = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")}
+
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=file.parent, capture_output=True, text=True, check=True, timeout=30)
+        done = subprocess.run(
+            ["git", *arguments], cwd=file.parent, env=env, capture_output=True, text=True, check=True, timeout=30
+        )
         return done.stdout.strip()
 
     try:

@@ -17,7 +17,9 @@ def git(folder, *arguments):
     return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_git_state_is_that_of_the_checkout_that_tracks_the_file(tmp_path):
+def test_git_state_is_that_of_the_checkout_that_tracks_the_file(tmp_path, monkeypatch):
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
     code = tmp_path / "package" / "code.py"
     installed = tmp_path / ".venv" / "code.py"
     for file in (code, installed):
@@ -38,6 +40,8 @@ def test_git_state_is_that_of_the_checkout_that_tracks_the_file(tmp_path):
     installed.unlink()
     code.write_text("x = 2\n")
     assert environment.git_state(code).dirty
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    assert environment.git_state(code).dirty, "as inside a hook of another repository"
 
 
 def test_describe_tells_versions_and_nothing_private(monkeypatch):

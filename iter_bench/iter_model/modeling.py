@@ -109,8 +109,7 @@ class IterModel(PreTrainedModel):
         hidden = self.encode(inputs)
         config = self.config
         losses = {"is_left": loss.is_left_loss(self.is_left(hidden.index_select(0, inputs.left)).squeeze(1), labels.is_left)}
-        lefts = self.is_span.project(hidden.index_select(0, labels.lefts), 0)
-        rights = self.is_span.project(hidden.index_select(0, labels.rights), 1)
+        lefts, rights = self.is_span.project(hidden.index_select(0, labels.lefts), hidden.index_select(0, labels.rights))
         logits = self.is_span.combine(lefts.take(labels.span_left), rights.take(labels.span_right))
         losses["is_span"] = loss.is_span_loss(logits, labels.span_classes, labels.span_at_right, config.has_no_span_class)
         if config.relation_types:
@@ -127,19 +126,15 @@ class IterModel(PreTrainedModel):
         self, hidden: Tensor, tails: tuple[Tensor, Tensor], heads: tuple[Tensor, Tensor]
     ) -> tuple[Projected, Projected]:
         """Shares of ``is_link``'s first layer for spans given by (left, right) rows of ``hidden``; tails stand first."""
-        sides = []
-        for place, (left, right) in enumerate((tails, heads)):
-            right_end = hidden.index_select(0, right)
-            if self.config.link_span == "right":
-                sides.append(self.is_link.project(right_end, place))
-                continue
-            left_end = hidden.index_select(0, left)
-            if self.config.link_span == "sum":
-                sides.append(self.is_link.project(left_end + right_end, place))
-            else:
-                start, end = (self.is_link.project(x, 2 * place + i) for i, x in enumerate((left_end, right_end)))
-                sides.append(Projected(*(None if a is None else a + b for a, b in zip(start, end, strict=True))))
-        return sides[0], sides[1]
+        if self.config.link_span == "right":
+            tail, head = self.is_link.project(*(hidden.index_select(0, right) for _, right in (tails, heads)))
+            return tail, head
+        ends = [hidden.index_select(0, rows) for side in (tails, heads) for rows in side]
+        if self.config.link_span == "sum":
+            tail, head = self.is_link.project(ends[0] + ends[1], ends[2] + ends[3])
+            return tail, head
+        shares = self.is_link.project(*ends)
+        return shares[0].plus(shares[1]), shares[2].plus(shares[3])
 
     @torch.inference_mode()
     def extract(self, inputs: Inputs, sizes: Sizes | None = None) -> Found:
@@ -193,11 +188,10 @@ class IterModel(PreTrainedModel):
             candidate = torch.arange(exists.numel(), device=exists.device)
         exists, ordinal = exists.flatten()[candidate], ordinal.flatten()[candidate]
         slot = candidate // self.config.omega
-        lefts = self.is_span.project(hidden.index_select(0, inputs.left[left_slot]), 0)
-        if self.config.omega == 1:  # every slot is at most once a candidate
-            rights = self.is_span.project(hidden.index_select(0, inputs.right[slot]), 1)
-        else:
-            rights = self.is_span.project(hidden.index_select(0, inputs.right), 1).take(slot)
+        rows = inputs.right[slot] if self.config.omega == 1 else inputs.right  # for ω = 1 a slot is a candidate once at most
+        lefts, rights = self.is_span.project(hidden.index_select(0, inputs.left[left_slot]), hidden.index_select(0, rows))
+        if self.config.omega > 1:
+            rights = rights.take(slot)
         if not len(left_slot):
             shape = (0, len(self.config.entity_types) + self.config.has_no_span_class)
             return slot, exists, hidden.new_zeros(shape), slot, is_left.sum().view(1)

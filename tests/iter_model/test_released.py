@@ -1,0 +1,115 @@
+"""Checkpoints of the released code load and give what the released code gives; see ``tests/fixtures/README.md``."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from iter_bench.document import Document, Entity, Relation
+from iter_bench.iter_model.batch import collate_inputs, collate_labels
+from iter_bench.iter_model.modeling import IterModel, Sizes
+from iter_bench.iter_model.system import IterSystem
+from iter_bench.iter_model.targets import build_targets, slots_of
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+NAMES = ["released_flat", "released_nested", "released_t5"]
+
+
+@pytest.fixture(params=NAMES)
+def released(request, monkeypatch):
+    monkeypatch.chdir(FIXTURES)  # _name_or_path of the encoder is relative
+    expected = json.loads((FIXTURES / request.param / "expected.json").read_text(encoding="utf-8"))
+    return IterSystem.load(FIXTURES / request.param), expected
+
+
+def documents_of(expected) -> list[Document]:
+    documents = []
+    for number, sentence in enumerate(expected["sentences"]):
+        entities = [Entity(*e) for e in sentence["entities"]]
+        relations = tuple(Relation(entities[h], entities[t], kind) for h, t, kind in sentence["relations"])
+        documents.append(Document(str(number), tuple(sentence["words"]), tuple(entities), relations))
+    return documents
+
+
+def predicted(system, inputs, slots, sizes=None):
+    """Decisions in the fixture's terms: for each sample, entities and relations by sub-token positions."""
+    found = system.module.extract(inputs, sizes)
+    first = [0]
+    for s in slots:
+        first.append(first[-1] + len(s))
+    spans = [
+        (w, int(slots[w].left[n - first[w]]), int(slots[w].right[m - first[w]]))
+        for w, n, m in zip(found.window.tolist(), found.left.tolist(), found.right.tolist(), strict=True)
+    ]
+    entities = [[] for _ in slots]
+    relations = [{} for _ in slots]
+    for (w, *ends), kind in zip(spans, found.type.tolist(), strict=True):
+        entities[w].append([*ends, system.config.entity_types[kind]])
+    for head, tail, row in zip(found.head.tolist(), found.tail.tolist(), found.link.tolist(), strict=True):
+        for kind, probability in zip(system.config.relation_types, row, strict=True):
+            if probability > system.config.link_threshold:
+                relations[spans[head][0]][(*spans[head][1:], *spans[tail][1:], kind)] = probability
+    return entities, relations
+
+
+@pytest.mark.parametrize("sizes", [None, Sizes(200, 200, 2000)], ids=["exact", "fixed_sizes"])
+def test_predicts_what_the_released_code_predicts(released, sizes):
+    system, expected = released
+    documents = documents_of(expected)
+    windows = system.windows.windows(documents)
+    for rows in expected["batches"]:
+        slots = [slots_of(windows[i], system.config) for i in rows]
+        inputs = collate_inputs([windows[i].input_ids for i in rows], slots, system._pad)
+        entities, relations = predicted(system, inputs, slots, sizes)
+        for row, i in enumerate(rows):
+            sentence = expected["sentences"][i]
+            assert windows[i].input_ids.tolist() == sentence["input_ids"]
+            assert sorted(entities[row]) == sorted(sentence["predicted_entities"])
+            wanted = {tuple(r[:5]): r[5] for r in sentence["predicted_relations"]}
+            assert relations[row].keys() == wanted.keys()
+            assert all(relations[row][key] == pytest.approx(value, abs=1e-4) for key, value in wanted.items())
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["as_annotated", "symmetric_both"])
+def test_loses_what_the_released_code_loses(released, both):
+    system, expected = released
+    key = "batch_losses_symmetric_both" if both else "batch_losses"
+    system.config.symmetric_targets = "both" if both else "once"
+    system.config.symmetric = expected.get("symmetric", [])
+    model = system.module.double().eval()
+    documents = documents_of(expected)
+    windows = system.windows.windows(documents)
+    for rows, wanted in zip(expected["batches"], expected[key], strict=True):
+        if wanted is None:
+            continue
+        slots = [slots_of(windows[i], system.config) for i in rows]
+        targets = [build_targets(documents[i], s, system.config)[0] for i, s in zip(rows, slots, strict=True)]
+        inputs = collate_inputs([windows[i].input_ids for i in rows], slots, system._pad)
+        with torch.no_grad():
+            losses = model(inputs, collate_labels(inputs, slots, targets, len(system.config.relation_types)))
+        losses["is_span"] += constant_of_missing_lefts(targets, system.config.omega) if system.config.omega > 1 else 0.0
+        assert {name: float(value) for name, value in losses.items()} == {
+            name: pytest.approx(wanted[name], rel=1e-6) for name in losses
+        }
+
+
+def constant_of_missing_lefts(targets, omega: int) -> float:
+    """The released nested loss has log 2, without a gradient, for every left bracket that a gold right bracket lacks."""
+    most = min(omega, max(int(t.is_left.sum()) for t in targets))
+    missing = 0
+    for t in targets:
+        rights = set(t.span_right[t.span_at_right].tolist())
+        missing += sum(most - int((t.span_right == m).sum().clip(max=most)) for m in rights)
+    return missing * math.log(2)
+
+
+def test_saved_again_it_is_ours(released, tmp_path):
+    system, expected = released
+    system.save(tmp_path)
+    again = IterSystem.load(tmp_path)
+    assert (tmp_path / "config.json").read_text().count("transformer_config") == 0
+    documents = documents_of(expected)
+    assert again.predict(documents) == system.predict(documents)
+    assert isinstance(torch.nn.Module, type) and isinstance(IterModel.from_pretrained(tmp_path), IterModel)

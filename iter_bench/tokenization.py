@@ -90,7 +90,7 @@ class WindowTokenizer:
         tokenizer: a fast tokenizer, as ``load_tokenizer`` gives it; it is not changed.
         max_length: of a window, special sub-tokens included; None: documents are never cut.
         overlap: how many sub-tokens neighbouring windows share at most; by default a quarter of the room in a window. An
-            entity of up to half of it is always whole in the window that owns its first word.
+            entity of up to about half of it is whole in the window that owns its first word.
 
     Raises:
         SettingsError: the tokenizer isn't a fast one, or windows would be too small or overlap wholly.
@@ -103,6 +103,7 @@ class WindowTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._cache: dict[str, list[int]] = {}
+        # what the tokenizer puts around a text: all that isn't the text's own
         probe = self._backend.encode(["a"], is_pretokenized=True)
         inner = np.flatnonzero(np.array(probe.special_tokens_mask) == 0)
         self._prefix = np.array(probe.ids[: inner[0]], dtype=np.int64)

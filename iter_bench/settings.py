@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Schedule = Literal["linear", "constant"]
+
+
+def _none(value: Any) -> Any:
+    """TOML has no null, so its files write the word."""
+    return None if value == "none" else value
 
 
 class Settings(BaseModel):
@@ -26,7 +31,9 @@ class DataSettings(Settings):
 
     dataset: str = Field("synthetic", description="catalogue name; `iter-bench data list` shows them")
     train: str = Field("train", description="split to train on; join splits with +, as in train+dev")
-    dev: str | None = Field("dev", description="split for early stopping and selection; none: the last epoch is kept")
+    dev: Annotated[str | None, BeforeValidator(_none)] = Field(
+        "dev", description="split for early stopping and selection; none: the last epoch is kept"
+    )
     test: str = Field("test", description="split that the record's scores are of")
     fold: int | None = Field(None, ge=0, description="fold of a cross-validated data set (ADE: 0 to 9)")
     context: int = Field(0, ge=0, description="context words on each side of a sentence")

@@ -80,7 +80,7 @@ class IterConfig(PretrainedConfig):
         span_decision: SpanDecision = "argmax",
         no_span: NoSpan = "class",
         link_span: LinkSpan | None = None,
-        link_loss: LinkLoss = "all",
+        link_loss: LinkLoss = "brackets",
         symmetric_targets: SymmetricTargets = "both",
         loss_reduction: LossReduction = "sum",
         self_links: bool = False,

@@ -46,7 +46,7 @@ class IterSettings(Settings):
     span_decision: choices.SpanDecision = "argmax"
     no_span: choices.NoSpan = "class"
     link_span: choices.LinkSpan | None = None
-    link_loss: choices.LinkLoss = "all"
+    link_loss: choices.LinkLoss = "brackets"
     symmetric_targets: choices.SymmetricTargets = "both"
     loss_reduction: choices.LossReduction = "sum"
 

@@ -1,0 +1,27 @@
+"""Tables and figures of a set of records: files under ``results/``, and the table on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from iter_bench import plots, tables
+from iter_bench.records import Record
+
+
+def write_report(records: Sequence[Record], results: Path, name: str) -> list[Path]:
+    """Writes ``tables/<name>.*`` and ``figures/<name>-*`` below ``results``, prints the table, and says where all is."""
+    table = tables.runs_table(records)
+    written = tables.write(table, results / "tables", name, tables.convention_notes(records))
+    figures = {"scores": plots.scores(records), "learning-curve": plots.learning_curve(records)}
+    if any(record.lambda_curve for record in records):
+        figures["lambda-curve"] = plots.lambda_curve(records)
+    for kind, plot in figures.items():
+        written += plots.save(plot, results / "figures", f"{name}-{kind}")
+    console = Console()
+    console.print(tables.rich_table(tables.formatted(table, full=False), name))
+    for folder, what in (("runs", "records"), ("tables", "tables"), ("figures", "figures")):
+        console.print(f"{what}: {results / folder}", soft_wrap=True)
+    return written

@@ -32,7 +32,7 @@ class Group(Settings):
     folds: list[int] = Field([], description="folds of a cross-validated data set; each is run with each seed")
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
-    model: dict[str, Any] = {}
+    model: dict[str, Any] = Field(default_factory=dict)
 
     def runs(self) -> Iterator[RunSettings]:
         """The single runs."""
@@ -70,7 +70,8 @@ def load_profile(name: str) -> Profile:
     try:
         return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise SettingsError(f"no profile is called {name!r}; there are {', '.join(profile_names())}, or name a .toml file") from None
+        known = ", ".join(profile_names())
+        raise SettingsError(f"no profile is called {name!r}; there are {known}, or name a .toml file") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from None
     except ValidationError as error:
@@ -92,7 +93,8 @@ def execute_all(
 
     Args:
         execute: does one run; must be picklable for more than one worker.
-        report: told of every epoch (``workers`` 1), and of every run that ends: ``{"finished": record}`` or ``{"failed": reason}``.
+        report: told of every epoch (with one worker), and of every run that ends: ``{"finished": record}`` or
+            ``{"failed": reason}``.
 
     Returns:
         The records, and for each failed run id its reason.

@@ -136,9 +136,7 @@ def describe(system: systems.System, dataset: Dataset) -> records.SplitData:
     )
 
 
-def lambda_curve(
-    documents: Sequence[Document], scored: Sequence[Extraction], schema: Schema
-) -> list[dict[str, float]] | None:
+def lambda_curve(documents: Sequence[Document], scored: Sequence[Extraction], schema: Schema) -> list[dict[str, float]] | None:
     """RE+ (strict) over λ (figure 2), from predictions that hold every relation with its probability."""
     if not schema.relation_types:
         return None
@@ -149,4 +147,3 @@ def lambda_curve(
         precision, recall, f1 = scoring.precision_recall_f1(*map(sum, zip(*counts, strict=True)))
         points.append({"lambda": threshold, "precision": precision, "recall": recall, "f1": f1})
     return points
-

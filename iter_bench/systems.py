@@ -52,7 +52,9 @@ class System(Protocol):
     settings: Mapping[str, Any]
 
     @classmethod
-    def build(cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int) -> System:
+    def build(
+        cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
+    ) -> System:
         """An untrained system. ``train`` may decide settings left open, such as ω; unknown settings are a SettingsError."""
         ...
 
@@ -110,7 +112,7 @@ def write_system_file(folder: Path, system: System) -> None:
 
 
 def load_system(folder: str | Path) -> System:
-    """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released, by folder or hub name."""
+    """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released."""
     path = Path(folder) / SYSTEM_FILE
     if not path.is_file():
         return system_class("iter").load(Path(folder))

@@ -59,9 +59,7 @@ def as_brackets(text: str, document: Document, offsets: Offsets, extraction: Ext
         pieces += [text[position:at], mark]
         position = at
     lines = ["".join([*pieces, text[position:]])]
-    lines += [
-        f"  {_words(text, offsets, r.head)} --{r.type}--> {_words(text, offsets, r.tail)}" for r in extraction.relations
-    ]
+    lines += [f"  {_words(text, offsets, r.head)} --{r.type}--> {_words(text, offsets, r.tail)}" for r in extraction.relations]
     return "\n".join(lines)
 
 

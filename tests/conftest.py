@@ -27,3 +27,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("needs CUDA")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory) -> str:
+    """Folder of a BERT with random weights, two layers of width 32, and MiniLM's tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from iter_bench.encoders import load_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny_encoder")
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    BertModel(BertConfig(**sizes)).save_pretrained(folder)
+    load_tokenizer("minilm").save_pretrained(folder)
+    return str(folder)

@@ -16,7 +16,9 @@ CHUNK = 512  # lines that are read, predicted and printed before the next are re
 
 def predict(
     system: Annotated[str, typer.Argument(help="Folder of a trained system, or a checkpoint's folder or hub name.")],
-    text: Annotated[list[str] | None, typer.Argument(help="Texts; without, standard input is read.", show_default=False)] = None,
+    text: Annotated[
+        list[str] | None, typer.Argument(help="Texts; without, standard input is read.", show_default=False)
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="Text file, one text a line.")] = None,
     json: Json = False,
     batch_size: BatchSize = 8,

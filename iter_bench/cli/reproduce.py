@@ -23,7 +23,7 @@ def reproduce(
     from iter_bench.cli.progress import RunProgress, console
     from iter_bench.errors import UserError
     from iter_bench.report import write_report
-    from iter_bench.run import Folders, execute, load_splits
+    from iter_bench.run import Folders, load_splits
 
     runs = matrix.load_profile(profile).runs()
     folders = Folders(results, work)

@@ -19,7 +19,8 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with the settings of a run; options override it.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting, as in training.epochs=3 or model.omega=2.", show_default=False)
+        list[str] | None,
+        typer.Option("--set", help="Any setting, as in training.epochs=3 or model.omega=2.", show_default=False),
     ] = None,
     data_dir: DataDir = None,
     results: Results = Path("results"),

@@ -19,7 +19,9 @@ class _Movable:
     def to(self, device: torch.device) -> _Movable:
         """The same on ``device``; copies don't wait for it."""
         moved = {
-            f.name: value.to(device, non_blocking=True) if isinstance(value := getattr(self, f.name), (Tensor, _Movable)) else value
+            f.name: value.to(device, non_blocking=True)
+            if isinstance(value := getattr(self, f.name), (Tensor, _Movable))
+            else value
             for f in fields(self)
         }
         return type(self)(**moved)
@@ -94,7 +96,9 @@ def collate_labels(inputs: Inputs, slots: Sequence[Slots], targets: Sequence[Tar
     longest = inputs.input_ids.shape[1]
     rows_left = [s.left + i * longest for i, s in enumerate(slots)]
     rows_right = [s.right + i * longest for i, s in enumerate(slots)]
-    lefts, span_left = np.unique(_concatenated([r[t.span_left] for r, t in zip(rows_left, targets, strict=True)]), return_inverse=True)
+    lefts, span_left = np.unique(
+        _concatenated([r[t.span_left] for r, t in zip(rows_left, targets, strict=True)]), return_inverse=True
+    )
     rights, span_right = np.unique(
         _concatenated([r[t.span_right] for r, t in zip(rows_right, targets, strict=True)]), return_inverse=True
     )

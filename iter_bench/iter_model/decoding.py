@@ -50,7 +50,6 @@ def decide_spans(logits: Tensor, exists: Tensor, decision: str, no_span_class: b
     Returns:
         [C, T] whether the candidate is a span of that type; [C, T] probabilities.
     """
-    logits = logits.float()
     if decision == "threshold":
         return (logits > 0) & exists[:, None], logits.sigmoid()
     if not no_span_class:  # "no action" is a logit of 0, and stands last like the class of its own

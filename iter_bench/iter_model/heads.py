@@ -64,9 +64,10 @@ class GatedFeedForward(nn.Module):
         ]
 
     def combine(self, *shares: Projected) -> Tensor:
-        """Logits [*, κ] of the sum of the shares, which broadcast against each other."""
+        """Logits [*, κ], in float32 at least, of the sum of the shares, which broadcast against each other."""
         gate, inner = reduce(Projected.plus, shares)
-        return self.wo(self.dropout(self.act(inner) if gate is None else self.act(gate) * inner))
+        logits = self.wo(self.dropout(self.act(inner) if gate is None else self.act(gate) * inner))
+        return logits if logits.dtype == torch.float64 else logits.float()
 
     def forward(self, *vectors: Tensor) -> Tensor:
         """The plain form: logits [*, κ] of ψ vectors [*, δ], concatenated first."""

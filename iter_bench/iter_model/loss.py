@@ -7,13 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def _precise(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
-
-
 def is_left_loss(logits: Tensor, is_left: Tensor) -> Tensor:
     """Eq. 10: LSE(γ, 0) minus the correct one of the two, which is binary cross-entropy. Both arguments [S]."""
-    logits = _precise(logits)
     return F.binary_cross_entropy_with_logits(logits, is_left.to(logits.dtype), reduction="sum")
 
 
@@ -28,7 +23,6 @@ def is_span_loss(logits: Tensor, classes: Tensor, at_right: Tensor, no_span_clas
         classes: [C, η] the correct classes.
         at_right: [C] whether any gold span ends at m.
     """
-    logits = _precise(logits)
     zero = logits.new_zeros(len(logits), 1)
     no_action = ~at_right if no_span_class else ~classes.any(dim=1)
     correct = torch.cat((no_action[:, None], classes), dim=1)
@@ -38,5 +32,4 @@ def is_span_loss(logits: Tensor, classes: Tensor, at_right: Tensor, no_span_clas
 
 def is_link_loss(logits: Tensor, links: Tensor) -> Tensor:
     """Eq. 13: binary cross-entropy of every relation type of every pair; both arguments [P, φ]."""
-    logits = _precise(logits)
     return F.binary_cross_entropy_with_logits(logits, links.to(logits.dtype), reduction="sum")

@@ -108,7 +108,7 @@ class IterModel(PreTrainedModel):
         """The three losses of eq. 9, each summed over its positions: ``is_left``, ``is_span``, ``is_link``."""
         hidden = self.encode(inputs)
         config = self.config
-        losses = {"is_left": loss.is_left_loss(self.is_left(hidden.index_select(0, inputs.left)).squeeze(1), labels.is_left)}
+        losses = {"is_left": loss.is_left_loss(self._is_left_logits(hidden, inputs), labels.is_left)}
         lefts, rights = self.is_span.project(hidden.index_select(0, labels.lefts), hidden.index_select(0, labels.rights))
         logits = self.is_span.combine(lefts.take(labels.span_left), rights.take(labels.span_right))
         losses["is_span"] = loss.is_span_loss(logits, labels.span_classes, labels.span_at_right, config.has_no_span_class)
@@ -121,6 +121,10 @@ class IterModel(PreTrainedModel):
         if config.loss_reduction == "mean":
             losses = {name: value / len(inputs.input_ids) for name, value in losses.items()}
         return losses
+
+    def _is_left_logits(self, hidden: Tensor, inputs: Inputs) -> Tensor:
+        """γ of eq. 10 for every slot, [S]."""
+        return self.is_left.combine(*self.is_left.project(hidden.index_select(0, inputs.left))).squeeze(1)
 
     def _link_sides(
         self, hidden: Tensor, tails: tuple[Tensor, Tensor], heads: tuple[Tensor, Tensor]
@@ -160,26 +164,26 @@ class IterModel(PreTrainedModel):
             head, tail, pairs = decoding.pairs_within(window, real, windows, sizes.pairs if sizes else None)
             ends = (inputs.left[left_slots], inputs.right[right_slots])
             tails, heads = self._link_sides(hidden, ends, ends)
-            link = self.is_link.combine(tails.take(tail), heads.take(head)).float().sigmoid()
+            link = self.is_link.combine(tails.take(tail), heads.take(head)).sigmoid()
         else:
             head = tail = window.new_zeros(0)
             pairs, link = window.new_zeros(1), span_logits.new_zeros(0, 0)
         entities = torch.stack((window, left_slots, right_slots, kind, head.new_zeros(len(kind))), dim=1).double()
         entities[:, 4] = probability.flatten()[flat]
         counts = torch.cat((lefts_found, chosen.sum().view(1), pairs)).double()
-        packed = torch.cat((counts, entities.flatten(), torch.stack((head, tail), 1).flatten().double(), link.flatten().double()))
+        packed = torch.cat(
+            (counts, entities.flatten(), torch.stack((head, tail), 1).flatten().double(), link.flatten().double())
+        )
         return _unpack(packed.cpu().numpy(), len(kind), len(head), link.shape[-1])
 
-    def _candidates(
-        self, hidden: Tensor, inputs: Inputs, sizes: Sizes | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _candidates(self, hidden: Tensor, inputs: Inputs, sizes: Sizes | None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Steps 1 and 2: left brackets, then logits of each slot with each of its ω closest left brackets.
 
         Returns:
             slot of the left bracket [C], whether the candidate is real [C], logits [C, η], slot of the right bracket [C],
             how many left brackets there are [1].
         """
-        is_left = self.is_left(hidden.index_select(0, inputs.left)).squeeze(1) > 0
+        is_left = self._is_left_logits(hidden, inputs) > 0
         left_slot, _ = decoding.nonzero(is_left, sizes.lefts if sizes else None)
         ordinal, exists = decoding.closest_lefts(is_left, inputs.window, self.config.omega)
         if sizes is None:  # the exact list costs no wait here, so slots without a left bracket before them cost nothing
@@ -208,7 +212,15 @@ def _unpack(packed: np.ndarray, entities: int, pairs: int, relation_types: int) 
     window, left, right, kind = rows[:, :4].T.astype(np.int64)
     ends = ends.reshape(-1, 2)[: needed.pairs].astype(np.int64)
     return Found(
-        window, left, right, kind, rows[:, 4], ends[:, 0], ends[:, 1], link.reshape(pairs, relation_types)[: needed.pairs], needed
+        window,
+        left,
+        right,
+        kind,
+        rows[:, 4],
+        ends[:, 0],
+        ends[:, 1],
+        link.reshape(pairs, relation_types)[: needed.pairs],
+        needed,
     )
 
 

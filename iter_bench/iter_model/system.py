@@ -76,20 +76,24 @@ class IterSystem:
 
     @property
     def schema(self) -> Schema:
+        """The types that it extracts."""
         return self.config.schema
 
     @property
     def settings(self) -> dict[str, Any]:
+        """What ``IterSettings`` names, resolved."""
         return {name: getattr(self.config, name) for name in IterSettings.model_fields}
 
     @property
     def parameters(self) -> int:
+        """How many weights there are, encoder and heads."""
         return self.module.num_parameters()
 
     @classmethod
     def build(
         cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
     ) -> IterSystem:
+        """Pretrained encoder, new heads; ω from ``train`` where the settings leave it open."""
         try:
             chosen = IterSettings(**settings).model_dump()
             chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
@@ -109,12 +113,14 @@ class IterSystem:
 
     @classmethod
     def load(cls, folder: Path) -> IterSystem:
+        """A saved system, or a checkpoint of the released code."""
         model = IterModel.from_pretrained(folder)
         if (folder / "tokenizer_config.json").is_file():
             return cls(model, AutoTokenizer.from_pretrained(folder))
         return cls(model, load_tokenizer(model.config.tokenizer))  # released checkpoints hold none
 
     def save(self, folder: Path) -> None:
+        """Weights, configuration and tokenizer, for ``load`` and for ``AutoModel``."""
         folder.mkdir(parents=True, exist_ok=True)
         self.module.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
@@ -132,6 +138,7 @@ class IterSystem:
         folder: Path | None = None,
         report: systems.Report | None = None,
     ) -> list[systems.EpochReport]:
+        """Trains with the one training loop."""
         select_by = training.select_by
         if select_by == "auto":
             select_by = "re_plus" if self.config.relation_types else "ner"
@@ -156,18 +163,22 @@ class IterSystem:
         return prepared
 
     def is_head(self, name: str) -> bool:
+        """Whether a weight belongs to the heads."""
         return not name.startswith("encoder.")
 
     def length(self, example: Example) -> int:
+        """Sub-tokens of an example."""
         return len(example.input_ids)
 
     def collate(self, examples: Sequence[Example]) -> tuple[Inputs, Labels]:
+        """Examples as one batch on the device."""
         slots = [example.slots for example in examples]
         inputs = collate_inputs([example.input_ids for example in examples], slots, self._pad)
         labels = collate_labels(inputs, slots, [example.targets for example in examples], len(self.config.relation_types))
         return inputs.to(self.device), labels.to(self.device)
 
     def losses(self, batch: tuple[Inputs, Labels]) -> dict[str, Tensor]:
+        """The three losses of eq. 9."""
         return self.module(*batch)
 
     @property
@@ -177,6 +188,7 @@ class IterSystem:
     # --- prediction ---------------------------------------------------------------------------------------------------
 
     def predict(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[Extraction]:
+        """One extraction a document, with λ as configured."""
         return self.predict_above(documents, self.config.link_threshold, batch_size=batch_size)
 
     def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
@@ -213,7 +225,12 @@ class IterSystem:
         entities: list[Entity | None] = []
         base = np.cumsum([0] + [len(s) for s in slots])
         for window, left, right, kind, score in zip(
-            found.window.tolist(), found.left.tolist(), found.right.tolist(), found.type.tolist(), found.score.tolist(), strict=True
+            found.window.tolist(),
+            found.left.tolist(),
+            found.right.tolist(),
+            found.type.tolist(),
+            found.score.tolist(),
+            strict=True,
         ):
             words = slots[window].word
             start, last = int(words[left - base[window]]), int(words[right - base[window]])
@@ -235,6 +252,7 @@ class IterSystem:
     # --- what it can express ------------------------------------------------------------------------------------------
 
     def reachable(self, documents: Sequence[Document]) -> systems.Reachable:
+        """What of the gold annotation windows, ω and ``span_decision`` let through."""
         windows = self.windows.windows(documents)
         within_windows, lost = self.windows.reachable_gold(documents, windows)
         found: list[Extraction] = []

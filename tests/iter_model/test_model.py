@@ -1,0 +1,125 @@
+"""The fast heads against the plain second implementation, and gold → targets → perfect logits → decode → gold."""
+
+import numpy as np
+import pytest
+import torch
+from plain import PlainIter
+
+from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.iter_model import decoding
+from iter_bench.iter_model.batch import collate_inputs, collate_labels
+from iter_bench.iter_model.modeling import Sizes
+from iter_bench.iter_model.targets import build_targets, slots_of
+
+SETTINGS = {
+    "flat": ("synthetic-w1", {}),
+    "flat_all_pairs": ("synthetic-w1", {"link_loss": "all", "gate": False}),
+    "flat_thresholds": ("synthetic-w1", {"span_decision": "threshold"}),
+    "nested": ("synthetic", {}),
+    "nested_all_pairs": ("synthetic", {"link_loss": "all", "symmetric_targets": "once"}),
+    "nested_zero": ("synthetic-w3", {"no_span": "zero", "link_span": "concat", "activation": "relu"}),
+    "nested_thresholds": ("synthetic", {"no_span": "zero", "span_decision": "threshold"}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_equals_the_plain_version_in_float64(tiny, name):
+    preset, settings = SETTINGS[name]
+    system, documents = tiny(preset, 2 if settings.get("span_decision") == "threshold" else 5, **settings)
+    model = system.module.double().eval()
+    windows = system.windows.windows(documents)
+    slots = [slots_of(window, system.config) for window in windows]
+    targets = [build_targets(d, s, system.config)[0] for d, s in zip(documents, slots, strict=True)]
+    inputs = collate_inputs([window.input_ids for window in windows], slots, system._pad)
+    with torch.no_grad():
+        fast = model(inputs, collate_labels(inputs, slots, targets, len(system.config.relation_types)))
+        hidden = model.encode(inputs).view(*inputs.input_ids.shape, -1)
+    slow = {}
+    first = np.cumsum([0] + [len(s) for s in slots])
+    exact, fixed = model.extract(inputs), model.extract(inputs, Sizes(400, 2000, 100_000))
+    seen = 0
+    for row, document in enumerate(documents):
+        plain = PlainIter(model, hidden[row], slots[row])
+        for part, value in plain.losses(document).items():
+            slow[part] = slow.get(part, 0.0) + value
+        spans, links = plain.extract()
+        seen += len(spans)
+        for found in (exact, fixed):
+            of = [
+                (int(n - first[row]), int(m - first[row]), int(t))
+                for w, n, m, t in zip(found.window, found.left, found.right, found.type, strict=True)
+                if w == row
+            ]
+            assert set(of) == spans and len(of) == len(spans)
+            base = int(np.sum(found.window < row))
+            pairs = [i for i, head in enumerate(found.head) if base <= head < base + len(of)]
+            got = {
+                (of[found.head[i] - base], of[found.tail[i] - base], k): found.link[i, k]
+                for i in pairs
+                for k in range(len(system.config.relation_types))
+            }
+            assert got == pytest.approx(links, abs=1e-10)
+    assert seen > 10
+    assert {part: float(value) for part, value in fast.items()} == pytest.approx(slow, rel=1e-9)
+
+
+def perfect(system, document: Document) -> Extraction:
+    """What the decoder makes of logits that say exactly what the targets of one window say."""
+    (window,) = system.windows.windows([document])
+    slots = slots_of(window, system.config)
+    targets, _, _ = build_targets(document, slots, system.config)
+    is_left = torch.from_numpy(targets.is_left) > 0
+    ordinal, exists = decoding.closest_lefts(is_left, torch.zeros(len(slots), dtype=torch.long), system.config.omega)
+    lefts = is_left.nonzero().squeeze(1)
+    slot, rank = exists.nonzero().T
+    assert slot.tolist() == targets.span_right.tolist()
+    assert lefts[ordinal[slot, rank]].tolist() == targets.span_left.tolist()
+    logits = torch.where(torch.from_numpy(targets.span_classes), 5.0, -5.0)
+    everything = torch.ones(len(logits), dtype=torch.bool)
+    chosen, _ = decoding.decide_spans(logits, everything, system.config.span_decision, system.config.has_no_span_class)
+    words = slots.word
+    entities = {
+        (int(targets.span_left[c]), int(targets.span_right[c])): Entity(
+            int(words[targets.span_left[c]]), int(words[targets.span_right[c]]) + 1, system.config.entity_types[t]
+        )
+        for c, t in chosen.nonzero().tolist()
+    }
+    relations = set()
+    for head, tail, kind in targets.links.tolist():
+        ends = [(targets.head_left[head], targets.head_right[head]), (targets.tail_left[tail], targets.tail_right[tail])]
+        if system.config.link_span == "right":
+            ends = [next(span for span in entities if span[1] == end) for _, end in ends]
+        relations.add(Relation(*(entities[tuple(map(int, end))] for end in ends), system.config.relation_types[kind]))
+    return Extraction(document.id, tuple(entities.values()), tuple(relations))
+
+
+@pytest.mark.parametrize("preset", ["synthetic-w1", "synthetic-w2", "synthetic-w3", "synthetic-w4"])
+@pytest.mark.parametrize("omega", [1, 2, 4])
+def test_gold_to_targets_to_gold_up_to_what_is_unreachable(tiny, preset, omega):
+    system, documents = tiny(preset, 60, omega=omega, symmetric_targets="once")
+    reachable = system.reachable(documents)
+    for document, gold in zip(documents, reachable.extractions, strict=True):
+        decoded = perfect(system, document)
+        assert set(decoded.entities) == set(gold.entities)
+        assert set(decoded.relations) == set(gold.relations)
+    lost = sum(len(d.entities) - len(e.entities) for d, e in zip(documents, reachable.extractions, strict=True))
+    assert sum(n for reason, n in reachable.lost.items() if reason.startswith("entities")) == lost
+    assert (lost > 0) == (int(preset[-1]) > omega)
+
+
+def test_predictions_do_not_depend_on_batch_or_order(tiny):
+    system, documents = tiny("synthetic", 40)
+    system.module.double()
+    alone = {e.id: e for e in system.predict(documents, batch_size=1)}
+    assert sum(len(e.entities) for e in alone.values()) > 40
+    for order in (documents, documents[::-1]):
+        assert system.predict(order, batch_size=7) == [alone[d.id] for d in order]
+
+
+def test_empty_and_untokenisable_documents_give_empty_extractions(tiny):
+    system, documents = tiny("synthetic", 3)
+    odd = [Document("none", ()), Document("control", ("\u200b", "\x07")), documents[0]]
+    found = system.predict(odd)
+    assert [e.id for e in found] == ["none", "control", documents[0].id]
+    assert found[0].entities == found[1].entities == ()
+    assert system.predict([]) == []

@@ -1,0 +1,133 @@
+"""The training loop: same seed, same numbers; a killed run goes on as if nothing had happened; runs and matrix."""
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from iter_bench import checkpoints, matrix, records, systems, training
+from iter_bench.cli import app
+from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.run import Folders, execute
+from iter_bench.settings import DataSettings, RunSettings, TrainingSettings
+from iter_bench.text import as_brackets, as_json, document_from_text
+
+TRAINING = TrainingSettings(epochs=3, batch_size=16, lr_encoder=1e-3, lr_heads=3e-3)
+
+
+@pytest.fixture
+def documents():
+    from iter_bench import data
+
+    return data.load("synthetic", "train").documents[:48]
+
+
+@pytest.fixture
+def build(tiny_encoder):
+    from iter_bench.data.synthetic import SCHEMA
+
+    return lambda documents: systems.system_class("iter").build(tiny_encoder, SCHEMA, documents, {"d_ff": 16}, seed=5)
+
+
+def test_same_seed_same_numbers_and_a_killed_run_resumes_to_them(build, documents, tmp_path):
+    whole = build(documents)
+    history = whole.fit(documents, documents[:8], TRAINING, seed=5)
+    again = build(documents).fit(documents, documents[:8], TRAINING, seed=5)
+    assert [h["loss"] for h in history] == [h["loss"] for h in again]
+
+    class Killed(Exception):
+        pass
+
+    def kill(event):
+        if event.get("epoch") == 1 and event.get("step") == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        build(documents).fit(documents, documents[:8], TRAINING, seed=5, folder=tmp_path, report=kill)
+    resumed = build(documents)
+    continued = resumed.fit(documents, documents[:8], TRAINING, seed=5, folder=tmp_path)
+    assert [(h["loss"], h["dev"]) for h in continued] == [(h["loss"], h["dev"]) for h in history]
+    wanted = checkpoints.weights_of(whole.module)
+    assert all(torch.equal(value, wanted[name]) for name, value in checkpoints.weights_of(resumed.module).items())
+    assert history[-1]["loss"]["is_left"] < history[0]["loss"]["is_left"]
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(build, documents, tmp_path):
+    build(documents).fit(documents, [], TRAINING.model_copy(update={"epochs": 1}), seed=5, folder=tmp_path)
+    with pytest.raises(UserError, match="belongs to the run"):
+        build(documents).fit(documents, [], TRAINING, seed=6, folder=tmp_path)
+    file = tmp_path / "last" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match="damaged"):
+        build(documents).fit(documents, [], TRAINING.model_copy(update={"epochs": 1}), seed=5, folder=tmp_path)
+
+
+def test_batches_hold_every_example_once_in_an_order_of_their_own():
+    lengths = list(range(100))
+    first, second = (training.epoch_batches(lengths, 8, seed=1, epoch=e) for e in (0, 1))
+    assert sorted(i for batch in first for i in batch) == lengths
+    assert [b.tolist() for b in first] != [b.tolist() for b in second]
+
+
+@pytest.mark.parametrize("schedule, late", [("linear", 0.5), ("constant", 1.0)])
+def test_schedules(schedule, late):
+    factor = training.schedule_factor(schedule, warmup=10, total=110)
+    assert [factor(s) for s in (0, 5, 10)] == [0.0, 0.5, 1.0]
+    assert factor(60) == pytest.approx(late)
+
+
+def test_save_and_load_predict_the_same(build, documents, tmp_path):
+    system = build(documents)
+    system.fit(documents, [], TRAINING, seed=5)
+    system.save(tmp_path / "s")
+    assert systems.load_system(tmp_path / "s").predict(documents) == system.predict(documents)
+    assert not list((tmp_path / "s").glob("*.bin"))
+
+
+def test_a_matrix_records_its_runs_skips_finished_ones_and_lists_failed_ones(tiny_encoder, tmp_path):
+    run = RunSettings(encoder=tiny_encoder, data=DataSettings(dev=None), training=TRAINING.model_copy(update={"epochs": 1}))
+    broken = run.model_copy(update={"model": {"omega": 0}})
+    folders = Folders(tmp_path / "results", tmp_path / "runs")
+    events = []
+
+    def all_of(runs):
+        return matrix.execute_all(
+            runs, lambda r, report: execute(r, folders, report=report), workers=1, report=lambda r, e: events.append(e)
+        )
+
+    done, failed = all_of([broken, run])
+    assert [r.run_id for r in done] == [run.run_id] and list(failed) == [broken.run_id]
+    assert "omega" in failed[broken.run_id]
+    assert records.find(folders.records, run.run_id) == done[0]
+    curve = done[0].lambda_curve
+    assert curve[-1].f1 == 0 and len(curve) == 21
+    steps = len([e for e in events if "step" in e])
+    assert all_of([run])[0] == done
+    assert len([e for e in events if "step" in e]) == steps  # nothing was trained again
+
+
+def test_profiles_of_the_package_are_valid_and_wrong_ones_name_the_field(tmp_path):
+    assert "quick" in matrix.profile_names()
+    assert all(matrix.load_profile(name).runs() for name in matrix.profile_names())
+    (tmp_path / "p.toml").write_text('description = "x"\n[[group]]\nsedes = [1]\n')
+    with pytest.raises(SettingsError, match=r"group\.0\.sedes"):
+        matrix.load_profile(str(tmp_path / "p.toml"))
+
+
+def test_command_line_overrides_and_refuses():
+    run = CliRunner().invoke(app, ["train", "--set", "training.epoch=3"])
+    assert isinstance(run.exception, SettingsError) and "training.epoch" in str(run.exception)
+
+
+def test_brackets_and_json_of_raw_text():
+    text = "Barack Obama was born in Honolulu, Hawaii."
+    document, offsets = document_from_text(text, "0")
+    assert document.words == ("Barack", "Obama", "was", "born", "in", "Honolulu", ",", "Hawaii", ".")
+    person, place, state = Entity(0, 2, "person"), Entity(5, 8, "location"), Entity(7, 8, "state")
+    found = Extraction("0", (person, place, state), (Relation(person, place, "born_in", 0.9),))
+    assert as_brackets(text, document, offsets, found).splitlines() == [
+        "[Barack Obama]person was born in [Honolulu, [Hawaii]state]location.",
+        "  Barack Obama --born_in--> Honolulu, Hawaii",
+    ]
+    assert '"start": 25, "end": 41' in as_json(text, document, offsets, found)
+    assert document_from_text("  ", "1")[0] == Document("1", ())

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from iter_bench.encoders import encoder_dims, encoder_from_config
 from iter_bench.iter_model import decoding, loss, released
@@ -224,5 +225,6 @@ def _unpack(packed: np.ndarray, entities: int, pairs: int, relation_types: int) 
     )
 
 
+disable_progress_bar()  # weights load in a second, and a foreign bar would break the lines of ours
 register()
 AutoModel.register(IterConfig, IterModel, exist_ok=True)

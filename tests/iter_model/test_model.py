@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from plain import PlainIter
+from plain_iter import PlainIter, perfect
 
-from iter_bench.document import Document, Entity, Extraction, Relation
-from iter_bench.iter_model import decoding
+from iter_bench.document import Document
 from iter_bench.iter_model.batch import collate_inputs, collate_labels
 from iter_bench.iter_model.modeling import Sizes
 from iter_bench.iter_model.targets import build_targets, slots_of
@@ -61,36 +60,6 @@ def test_equals_the_plain_version_in_float64(tiny, name):
             assert got == pytest.approx(links, abs=1e-10)
     assert seen > 10
     assert {part: float(value) for part, value in fast.items()} == pytest.approx(slow, rel=1e-9)
-
-
-def perfect(system, document: Document) -> Extraction:
-    """What the decoder makes of logits that say exactly what the targets of one window say."""
-    (window,) = system.windows.windows([document])
-    slots = slots_of(window, system.config)
-    targets, _, _ = build_targets(document, slots, system.config)
-    is_left = torch.from_numpy(targets.is_left) > 0
-    ordinal, exists = decoding.closest_lefts(is_left, torch.zeros(len(slots), dtype=torch.long), system.config.omega)
-    lefts = is_left.nonzero().squeeze(1)
-    slot, rank = exists.nonzero().T
-    assert slot.tolist() == targets.span_right.tolist()
-    assert lefts[ordinal[slot, rank]].tolist() == targets.span_left.tolist()
-    logits = torch.where(torch.from_numpy(targets.span_classes), 5.0, -5.0)
-    everything = torch.ones(len(logits), dtype=torch.bool)
-    chosen, _ = decoding.decide_spans(logits, everything, system.config.span_decision, system.config.has_no_span_class)
-    words = slots.word
-    entities = {
-        (int(targets.span_left[c]), int(targets.span_right[c])): Entity(
-            int(words[targets.span_left[c]]), int(words[targets.span_right[c]]) + 1, system.config.entity_types[t]
-        )
-        for c, t in chosen.nonzero().tolist()
-    }
-    relations = set()
-    for head, tail, kind in targets.links.tolist():
-        ends = [(targets.head_left[head], targets.head_right[head]), (targets.tail_left[tail], targets.tail_right[tail])]
-        if system.config.link_span == "right":
-            ends = [next(span for span in entities if span[1] == end) for _, end in ends]
-        relations.add(Relation(*(entities[tuple(map(int, end))] for end in ends), system.config.relation_types[kind]))
-    return Extraction(document.id, tuple(entities.values()), tuple(relations))
 
 
 @pytest.mark.parametrize("preset", ["synthetic-w1", "synthetic-w2", "synthetic-w3", "synthetic-w4"])

@@ -10,10 +10,11 @@ import math
 import torch
 from torch import Tensor
 
-from iter_bench.document import Document
+from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.iter_model import decoding
 from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.heads import GatedFeedForward
-from iter_bench.iter_model.targets import Slots
+from iter_bench.iter_model.targets import Slots, build_targets, slots_of
 
 
 def feed_forward(head: GatedFeedForward, *vectors: Tensor) -> list[float]:
@@ -124,3 +125,33 @@ class PlainIter:
                 for k, logit in enumerate(self.link_logits(head, tail)):
                     loss += lse([0.0, logit]) - (logit if (head, tail, k) in true else 0.0)
         return loss
+
+
+def perfect(system, document: Document) -> Extraction:
+    """What the decoder makes of logits that say exactly what the targets of one window say."""
+    (window,) = system.windows.windows([document])
+    slots = slots_of(window, system.config)
+    targets, _, _ = build_targets(document, slots, system.config)
+    is_left = torch.from_numpy(targets.is_left) > 0
+    ordinal, exists = decoding.closest_lefts(is_left, torch.zeros(len(slots), dtype=torch.long), system.config.omega)
+    lefts = is_left.nonzero().squeeze(1)
+    slot, rank = exists.nonzero().T
+    assert slot.tolist() == targets.span_right.tolist()
+    assert lefts[ordinal[slot, rank]].tolist() == targets.span_left.tolist()
+    logits = torch.where(torch.from_numpy(targets.span_classes), 5.0, -5.0)
+    everything = torch.ones(len(logits), dtype=torch.bool)
+    chosen, _ = decoding.decide_spans(logits, everything, system.config.span_decision, system.config.has_no_span_class)
+    words = slots.word
+    entities = {
+        (int(targets.span_left[c]), int(targets.span_right[c])): Entity(
+            int(words[targets.span_left[c]]), int(words[targets.span_right[c]]) + 1, system.config.entity_types[t]
+        )
+        for c, t in chosen.nonzero().tolist()
+    }
+    relations = set()
+    for head, tail, kind in targets.links.tolist():
+        ends = [(targets.head_left[head], targets.head_right[head]), (targets.tail_left[tail], targets.tail_right[tail])]
+        if system.config.link_span == "right":
+            ends = [next(span for span in entities if span[1] == end) for _, end in ends]
+        relations.add(Relation(*(entities[tuple(map(int, end))] for end in ends), system.config.relation_types[kind]))
+    return Extraction(document.id, tuple(entities.values()), tuple(relations))

@@ -1,7 +1,7 @@
 """Gold → targets → perfect logits → decode → gold on the real corpora, up to what is unreachable."""
 
 import pytest
-from test_model import perfect
+from plain_iter import perfect
 
 from iter_bench import data
 from iter_bench.encoders import load_tokenizer

@@ -131,3 +131,9 @@ def test_brackets_and_json_of_raw_text():
     ]
     assert '"start": 25, "end": 41' in as_json(text, document, offsets, found)
     assert document_from_text("  ", "1")[0] == Document("1", ())
+
+
+def test_a_folder_without_a_system_is_refused_in_one_sentence(tmp_path, tiny_encoder):
+    for folder in (tmp_path, tmp_path / "missing", tiny_encoder):
+        with pytest.raises(UserError, match="checkpoint"):
+            systems.load_system(folder)

@@ -35,14 +35,23 @@ WEIGHTS = {"model.": "encoder.", "is_l.": "is_left.", "lr_score.": "is_span.", "
 
 
 def _read_config(name: str | Path) -> dict[str, Any] | None:
-    path = cached_file(str(name), "config.json", _raise_exceptions_for_missing_entries=False)
-    return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        path = cached_file(str(name), "config.json", _raise_exceptions_for_missing_entries=False)
+        return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: no checkpoint can be read there ({error}); name a folder that holds one") from None
 
 
 def is_released(name: str | Path) -> bool:
-    """Whether ``name`` (a folder or a hub name) holds a checkpoint of the released code."""
+    """Whether ``name`` (a folder or a hub name) holds a checkpoint of the released code rather than one of ours.
+
+    Raises:
+        UserError: it holds neither.
+    """
     config = _read_config(name)
-    return config is not None and config.get("model_type") == "iter" and "transformer_config" in config
+    if config is None or config.get("model_type") != "iter":
+        raise UserError(f"{name}: no ITER checkpoint is there (config.json with model_type iter); name a folder that holds one")
+    return "transformer_config" in config
 
 
 def convert_config(released: dict[str, Any]) -> IterConfig:

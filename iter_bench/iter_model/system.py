@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from iter_bench import systems
 from iter_bench.batching import by_length
@@ -115,9 +115,8 @@ class IterSystem:
     def load(cls, folder: Path) -> IterSystem:
         """A saved system, or a checkpoint of the released code."""
         model = IterModel.from_pretrained(folder)
-        if (folder / "tokenizer_config.json").is_file():
-            return cls(model, AutoTokenizer.from_pretrained(folder))
-        return cls(model, load_tokenizer(model.config.tokenizer))  # released checkpoints hold none
+        own = (folder / "tokenizer_config.json").is_file()  # released checkpoints hold none
+        return cls(model, load_tokenizer(str(folder) if own else model.config.tokenizer))
 
     def save(self, folder: Path) -> None:
         """Weights, configuration and tokenizer, for ``load`` and for ``AutoModel``."""

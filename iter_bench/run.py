@@ -47,6 +47,10 @@ class Folders:
         """Predictions on the test split, in SpERT JSON."""
         return self.work / run_id / "predictions.json"
 
+    def finished(self, run_id: str) -> records.Record | None:
+        """The record of a run that was finished here; a record that came with the clone says nothing about this machine."""
+        return records.find(self.records, run_id) if self.predictions(run_id).is_file() else None
+
 
 def load_splits(settings: DataSettings, data_dir: Path | None) -> dict[str, Dataset]:
     """The splits that the settings name, by their role: ``train``, ``dev`` (where there is one) and ``test``."""
@@ -71,7 +75,7 @@ def execute(
     Raises:
         UserError: data, settings or a stored checkpoint can't be used.
     """
-    done = records.find(folders.records, settings.run_id)
+    done = folders.finished(settings.run_id)
     if done is not None:
         return done
     started = datetime.now(UTC)

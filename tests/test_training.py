@@ -104,6 +104,7 @@ def test_a_matrix_records_its_runs_skips_finished_ones_and_lists_failed_ones(tin
     steps = len([e for e in events if "step" in e])
     assert all_of([run])[0] == done
     assert len([e for e in events if "step" in e]) == steps  # nothing was trained again
+    assert Folders(tmp_path / "results", tmp_path / "a fresh clone").finished(run.run_id) is None
 
 
 def test_profiles_of_the_package_are_valid_and_wrong_ones_name_the_field(tmp_path):

@@ -19,7 +19,7 @@ def reproduce(
     work: Work = Path("runs"),
 ) -> None:
     """Train and score every run of a profile; finished runs are skipped, an interrupted one goes on where it was."""
-    from iter_bench import matrix, records
+    from iter_bench import matrix
     from iter_bench.cli.progress import RunProgress, console
     from iter_bench.errors import UserError
     from iter_bench.report import write_report
@@ -27,8 +27,8 @@ def reproduce(
 
     runs = matrix.load_profile(profile).runs()
     folders = Folders(results, work)
-    finished = {run.run_id for run in runs if records.find(folders.records, run.run_id)}
-    for data in {run.run_id: run.data for run in runs if run.run_id not in finished}.values():
+    finished = {run.run_id for run in runs if folders.finished(run.run_id)}
+    for data in {run.data for run in runs if run.run_id not in finished}:
         load_splits(data, data_dir)  # what is missing or damaged is said before anything is trained
     console.print(f"profile {profile}: {len(runs)} runs, {len(finished)} of them finished before")
     with RunProgress(len(runs)) as progress:

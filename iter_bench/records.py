@@ -107,6 +107,7 @@ class Epoch(Part):
 
     Attributes:
         epoch: from 0.
+        stage: the part that was trained, of a system with several; epochs count anew in each.
         loss: mean loss a sample by part; their sum is the loss.
         dev: F1 on dev by criterion, convention ``strict``; empty without dev.
         train_seconds: without dev scoring.
@@ -115,6 +116,7 @@ class Epoch(Part):
     """
 
     epoch: Count
+    stage: str | None = None
     loss: dict[str, Number]
     dev: dict[Criterion, Ratio] = {}
     train_seconds: Measured

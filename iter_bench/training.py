@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,8 @@ from torch.nn.utils import clip_grad_norm_
 
 from iter_bench.checkpoints import CheckpointFolder, load_weights, weights_of
 from iter_bench.devices import autocast
+from iter_bench.document import Document, Extraction, Schema
+from iter_bench.scoring import dev_scores
 from iter_bench.settings import Schedule, TrainingSettings
 
 NO_DECAY = ("bias", "norm", "layernorm")
@@ -102,6 +105,43 @@ class ScheduledAdamW:
         self.adamw.zero_grad(set_to_none=True)
 
 
+def fit(
+    task: Task,
+    examples: Sequence[Any],
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    dev: Sequence[Document],
+    predict: Callable[[Sequence[Document]], Sequence[Extraction]],
+    schema: Schema,
+    folder: Path | None = None,
+    report: Callable[[dict[str, Any]], None] | None = None,
+    stage: str | None = None,
+) -> list[dict[str, Any]]:
+    """`train` as a system's ``fit`` calls it: selects on ``dev`` where there is one, and stores its epochs in ``folder``.
+
+    Args:
+        predict: the module's extractions as it is now.
+        schema: what ``dev`` is scored by; without relation types NER decides.
+        stage: name of the part that is trained, of a system with several; each epoch carries it.
+    """
+    select_by = settings.select_by
+    if select_by == "auto":
+        select_by = "re_plus" if schema.relation_types else "ner"
+    key = f"seed {seed}, {settings.model_dump_json()}"
+    history = train(
+        task,
+        examples,
+        settings,
+        seed=seed,
+        evaluate=(lambda: dev_scores(dev, predict(dev), schema)) if dev else None,
+        select_by=select_by,
+        checkpoints=CheckpointFolder(folder, key) if folder else None,
+        report=None if report is None else (lambda event: report(event if stage is None else {**event, "stage": stage})),
+    )
+    return history if stage is None else [{**epoch, "stage": stage} for epoch in history]
+
+
 def train(
     task: Task,
     examples: Sequence[Any],
@@ -120,7 +160,7 @@ def train(
         evaluate: dev scores by criterion; none means no selection: the last epoch's weights are kept.
         select_by: the criterion whose best epoch is kept.
         checkpoints: where to store each epoch, and to resume from.
-        report: called with every finished epoch, and with ``{"step": …}`` after each step.
+        report: called with every finished epoch, and after each step with ``{"step": …, "steps": …}``, of the whole run.
 
     Returns:
         One dictionary an epoch: ``epoch``, mean ``loss`` a sample by part, ``dev`` scores, ``seconds``, ``selected``.
@@ -194,7 +234,7 @@ def _epoch(
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value.detach()
         if report is not None:
-            report({"epoch": epoch, "step": step + 1, "steps": len(batches)})
+            report({"step": epoch * len(batches) + step + 1, "steps": len(batches) * settings.epochs})
     totals = {name: float(value) for name, value in sums.items()}
     if not all(np.isfinite(value) for value in totals.values()):
         raise FloatingPointError(f"the loss is no longer finite in epoch {epoch}: {totals}; lower the learning rates")

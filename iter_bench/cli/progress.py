@@ -43,13 +43,13 @@ class RunProgress:
     def report(self, run: RunSettings, event: dict[str, Any]) -> None:
         """Takes an event of ``matrix.execute_all``."""
         if "step" in event:
-            total = event["steps"] * run.training.epochs
-            done = event["epoch"] * event["steps"] + event["step"]
-            self._bars.update(self._steps, description=label(run), total=total, completed=done, visible=True)
+            name = " ".join(filter(None, (label(run), event.get("stage"))))
+            self._bars.update(self._steps, description=name, total=event["steps"], completed=event["step"], visible=True)
         elif "loss" in event:
             dev = "".join(f"  dev {name} {100 * value:.1f}" for name, value in event.get("dev", {}).items())
             loss = sum(event["loss"].values())
-            console.log(f"{label(run)}  epoch {event['epoch'] + 1}  loss {loss:.2f}{dev}  {event['seconds']:.0f} s")
+            stage = f"  {event['stage']}" if "stage" in event else ""
+            console.log(f"{label(run)}{stage}  epoch {event['epoch'] + 1}  loss {loss:.2f}{dev}  {event['seconds']:.0f} s")
         else:
             self._bars.advance(self._runs)
             self._bars.update(self._steps, visible=False)

@@ -15,7 +15,6 @@ from transformers import PreTrainedTokenizerFast
 
 from iter_bench import systems
 from iter_bench.batching import by_length
-from iter_bench.checkpoints import CheckpointFolder
 from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
@@ -26,10 +25,9 @@ from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_
 from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.modeling import Found, IterModel, Sizes
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
-from iter_bench.scoring import dev_scores
 from iter_bench.settings import Settings, TrainingSettings
 from iter_bench.tokenization import WindowTokenizer
-from iter_bench.training import seed_everything, train
+from iter_bench.training import fit, seed_everything
 
 
 class IterSettings(Settings):
@@ -138,18 +136,16 @@ class IterSystem:
         report: systems.Report | None = None,
     ) -> list[systems.EpochReport]:
         """Trains with the one training loop."""
-        select_by = training.select_by
-        if select_by == "auto":
-            select_by = "re_plus" if self.config.relation_types else "ner"
         self.precision = training.precision
-        return train(
+        return fit(
             self,
             self.examples(train_documents),
             training,
             seed=seed,
-            evaluate=(lambda: dev_scores(dev_documents, self.predict(dev_documents), self.schema)) if dev_documents else None,
-            select_by=select_by,
-            checkpoints=CheckpointFolder(folder, f"seed {seed}, {training.model_dump_json()}") if folder else None,
+            dev=dev_documents,
+            predict=self.predict,
+            schema=self.schema,
+            folder=folder,
             report=report,
         )
 

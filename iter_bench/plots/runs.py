@@ -60,14 +60,15 @@ def learning_curve(records: Sequence[Record]) -> Plot:
     for (left, right), ((dataset, encoder), groups) in zip(rows, panels.items(), strict=True):
         for i, group in enumerate(groups):
             strength = STRENGTHS[_variant(groups, i)]
-            system, histories = look(group.system), [record.history for record in group.records]
-            for criterion, line in (("re_plus", "-"), ("ner", "--")):
-                curves = [{e.epoch + 1: 100 * e.dev[criterion] for e in history if criterion in e.dev} for history in histories]
-                _curves(
-                    left, curves, f"{_label(group)}, {LABELS[criterion]}", color=system.color, linestyle=line, strength=strength
-                )
-            losses = [{e.epoch + 1: sum(e.loss.values()) for e in history} for history in histories]
-            _curves(right, losses, _label(group), color=system.color, linestyle="-", strength=strength)
+            system, label = look(group.system), _label(group)
+            look_of = {"color": system.color, "strength": strength}
+            for stage, loss_line in zip(dict.fromkeys(e.stage for e in group.records[0].history), ("-", "--"), strict=False):
+                histories = [[e for e in record.history if e.stage == stage] for record in group.records]
+                for criterion, line in (("re_plus", "-"), ("ner", "--")):
+                    curves = [{e.epoch + 1: 100 * e.dev[criterion] for e in h if criterion in e.dev} for h in histories]
+                    _curves(left, curves, f"{label}, {LABELS[criterion]}", linestyle=line, **look_of)
+                losses = [{e.epoch + 1: sum(e.loss.values()) for e in history} for history in histories]
+                _curves(right, losses, label if stage is None else f"{label}, {stage}", linestyle=loss_line, **look_of)
         left.set(title=f"{dataset}, {encoder}", xlabel="epoch", ylabel="F1 on dev (%)")
         right.set(title=f"{dataset}, {encoder}", xlabel="epoch", ylabel="training loss a sample", yscale="log")
         for ax in (left, right):

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from iter_bench import systems
-from iter_bench.batching import by_length
+from iter_bench.batching import CPU_TOKENS, by_length
 from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
@@ -191,7 +191,8 @@ class IterSystem:
         self.module.eval()
         windows = self.windows.windows(documents)
         found: list[Extraction | None] = [None] * len(windows)
-        for rows in by_length([len(w.input_ids) for w in windows], batch_size):
+        tokens = CPU_TOKENS if self.device.type == "cpu" else None
+        for rows in by_length([len(w.input_ids) for w in windows], batch_size, tokens):
             batch = [windows[i] for i in rows]
             slots = [slots_of(window, self.config) for window in batch]
             inputs = collate_inputs([window.input_ids for window in batch], slots, self._pad).to(self.device)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-
 CPU_TOKENS = 512
 """Padded sub-tokens of a forward pass beyond which a CPU gets slower: activations leave its caches, and more is padded."""
 

@@ -1,0 +1,1 @@
+"""The systems that ITER is compared with, behind the same protocol."""

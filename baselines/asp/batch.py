@@ -1,0 +1,170 @@
+"""Scripts → what a training step gathers. All of it is decided once a window, in NumPy; ``collate`` only pads and shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.asp.actions import CLOSE, COPY, OPEN, Script, brackets
+from baselines.asp.configuration import AspConfig
+from baselines.asp.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A window prepared for training; L actions, E entities, P pairs. Steps count from 0 and are those of the actions.
+
+    Attributes:
+        input_ids: [N] for the encoder.
+        decoder_ids, positions: [L] what the decoder is given: the start, then all outputs but the last, and where in the
+            encoder's input each belongs.
+        labels: [L] the gold actions.
+        may_open: [L] whether ``<m>`` competes.
+        left: [L] step of the ``<m>`` with which ``</m>`` competes; -1 where it doesn't.
+        types: [L] gold type at ``</m>``, else -1.
+        first, second: [P] steps of the ``</m>`` of every pair of entities, the earlier one first.
+        classes: [P, 1 + 2·|T_R|] which classes are right.
+    """
+
+    input_ids: np.ndarray
+    decoder_ids: np.ndarray
+    positions: np.ndarray
+    labels: np.ndarray
+    may_open: np.ndarray
+    left: np.ndarray
+    types: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    classes: np.ndarray
+
+
+def outputs_of(actions: np.ndarray, pointer: np.ndarray, source: Source, config: AspConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Sub-tokens that actions [L] write, and where in the encoder's input each belongs; the last, the end, has no meaning."""
+    copied = np.append(source.copied, 0)[pointer]
+    written = np.where(actions == COPY, copied, np.where(actions == OPEN, config.opening, config.closing))
+    return written, source.offset + pointer - (actions == CLOSE)
+
+
+def example_of(script: Script, source: Source, config: AspConfig) -> Example:
+    """The targets of a window."""
+    actions, pointer = script.actions, script.pointer
+    written, positions = outputs_of(actions, pointer, source, config)
+    opening, closing = brackets(actions)
+    steps = np.arange(len(actions))
+    # the last <m> before each step; -1 before the first
+    before = np.searchsorted(opening, steps, side="left") - 1
+    left = np.where(before >= 0, np.append(opening, 0)[before], -1)
+    may_open = np.ones(len(actions), dtype=bool)
+    if config.settings.competing == "valid":
+        closed = np.searchsorted(closing, steps, side="left") > before  # the last <m> has its </m>, or there is none
+        may_open = closed & source.can_open[pointer]
+        left[closed | ~source.can_close[pointer] | (pointer <= pointer[left])] = -1
+    types = np.full(len(actions), -1)
+    types[closing] = script.types
+    first, second = np.triu_indices(len(closing), k=1)
+    pair = np.full((len(closing), len(closing)), -1)
+    pair[first, second] = np.arange(len(first))
+    classes = np.zeros((len(first), config.link_classes), dtype=bool)
+    classes[pair[script.links[:, 0], script.links[:, 1]], script.links[:, 2]] = True
+    classes[:, 0] = ~classes.any(axis=1)
+    return Example(
+        input_ids=source.input_ids,
+        decoder_ids=np.append(config.start, written[:-1]),
+        positions=np.append(max(source.offset - 1, 0), positions[:-1]),
+        labels=actions,
+        may_open=may_open,
+        left=left,
+        types=types,
+        first=closing[first],
+        second=closing[second],
+        classes=classes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples as tensors. States are read from the flattened [B · L, width]; S steps enter the loss, ``</m>`` competes at C.
+
+    Attributes:
+        input_ids, attention_mask: [B, N]; decoder_ids, positions: [B, L]; padded on the right.
+        steps: [S] rows of the states.
+        opens: [S] whether the gold action is ``<m>``.
+        may_open: [S] whether it competes.
+        close_at: [C] index in ``steps``; close_rows, left_rows: [C] rows of the states at that step and at its ``<m>``.
+        gold_close: [E] index of each gold ``</m>`` in ``close_at``; gold_types: [E].
+        first, second: [P] rows of the states; classes: [P, 1 + 2·|T_R|].
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    decoder_ids: Tensor
+    positions: Tensor
+    steps: Tensor
+    opens: Tensor
+    may_open: Tensor
+    close_at: Tensor
+    close_rows: Tensor
+    left_rows: Tensor
+    gold_close: Tensor
+    gold_types: Tensor
+    first: Tensor
+    second: Tensor
+    classes: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on ``device``; copies don't wait for it."""
+        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+
+
+def padded(sequences: Sequence[np.ndarray], fill: int) -> np.ndarray:
+    """[B, longest] with ``fill`` on the right."""
+    out = np.full((len(sequences), max(map(len, sequences))), fill, dtype=np.int64)
+    for row, sequence in enumerate(sequences):
+        out[row, : len(sequence)] = sequence
+    return out
+
+
+def mask_of(sequences: Sequence[np.ndarray]) -> np.ndarray:
+    """[B, longest] 1 for what ``padded`` didn't fill."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    return (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+
+
+def collate(examples: Sequence[Example], pad: int) -> Batch:
+    """One batch on the host; ``pad`` fills up the inputs."""
+    decoder_ids = padded([e.decoder_ids for e in examples], pad)
+    start = np.arange(len(examples)) * decoder_ids.shape[1]
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(e, name) for e in examples])
+
+    def rows(name: str) -> np.ndarray:
+        return np.concatenate([getattr(e, name) + base for e, base in zip(examples, start, strict=True)])
+
+    every = np.concatenate([np.arange(len(e.labels)) + base for e, base in zip(examples, start, strict=True)])
+    labels, may_open, types = joined("labels"), joined("may_open"), joined("types")
+    closes = joined("left") >= 0
+    contested = may_open | closes  # where nothing competes with copy, its loss is 0
+    close_at = (np.cumsum(contested) - 1)[closes]
+    arrays = (
+        padded([e.input_ids for e in examples], pad),
+        mask_of([e.input_ids for e in examples]),
+        decoder_ids,
+        padded([e.positions for e in examples], 0),
+        every[contested],
+        labels[contested] == OPEN,
+        may_open[contested],
+        close_at,
+        every[closes],
+        rows("left")[closes],
+        np.flatnonzero(types[closes] >= 0),
+        types[types >= 0],
+        rows("first"),
+        rows("second"),
+        joined("classes"),
+    )
+    return Batch(*map(torch.from_numpy, arrays))

@@ -1,0 +1,88 @@
+"""ASP as one module: encoder, decoder, three heads, and the loss.
+
+A decoder state scores what is written next: copy with the constant 0, ``<m>`` with ``open_head``, ``</m>`` with ``type_head``
+over the state that wrote the last ``<m>`` and the current one. At ``</m>``, ``link_head`` compares with every earlier ``</m>``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from transformers import AutoConfig, PreTrainedModel
+
+from baselines.asp.batch import Batch
+from baselines.asp.configuration import AspConfig
+from baselines.asp.decoder import Decoder
+from baselines.asp.heads import Scorer
+from baselines.asp.warm_start import shape_of
+from iter_bench.encoders import encoder_from_config
+
+HEADS = ("open_head.", "type_head.", "link_head.")
+
+
+class AspModel(nn.Module):
+    """ASP with new weights, or with the given encoder and decoder."""
+
+    def __init__(self, config: AspConfig, encoder: PreTrainedModel | None = None, decoder: Decoder | None = None):
+        super().__init__()
+        self.config = config
+        self.encoder = encoder or encoder_from_config(AutoConfig.for_model(**config.encoder))
+        self.decoder = decoder or Decoder(shape_of(self.encoder.config))
+        width, own = self.decoder.shape.width, config.settings
+        options = {"activation": own.activation, "rate": own.dropout, "std": own.init_std}
+        self.open_head = Scorer(1, width, own.hidden, 1, **options)
+        self.type_head = Scorer(2, width, own.hidden, len(config.entity_types), **options)
+        if config.relation_types:
+            self.link_head = Scorer(2, width, own.hidden, config.link_classes, **options)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Embeddings of sub-tokens; encoder and decoder share them, as T5's do."""
+        return nn.functional.embedding(ids, self.encoder.get_input_embeddings().weight)
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The encoder's states [B, N, width]."""
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    def states(self, batch: Batch) -> Tensor:
+        """The decoder's states with all outputs given, [B, L, width]."""
+        memory = self.decoder.memory(self.encode(batch.input_ids, batch.attention_mask), batch.attention_mask)
+        return self.decoder(self.embed(batch.decoder_ids), batch.positions, memory)
+
+    def action_logits(self, states: Tensor, paired: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits of ``<m>`` [S] and of ``</m>`` with each type [C, types].
+
+        Args:
+            states: [B · L, width].
+            paired: the same for the pair scorer, which drops some of it out in training.
+            batch: says which.
+        """
+        opening = self.open_head.logits(self.open_head.share(states[batch.steps])).squeeze(1)
+        shares = self.type_head.share(paired[batch.left_rows]) + self.type_head.share(paired[batch.close_rows], 1)
+        return opening, self.type_head.logits(shares)
+
+    def link_logits(self, states: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Logits [P, 1 + 2·|T_R|] of pairs of rows of ``states``."""
+        return self.link_head.logits(self.link_head.share(states)[first] + self.link_head.share(states, 1)[second])
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss's two parts, each summed over its positions and divided by the number of samples."""
+        states = self.states(batch).flatten(0, 1)
+        paired = dropout(states, self.config.settings.dropout, self.training)
+        opening, closing = self.action_logits(states, paired, batch)
+        opening = opening.masked_fill(~batch.may_open, -torch.inf)
+        absent = torch.full_like(opening, -torch.inf)
+        competing = torch.stack(
+            (torch.zeros_like(opening), opening, absent.index_put((batch.close_at,), closing.logsumexp(1))), dim=1
+        )
+        right = torch.where(batch.opens, opening, 0.0)
+        right = right.index_put((batch.close_at[batch.gold_close],), closing[batch.gold_close, batch.gold_types])
+        size = len(batch.input_ids)
+        losses = {"actions": (competing.logsumexp(1) - right).sum() / size}
+        if self.config.relation_types:
+            rows, inverse = torch.cat((batch.first, batch.second)).unique(return_inverse=True)
+            first, second = inverse.split(len(batch.first))
+            logits = self.link_logits(paired[rows], first, second)
+            right = logits.masked_fill(~batch.classes, -torch.inf)
+            losses["links"] = (logits.logsumexp(1) - right.logsumexp(1)).sum() / size
+        return losses

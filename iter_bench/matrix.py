@@ -116,12 +116,17 @@ def execute_all(
         for run in runs:
             settle(run, lambda run=run: execute(run, lambda event: report(run, event)))
         return done, failed
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_share_cores, initargs=(workers,)) as pool:
-        futures = {pool.submit(execute, run, None): run for run in runs}
+    with pool(workers) as processes:
+        futures = {processes.submit(execute, run, None): run for run in runs}
         for future in as_completed(futures):
             settle(futures[future], future.result)
     return done, failed
+
+
+def pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that train side by side, each with its share of the cores."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_share_cores, initargs=(workers,))
 
 
 def _share_cores(workers: int) -> None:

@@ -32,7 +32,7 @@ def reproduce(
         load_splits(data, data_dir)  # what is missing or damaged is said before anything is trained
     console.print(f"profile {profile}: {len(runs)} runs, {len(finished)} of them finished before")
     with RunProgress(len(runs)) as progress:
-        one = partial(_execute, folders, data_dir)
+        one = partial(execute_run, folders, data_dir)
         done, failed = matrix.execute_all(runs, one, workers=workers, report=progress.report)
     if done:
         write_report(done, results, Path(profile).stem)
@@ -40,7 +40,8 @@ def reproduce(
         raise UserError(f"{len(failed)} of {len(runs)} runs failed:\n" + "\n".join(f"{i}: {why}" for i, why in failed.items()))
 
 
-def _execute(folders, data_dir, run, report):
+def execute_run(folders, data_dir, run, report):
+    """`run.execute` with the arguments that vary last, for workers in other processes."""
     from iter_bench.run import execute
 
     return execute(run, folders, data_dir=data_dir, report=report)

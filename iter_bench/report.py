@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.measure import Measurement
 
 from iter_bench import plots, tables
 from iter_bench.records import Record
@@ -21,7 +22,9 @@ def write_report(records: Sequence[Record], results: Path, name: str) -> list[Pa
     for kind, plot in figures.items():
         written += plots.save(plot, results / "figures", f"{name}-{kind}")
     console = Console()
-    console.print(tables.rich_table(tables.formatted(table, full=False), name))
+    shown = tables.rich_table(tables.formatted(table, full=False), name)
+    console.width = max(console.width, Measurement.get(console, console.options.update(width=200), shown).maximum)
+    console.print(shown)  # lines longer than the terminal are better than columns without their numbers
     for folder, what in (("runs", "records"), ("tables", "tables"), ("figures", "figures")):
         console.print(f"{what}: {results / folder}", soft_wrap=True)
     return written

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich import box
 from rich.table import Table
 
 from iter_bench.scoring import CRITERIA
-from iter_bench.tables.runs import RATIOS
+from iter_bench.tables.runs import RATIOS, RELATION_CRITERIA
 
 LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "P", "recall": "R", "f1": "F1"}
 
@@ -18,7 +19,8 @@ LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "P", "recall"
 def formatted(table: pd.DataFrame, *, full: bool = True) -> pd.DataFrame:
     """What `runs_table` gives, as strings for reading.
 
-    Scores are in percent, ``mean ± std`` where there are several runs. A column without any value is left out.
+    Scores are in percent, ``mean ± std`` where there are several runs; ∗ marks those in PL-Marker's convention, as in the
+    paper. A column without any value is left out.
 
     Args:
         table: the numbers.
@@ -34,6 +36,11 @@ def formatted(table: pd.DataFrame, *, full: bool = True) -> pd.DataFrame:
             columns[f"{LABELS[criterion]} {LABELS[ratio]}"] = [
                 _score(value, std) for value, std in zip(table[name], table[f"{name}_std"], strict=True)
             ]
+    for criterion in RELATION_CRITERIA:
+        name = f"{criterion}_f1_pl_marker"
+        columns[f"{LABELS[criterion]}∗ F1"] = [
+            _score(value, std) for value, std in zip(table[name], table[f"{name}_std"], strict=True)
+        ]
     columns["train s"] = [_number(value, ".0f") for value in table["train_seconds"]]
     columns["samples/s"] = [_number(value, ".1f") for value in table["samples_per_second"]]
     columns["memory GiB"] = [_number(value, ".2f", 2**30) for value in table["peak_memory"]]
@@ -65,13 +72,14 @@ def latex(text: pd.DataFrame) -> str:
 
 
 def rich_table(text: pd.DataFrame, title: str) -> Table:
-    """A formatted table for the terminal; hardware that all rows share stands below it."""
-    shared = set(text.get("hardware", ()))
-    if len(shared) == 1:
-        text = text.drop(columns="hardware")
-    table = Table(title=title, caption=shared.pop() if len(shared) == 1 else None)
+    """A formatted table for the terminal; what all rows share stands below it, so that it fits."""
+    shared = [name for name in ("dataset", "encoder", "seeds", "folds", "hardware") if len(set(text.get(name, ()))) == 1]
+    words = [text[name].iloc[0] for name in shared if _is_name(name)]
+    words[-1:-1] = [f"{name}: {text[name].iloc[0]}" for name in shared if not _is_name(name)]
+    text = text.drop(columns=shared)
+    table = Table(title=title, caption=", ".join(words) or None, box=box.SIMPLE_HEAD, pad_edge=False)
     for name in text.columns:
-        table.add_column(name, justify="left" if _is_name(name) else "right")
+        table.add_column(name.removesuffix(" F1"), justify="left" if _is_name(name) else "right", no_wrap=name != "setting")
     for row in text.values.tolist():
         table.add_row(*row)
     return table
@@ -111,6 +119,7 @@ def _latex_escaped(cell: Any) -> str:
     escapes = {
         "\\": r"\textbackslash{}",
         "±": r"$\pm$",
+        "∗": r"$\ast$",
         "×": r"$\times$",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from iter_bench.records import Record
-from iter_bench.scoring import CRITERIA, Convention
+from iter_bench.scoring import CRITERIA
 
 RATIOS = ("precision", "recall", "f1")
+RELATION_CRITERIA = ("re", "re_plus")
 FINGERPRINTS = "sha256"
 
 
@@ -67,21 +68,22 @@ def group_runs(records: Sequence[Record]) -> list[Group]:
     return sorted(made, key=lambda group: (group.dataset, group.system, group.encoder, group.setting))
 
 
-def runs_table(records: Sequence[Record], convention: Convention = "strict") -> pd.DataFrame:
+def runs_table(records: Sequence[Record]) -> pd.DataFrame:
     """One row a group of runs.
 
     Args:
         records: of any runs.
-        convention: that of all scores in the table.
 
     Returns:
         Columns ``dataset``, ``system``, ``encoder``, ``setting``, ``parameters``, ``seeds``, ``folds`` (how many), for each of
         ``ner``, ``re``, ``re_plus`` and precision, recall, F1 the mean and (``_std``) the sample standard deviation over runs
-        in [0, 1], then means of ``train_seconds``, ``samples_per_second`` of the scored prediction and ``peak_memory``
-        (bytes, of the device where there is one), and ``hardware``. NaN: not measured, no such criterion, or a deviation of
-        one run. Seconds, speed and memory are NaN too where the runs of a row ran on different hardware.
+        in [0, 1], convention ``strict``; the same of F1 alone in convention ``pl_marker`` (``re_f1_pl_marker``,
+        ``re_plus_f1_pl_marker``; NER is the same in both); then means of ``train_seconds``, ``samples_per_second`` of the
+        scored prediction and ``peak_memory`` (bytes, of the device where there is one), and ``hardware``. NaN: not measured,
+        no such criterion, or a deviation of one run. Seconds, speed and memory are NaN too where the runs of a row ran on
+        different hardware.
     """
-    return pd.DataFrame([_row(group, convention) for group in group_runs(records)], columns=_columns())
+    return pd.DataFrame([_row(group) for group in group_runs(records)], columns=_columns())
 
 
 def convention_notes(records: Sequence[Record]) -> list[str]:
@@ -104,11 +106,12 @@ def convention_notes(records: Sequence[Record]) -> list[str]:
 
 def _columns() -> list[str]:
     scores = [f"{criterion}_{name}{suffix}" for criterion in CRITERIA for name in RATIOS for suffix in ("", "_std")]
+    scores += [f"{criterion}_f1_pl_marker{suffix}" for criterion in RELATION_CRITERIA for suffix in ("", "_std")]
     run = ["dataset", "system", "encoder", "setting", "parameters", "seeds", "folds"]
     return [*run, *scores, "train_seconds", "samples_per_second", "peak_memory", "hardware"]
 
 
-def _row(group: Group, convention: Convention) -> dict[str, Any]:
+def _row(group: Group) -> dict[str, Any]:
     records = group.records
     row: dict[str, Any] = {
         "dataset": group.dataset,
@@ -121,11 +124,11 @@ def _row(group: Group, convention: Convention) -> dict[str, Any]:
     }
     for criterion in CRITERIA:
         for name in RATIOS:
-            scores = [
-                getattr(r.scores.test[convention][criterion], name) for r in records if criterion in r.scores.test[convention]
-            ]
-            row[f"{criterion}_{name}"] = _mean(scores)
-            row[f"{criterion}_{name}_std"] = stdev(scores) if len(scores) > 1 else None
+            tests = [r.scores.test["strict"] for r in records]
+            row |= _mean_and_std(f"{criterion}_{name}", [getattr(t[criterion], name) for t in tests if criterion in t])
+    for criterion in RELATION_CRITERIA:
+        tests = [r.scores.test["pl_marker"] for r in records]
+        row |= _mean_and_std(f"{criterion}_f1_pl_marker", [t[criterion].f1 for t in tests if criterion in t])
     hardware = sorted({record.hardware for record in records})
     row["hardware"] = "; ".join(hardware)
     if len(hardware) == 1:
@@ -133,6 +136,10 @@ def _row(group: Group, convention: Convention) -> dict[str, Any]:
         row["samples_per_second"] = _mean([r.prediction and r.prediction.samples_per_second for r in records])
         row["peak_memory"] = _mean([r.peak_memory.device or r.peak_memory.host for r in records])
     return row
+
+
+def _mean_and_std(name: str, scores: Sequence[float]) -> dict[str, float | None]:
+    return {name: _mean(scores), f"{name}_std": stdev(scores) if len(scores) > 1 else None}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -19,6 +19,7 @@ from iter_bench.errors import SettingsError, UserError
 from iter_bench.settings import TrainingSettings
 
 REGISTRY: dict[str, str] = {
+    "asp": "baselines.asp.system:AspSystem",
     "iter": "iter_bench.iter_model.system:IterSystem",
 }
 

@@ -7,7 +7,6 @@ comes first.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from baselines.asp.source import Source
 from iter_bench.document import Document, Entity, Extraction, Relation
 
 COPY, OPEN, CLOSE = 0, 1, 2
+SECOND = "second relation of the same two entities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def script_of(document: Document, source: Source, config: AspConfig) -> tuple[Sc
         if kept and spans[entity] == spans[kept[-1]]:
             lost[entity] = "second type of the same span"
         elif kept and spans[entity][0] < spans[kept[-1]][1]:
-            lost[entity] = "overlaps another (brackets don't nest)"
+            lost[entity] = "overlap of one that is kept, since brackets don't nest"
         else:
             kept.append(entity)
     opening, closing = np.array([spans[entity] for entity in kept], dtype=np.int64).reshape(-1, 2).T
@@ -120,27 +120,22 @@ def replay(
     return Extraction(document_id, tuple(dict.fromkeys(entities)), tuple(relations))
 
 
-def reachable(
-    document: Document, source: Source, config: AspConfig
-) -> tuple[Extraction, dict[Entity, str], Counter[str]]:
+def reachable(document: Document, source: Source, config: AspConfig) -> tuple[Extraction, dict[Entity, str], set[Relation]]:
     """The gold annotation in a window as far as a decoder without error writes it.
 
     Returns:
-        The extraction, lost entities with their reason, and lost relations between kept entities, counted by reason.
+        The extraction, the lost entities with their reason, and the relations that a pair has beside its first.
     """
     script, kept, lost = script_of(document, source, config)
-    limit = config.settings.max_steps
-    if limit is not None:
+    if (limit := config.settings.max_steps) is not None:
         _, closing = brackets(script.actions)
-        for entity, step in zip(kept, closing.tolist(), strict=True):
-            if step >= limit:
-                lost[entity] = f"its </m> comes after max_steps={limit} actions"
-        kept = [entity for entity in kept if entity not in lost]
+        late = {entity for entity, step in zip(kept, closing.tolist(), strict=True) if step >= limit}
+        lost.update(dict.fromkeys(late, f"their </m> comes after max_steps={limit} actions"))
+        kept = [entity for entity in kept if entity not in late]
     chosen: dict[frozenset[Entity], Relation] = {}
-    several = 0
     for relation in document.relations:
         if relation.head in kept and relation.tail in kept:
-            several += frozenset((relation.head, relation.tail)) in chosen
             chosen.setdefault(frozenset((relation.head, relation.tail)), relation)
-    reasons = Counter({"relations: second relation of the same two entities": several})
-    return Extraction(document.id, tuple(kept), tuple(chosen.values())), lost, +reasons
+    first = set(chosen.values())
+    second = {r for r in document.relations if frozenset((r.head, r.tail)) in chosen and r not in first}
+    return Extraction(document.id, tuple(kept), tuple(chosen.values())), lost, second

@@ -96,7 +96,8 @@ class Batch:
         may_open: [S] whether it competes.
         close_at: [C] index in ``steps``; close_rows, left_rows: [C] rows of the states at that step and at its ``<m>``.
         gold_close: [E] index of each gold ``</m>`` in ``close_at``; gold_types: [E].
-        first, second: [P] rows of the states; classes: [P, 1 + 2·|T_R|].
+        right_rows: [R] rows of the states at the ``</m>`` that pairs are made of.
+        first, second: [P] pairs, counted in ``right_rows``; classes: [P, 1 + 2·|T_R|].
     """
 
     input_ids: Tensor
@@ -111,6 +112,7 @@ class Batch:
     left_rows: Tensor
     gold_close: Tensor
     gold_types: Tensor
+    right_rows: Tensor
     first: Tensor
     second: Tensor
     classes: Tensor
@@ -150,6 +152,7 @@ def collate(examples: Sequence[Example], pad: int) -> Batch:
     closes = joined("left") >= 0
     contested = may_open | closes  # where nothing competes with copy, its loss is 0
     close_at = (np.cumsum(contested) - 1)[closes]
+    right_rows, pairs = np.unique(np.stack((rows("first"), rows("second"))), return_inverse=True)
     arrays = (
         padded([e.input_ids for e in examples], pad),
         mask_of([e.input_ids for e in examples]),
@@ -163,8 +166,8 @@ def collate(examples: Sequence[Example], pad: int) -> Batch:
         rows("left")[closes],
         np.flatnonzero(types[closes] >= 0),
         types[types >= 0],
-        rows("first"),
-        rows("second"),
+        right_rows,
+        *pairs.reshape(2, -1),
         joined("classes"),
     )
     return Batch(*map(torch.from_numpy, arrays))

@@ -80,9 +80,7 @@ class AspModel(nn.Module):
         size = len(batch.input_ids)
         losses = {"actions": (competing.logsumexp(1) - right).sum() / size}
         if self.config.relation_types:
-            rows, inverse = torch.cat((batch.first, batch.second)).unique(return_inverse=True)
-            first, second = inverse.split(len(batch.first))
-            logits = self.link_logits(paired[rows], first, second)
+            logits = self.link_logits(paired[batch.right_rows], batch.first, batch.second)
             right = logits.masked_fill(~batch.classes, -torch.inf)
             losses["links"] = (logits.logsumexp(1) - right.logsumexp(1)).sum() / size
         return losses

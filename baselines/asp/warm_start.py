@@ -78,8 +78,8 @@ def shape_of(config: PreTrainedConfig) -> Shape:
         )
     raise SettingsError(
         f"asp can't be built on an encoder of type {config.model_type!r}; supported are t5 (FLAN-T5 too) and bart, with their "
-        "own decoders, and bert and roberta, whose layers make one. ALBERT's shared layers with factorised embeddings, DeBERTa's "
-        "relative attention and ModernBERT's rotary attention have no cross-attention that could be started from them."
+        "own decoders, and bert and roberta, whose layers make one. ALBERT's shared layers with factorised embeddings, "
+        "DeBERTa's relative attention and ModernBERT's rotary attention allow no cross-attention that starts from them."
     )
 
 

@@ -1,0 +1,234 @@
+"""Decoding: the encoder once, then the decoder output by output, or several outputs a pass.
+
+What the decoder would copy next is known from the pointer alone. ``speculative`` decoding therefore gives it the next copies
+before they are decided, takes those up to the first step at which something else than a copy is decided, and goes on from
+there: the outputs are those of ``stepwise`` decoding, which gives it one at a time.
+
+Only actions are decided on the way, because later states depend on nothing else. Types and relations are read from the states
+of the brackets when all sequences are finished. On CUDA the host waits every ``CHECK`` passes, to let finished rows go, and
+three times at the end of a batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.asp.actions import CLOSE, COPY, OPEN, brackets
+from baselines.asp.batch import mask_of, padded
+from baselines.asp.decisions import Greedy
+from baselines.asp.decoder import Cache, Memory
+from baselines.asp.modeling import AspModel
+from baselines.asp.source import Source
+
+CHECK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What was decided on one source.
+
+    Attributes:
+        actions: [L].
+        types: type and its probability, one an entity, in the order of their ``</m>``.
+        links: (earlier entity, later entity, class other than 0, its probability).
+    """
+
+    actions: np.ndarray
+    types: list[tuple[int, float]]
+    links: list[tuple[int, int, int, float]]
+
+
+@torch.inference_mode()
+def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | None = None) -> list[Output]:
+    """Decodes a batch; all sequences are valid (``actions``), and each writes its whole source unless ``max_steps`` ends it."""
+    decisions = decisions or Greedy()
+    own = model.config.settings
+    run = _Run(model, sources, pad, decisions, own.lookahead if own.decoding == "speculative" else 1)
+    passes = 0
+    while run.rows.numel():
+        run.step()
+        passes += 1
+        if run.on_cpu or passes % CHECK == 0:
+            run.drop_finished()
+    written, counts = run.actions.cpu().numpy(), run.counts.tolist()
+    actions = [row[: min(count, own.max_steps or count)] for row, count in zip(written, counts, strict=True)]
+    return _read_brackets(model, actions, run.states, decisions)
+
+
+class _Run:
+    """A batch on its way: A of its B rows are unfinished. Slots count a row's outputs, the pointer its copies."""
+
+    def __init__(self, model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy, width: int):
+        self.model, self.config, self.decisions, self.width = model, model.config, decisions, width
+        device = next(model.parameters()).device
+        self.on_cpu = device.type == "cpu"
+
+        def upload(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(device, non_blocking=True)
+
+        lengths = np.array([len(source.word) for source in sources])
+        beyond = lengths.max() + width  # a pass that begins at the end looks so far
+        self.copied = upload(_filled([s.copied for s in sources], beyond))
+        self.can_open = upload(_filled([s.can_open for s in sources], beyond))
+        self.can_close = upload(_filled([s.can_close for s in sources], beyond))
+        self.length = upload(lengths)
+        self.offset = upload(np.array([source.offset for source in sources]))
+        attention_mask = upload(mask_of([s.input_ids for s in sources]))
+        encoded = model.encode(upload(padded([s.input_ids for s in sources], pad)), attention_mask)
+        self.memory: Memory = model.decoder.memory(encoded, attention_mask)
+
+        batch, room = len(sources), int(lengths.max()) + width + 16
+        self.cache = Cache(model.decoder.shape, batch, room, self.memory.layers[0][0])
+        self.states = encoded.new_zeros(batch, room, encoded.shape[-1])
+        self.actions = torch.zeros(batch, room, dtype=torch.long, device=device)
+        self.counts = torch.zeros(batch, dtype=torch.long, device=device)
+        self.ahead = torch.arange(width, device=device)
+        self.most = 0  # no row has more outputs
+        # of the unfinished rows:
+        self.rows = torch.arange(batch, device=device)
+        self.pointer = torch.zeros_like(self.rows)
+        self.slot = torch.zeros_like(self.rows)
+        self.opened = torch.full_like(self.rows, -1)  # pointer of the open <m>
+        self.left = encoded.new_zeros(batch, model.type_head.inner.out_features)  # and what its state adds to type_head
+        self.next_id = torch.full_like(self.rows, self.config.start)
+        self.next_position = (self.offset - 1).clamp_min(0)
+        self.finished = torch.zeros_like(self.rows, dtype=torch.bool)
+
+    def step(self) -> None:
+        """One pass of the decoder: up to ``width`` more outputs for each unfinished row."""
+        rows, length = self.rows[:, None], self.length[self.rows]
+        pointer = self.pointer[:, None] + self.ahead
+        slots = self.slot[:, None] + self.ahead
+        self._reserve(self.most + self.width)
+        # the output that is decided already, then the copies that may follow it
+        ids = torch.cat((self.next_id[:, None], self.copied[rows, pointer[:, :-1]]), dim=1)
+        positions = torch.minimum(pointer[:, :-1], length[:, None]) + self.offset[rows]
+        positions = torch.cat((self.next_position[:, None], positions), dim=1)
+        states = self.model.decoder(self.model.embed(ids), positions, self.memory, slots, self.cache)
+
+        chosen = self.decisions.actions(*self._logits(states, pointer), self.rows, pointer)
+        stop = (chosen != COPY) | (pointer >= length[:, None])  # a bracket, or the end of the text
+        copies = torch.where(stop.any(1), stop.int().argmax(1), self.width - 1)[:, None]  # before the last new output
+        last, at = chosen.gather(1, copies).squeeze(1), pointer.gather(1, copies).squeeze(1)
+        self.states[rows, slots] = states.to(self.states.dtype)
+        self.actions[rows, slots] = torch.where(self.ahead < copies, COPY, chosen)
+
+        opens, closes, copied = last == OPEN, last == CLOSE, last == COPY
+        self._remember(states, copies, opens)
+        self.opened = torch.where(opens, at, torch.where(closes, -1, self.opened))
+        bracket = torch.where(opens, self.config.opening, self.config.closing)
+        self.next_id = torch.where(copied, self.copied[self.rows, at], bracket)
+        self.next_position = self.offset[self.rows] + at - closes.long()
+        self.slot = torch.where(self.finished, self.slot, self.slot + copies.squeeze(1) + 1)
+        self.finished = self.finished | (copied & (at >= length))
+        if self.config.settings.max_steps is not None:
+            self.finished = self.finished | (self.slot >= self.config.settings.max_steps)
+        self.pointer = torch.where(self.finished, self.pointer, at + copied.long())
+        self.most += self.width
+
+    def _logits(self, states: Tensor, pointer: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [A, q] of ``<m>`` and ``</m>``, -inf where they aren't valid; a CPU computes the valid ones only."""
+        rows, opened = self.rows[:, None], self.opened[:, None]
+        may_open = self.can_open[rows, pointer] & (opened < 0)
+        may_close = self.can_close[rows, pointer] & (opened >= 0) & (pointer > opened)
+        model = self.model
+
+        def opening(states: Tensor, _: Tensor) -> Tensor:
+            return model.open_head.logits(model.open_head.share(states)).squeeze(-1)
+
+        def closing(states: Tensor, left: Tensor) -> Tensor:
+            return model.type_head.logits(left + model.type_head.share(states, 1)).logsumexp(-1)
+
+        def where(valid: Tensor, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+            if not self.on_cpu:
+                return score(states, self.left[:, None]).masked_fill(~valid, -torch.inf)
+            at = valid.nonzero(as_tuple=True)
+            scores = score(states[at], self.left[at[0]])
+            return torch.full(valid.shape, -torch.inf, dtype=scores.dtype).index_put(at, scores)
+
+        return where(may_open, opening), where(may_close, closing)
+
+    def _remember(self, states: Tensor, copies: Tensor, opens: Tensor) -> None:
+        """Keeps what the state that wrote ``<m>`` adds to ``type_head``, for the rows where one was written."""
+        row = torch.arange(len(opens), device=opens.device)
+        if self.on_cpu:
+            row = row[opens]
+        share = self.model.type_head.share(states[row, copies[row, 0]]).to(self.left.dtype)
+        if self.on_cpu:
+            self.left[row] = share
+        else:
+            self.left = torch.where(opens[:, None], share, self.left)
+
+    def _reserve(self, outputs: int) -> None:
+        """Makes room for so many outputs of a row."""
+        self.cache.use(outputs)
+        if (more := outputs - self.states.shape[1]) > 0:
+            more = max(more, self.states.shape[1] // 2)
+            self.states = nn.functional.pad(self.states, (0, 0, 0, more))
+            self.actions = nn.functional.pad(self.actions, (0, more))
+
+    def drop_finished(self) -> None:
+        """Lets the finished rows go once they are a quarter; this waits for the device."""
+        self.counts[self.rows] = self.slot
+        self.most = int(self.slot.max())
+        finished = self.finished.cpu()
+        if 4 * int(finished.sum()) < len(finished):
+            return
+        keep = (~finished).nonzero().squeeze(1).to(self.rows.device)
+        for name in ("rows", "pointer", "slot", "opened", "left", "next_id", "next_position", "finished"):
+            setattr(self, name, getattr(self, name).index_select(0, keep))
+        self.memory.keep(keep)
+        self.cache.keep(keep)
+
+
+def _filled(sequences: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """[B, columns] with zeros on the right."""
+    out = np.zeros((len(sequences), columns), dtype=sequences[0].dtype)
+    for row, sequence in enumerate(sequences):
+        out[row, : len(sequence)] = sequence
+    return out
+
+
+def _read_brackets(model: AspModel, actions: Sequence[np.ndarray], states: Tensor, decisions: Greedy) -> list[Output]:
+    """Types of all entities and classes of all pairs, from the states [B, L, width] that wrote their brackets."""
+    found = [brackets(row) for row in actions]
+    entities = [len(closing) for _, closing in found]
+    base = np.arange(len(actions)) * states.shape[1]
+    opening, closing = (
+        torch.from_numpy(np.concatenate([steps[i] + b for steps, b in zip(found, base, strict=True)])) for i in (0, 1)
+    )
+    opening, closing = opening.to(states.device), closing.to(states.device)
+    flat = states.flatten(0, 1)
+    right = flat[closing]
+    logits = model.type_head.logits(model.type_head.share(flat[opening]) + model.type_head.share(right, 1))
+    types = _chosen(logits, decisions.types(logits))
+    first_entity = np.cumsum([0, *entities])
+    pairs = [np.stack(np.triu_indices(count, k=1)) for count in entities]
+    links: list[list[tuple[int, float]]] = [[] for _ in actions]
+    if model.config.relation_types:
+        both = np.concatenate([pair + first for pair, first in zip(pairs, first_entity[:-1], strict=True)], axis=1)
+        logits = model.link_logits(right, *torch.from_numpy(both).to(states.device))
+        classes = _chosen(logits, decisions.links(logits))
+        first_pair = np.cumsum([0, *(pair.shape[1] for pair in pairs)])
+        links = [classes[a:b] for a, b in itertools.pairwise(first_pair.tolist())]
+    return [
+        Output(
+            actions=row,
+            types=types[a:b],
+            links=[(i, j, *link) for (i, j), link in zip(pair.T.tolist(), of, strict=True) if link[0]] if of else [],
+        )
+        for row, (a, b), pair, of in zip(actions, itertools.pairwise(first_entity.tolist()), pairs, links, strict=True)
+    ]
+
+
+def _chosen(logits: Tensor, choice: Tensor) -> list[tuple[int, float]]:
+    """Each choice with its probability, on the host."""
+    probability = logits.softmax(1).gather(1, choice[:, None]).squeeze(1)
+    values = torch.stack((choice.double(), probability.double())).cpu().tolist()
+    return [(int(kind), score) for kind, score in zip(*values, strict=True)]

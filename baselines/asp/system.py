@@ -1,0 +1,243 @@
+"""ASP behind the system protocol: documents in, extractions out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from baselines.asp import actions
+from baselines.asp.batch import Batch, Example, collate, example_of
+from baselines.asp.configuration import AspConfig, AspSettings
+from baselines.asp.generation import generate
+from baselines.asp.modeling import HEADS, AspModel
+from baselines.asp.source import source_of
+from baselines.asp.warm_start import decoder_for, shape_of
+from iter_bench import systems
+from iter_bench.batching import by_length
+from iter_bench.checkpoints import load_weights, weights_of
+from iter_bench.devices import autocast, default_device
+from iter_bench.document import Document, Entity, Extraction, Relation, Schema
+from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.settings import TrainingSettings
+from iter_bench.tokenization import WindowTokenizer
+from iter_bench.training import fit, seed_everything
+
+WEIGHTS_FILE = "model.safetensors"
+T5_PREFIX = "relation extraction:"
+CONTEXT_MARKERS = ("<extra_id_22>", "<extra_id_23>")
+
+
+class AspSystem:
+    """ASP-style autoregressive extraction; see ``iter_bench.systems.System`` for what its methods promise."""
+
+    name: ClassVar[str] = "asp"
+
+    def __init__(self, model: AspModel, tokenizer: PreTrainedTokenizerFast, device: torch.device | None = None):
+        self.device = device or default_device()
+        self.module = model.to(self.device).eval()
+        self.config: AspConfig = model.config
+        self.tokenizer = tokenizer
+        longest = max_length(model.encoder.config)
+        added = len(self.config.prefix) + len(CONTEXT_MARKERS)
+        self.windows = WindowTokenizer(tokenizer, None if longest is None else longest - added)
+        self.precision = "auto"
+
+    @property
+    def schema(self) -> Schema:
+        """The types that it extracts."""
+        return self.config.schema
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What ``AspSettings`` names, resolved."""
+        return self.config.settings.model_dump()
+
+    @property
+    def parameters(self) -> int:
+        """How many weights there are: encoder, decoder and heads; the embeddings that the first two share count once."""
+        return sum(weight.numel() for weight in self.module.parameters())
+
+    @classmethod
+    def build(
+        cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
+    ) -> AspSystem:
+        """Pre-trained encoder; its family's own decoder, or one made of the encoder's layers; new heads."""
+        shape_of(described := encoder_config(encoder))  # refuses what isn't supported before any weights are read
+        try:
+            chosen = AspSettings(**settings)
+        except (ValidationError, TypeError) as error:
+            raise SettingsError(f"settings of asp: {error}") from None
+        if chosen.task_prefix is None:
+            chosen = chosen.model_copy(update={"task_prefix": T5_PREFIX if described.model_type == "t5" else ""})
+        seed_everything(seed)
+        tokenizer, body = load_tokenizer(encoder), load_encoder(encoder)
+        decoder = decoder_for(body, pretrained=not encoder.startswith("random:"))
+        markers = _add_markers(body, tokenizer)
+        config = AspConfig(
+            encoder=body.config.to_dict(),
+            entity_types=schema.entity_types,
+            relation_types=schema.relation_types,
+            symmetric=tuple(sorted(schema.symmetric)),
+            prefix=tuple(_ids(tokenizer, chosen.task_prefix)),
+            start=_start(getattr(body.config, "decoder_start_token_id", None), tokenizer),
+            **markers,
+            settings=chosen,
+        )
+        return cls(AspModel(config, body, decoder), tokenizer)
+
+    @classmethod
+    def load(cls, folder: Path) -> AspSystem:
+        """A saved system."""
+        model = AspModel(AspConfig.read(folder))
+        try:
+            weights = load_file(folder / WEIGHTS_FILE)
+        except Exception as error:
+            raise UserError(f"{folder / WEIGHTS_FILE}: the weights can't be read ({error})") from error
+        load_weights(model, weights)
+        return cls(model, load_tokenizer(str(folder)))
+
+    def save(self, folder: Path) -> None:
+        """Weights, configuration and tokenizer."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(weights_of(self.module), folder / WEIGHTS_FILE)
+        self.config.write(folder)
+        self.tokenizer.save_pretrained(folder)
+        systems.write_system_file(folder, self)
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_documents: Sequence[Document],
+        dev_documents: Sequence[Document],
+        training: TrainingSettings,
+        *,
+        seed: int,
+        folder: Path | None = None,
+        report: systems.Report | None = None,
+    ) -> list[systems.EpochReport]:
+        """Trains with the one training loop."""
+        self.precision = training.precision
+        return fit(
+            self,
+            self.examples(train_documents),
+            training,
+            seed=seed,
+            dev=dev_documents,
+            predict=self.predict,
+            schema=self.schema,
+            folder=folder,
+            report=report,
+        )
+
+    def examples(self, documents: Sequence[Document]) -> list[Example]:
+        """The documents' windows with their targets; made once a run."""
+        prepared = []
+        for window in self.windows.windows(documents):
+            source = source_of(window, self.config)
+            script, _, _ = actions.script_of(documents[window.document], source, self.config)
+            prepared.append(example_of(script, source, self.config))
+        return prepared
+
+    def is_head(self, name: str) -> bool:
+        """Whether a weight belongs to the heads; encoder and decoder share the other rate, as released."""
+        return name.startswith(HEADS)
+
+    def length(self, example: Example) -> int:
+        """Sub-tokens of an example, read and written."""
+        return len(example.input_ids) + len(example.decoder_ids)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Examples as one batch on the device."""
+        return collate(examples, self._pad).to(self.device)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of actions and that of links."""
+        return self.module(batch)
+
+    @property
+    def _pad(self) -> int:
+        return self.tokenizer.pad_token_id or 0
+
+    # --- prediction ---------------------------------------------------------------------------------------------------
+
+    def predict(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[Extraction]:
+        """One extraction a document, greedily decoded."""
+        self.module.eval()
+        windows = self.windows.windows(documents)
+        sources = [source_of(window, self.config) for window in windows]
+        found: list[Extraction | None] = [None] * len(windows)
+        for rows in by_length([len(source.input_ids) for source in sources], batch_size):
+            with autocast(self.device, self.precision):
+                outputs = generate(self.module, [sources[i] for i in rows], self._pad)
+            for row, output in zip(rows, outputs, strict=True):
+                document = documents[windows[row].document]
+                found[row] = actions.replay(document.id, output.actions, output.types, output.links, sources[row], self.config)
+        return self.windows.merge(found, windows, documents)
+
+    # --- what it can express ------------------------------------------------------------------------------------------
+
+    def reachable(self, documents: Sequence[Document]) -> systems.Reachable:
+        """What of the gold annotation windows, brackets without nesting and ``max_steps`` let through."""
+        windows = self.windows.windows(documents)
+        within_windows, lost = self.windows.reachable_gold(documents, windows)
+        found: list[Extraction] = []
+        reasons: list[dict[Entity, str]] = [{} for _ in documents]
+        seconds: list[set[Relation]] = [set() for _ in documents]
+        for window in windows:
+            written, beyond, second = actions.reachable(documents[window.document], source_of(window, self.config), self.config)
+            found.append(written)
+            reasons[window.document].update(beyond)
+            seconds[window.document].update(second)
+        reached = self.windows.merge(found, windows, documents)
+        for before, after, reason, second in zip(within_windows, reached, reasons, seconds, strict=True):
+            entities = set(after.entities)
+            lost.update(f"entities: {reason[entity]}" for entity in set(before.entities) - entities)
+            for relation in set(before.relations) - set(after.relations):
+                whole = relation.head in entities and relation.tail in entities and relation in second
+                lost["relations: " + (actions.SECOND if whole else "an entity of theirs is unreachable")] += 1
+        return systems.Reachable(reached, Counter(lost), self.windows.notes(documents, windows))
+
+
+def _ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+
+def _start(configured: int | None, tokenizer: PreTrainedTokenizerFast) -> int:
+    """What the decoder is started with: the model's own start, else the sub-token that starts every input, else padding."""
+    for start in (configured, tokenizer.cls_token_id, tokenizer.pad_token_id):
+        if start is not None:
+            return start
+    return 0
+
+
+def _add_markers(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """Ids of the brackets and of the context markers, with rows of the embedding where there are none to spare.
+
+    T5 has both: embeddings beyond its vocabulary, which the released code takes for the brackets, and ``<extra_id_N>``. New
+    rows start as those of the square and the round brackets.
+    """
+    size = len(tokenizer)
+    ids = {"opening": size, "closing": size + 1}
+    known = tokenizer.get_vocab()
+    for i, (name, token) in enumerate(zip(("context_opening", "context_closing"), CONTEXT_MARKERS, strict=True)):
+        ids[name] = known.get(token, size + 2 + i)
+    before, needed = encoder.get_input_embeddings().weight.shape[0], max(ids.values()) + 1
+    if needed > before:
+        encoder.resize_token_embeddings(needed, mean_resizing=False)
+        weight = encoder.get_input_embeddings().weight
+        with torch.no_grad():
+            for new, like in zip(ids.values(), "[]()", strict=True):
+                pieces = _ids(tokenizer, like)
+                if new >= before and pieces:
+                    weight[new] = weight[pieces[-1]]
+    return ids

@@ -1,0 +1,122 @@
+"""Loss and decoding against the plain second implementation, in float64."""
+
+import pytest
+import torch
+from plain_asp import decode, losses
+
+from baselines.asp.actions import COPY, OPEN, replay, script_of
+from baselines.asp.generation import generate
+from baselines.asp.source import source_of
+from iter_bench.document import Document
+
+SYSTEMS = [("bert", {}), ("bert", {"bracket_positions": "subtokens"}), ("t5", {})]
+
+
+def sources_of(system, documents):
+    return [source_of(window, system.config) for window in system.windows.windows(documents)]
+
+
+def with_context(documents):
+    """Every second document with words around it."""
+    return [
+        Document(d.id, d.words, d.entities, d.relations, (), ("Yesterday", ","), ("He", "left")) if i % 2 else d
+        for i, d in enumerate(documents)
+    ]
+
+
+@pytest.mark.parametrize("competing", ["released", "valid"])
+@pytest.mark.parametrize("encoder", ["bert", "t5"])
+def test_loss(tiny, encoder, competing):
+    system, documents = tiny(encoder=encoder, competing=competing)
+    documents = with_context(documents)
+    batch = system.collate(system.examples(documents))
+    found = system.losses(batch)
+    actions = links = 0.0
+    for document, source in zip(documents, sources_of(system, documents), strict=True):
+        script, _, _ = script_of(document, source, system.config)
+        right = {}
+        for earlier, later, label in script.links.tolist():
+            right.setdefault((earlier, later), set()).add(label)
+        parts = losses(system.module, source, script.actions.tolist(), script.types.tolist(), right, competing)
+        actions, links = actions + parts[0], links + parts[1]
+    assert found["actions"].item() == pytest.approx(actions / len(documents), rel=1e-9)
+    assert found["links"].item() == pytest.approx(links / len(documents), rel=1e-9)
+    assert links > 0
+
+
+@pytest.mark.parametrize("encoder, settings", SYSTEMS)
+def test_decoding(tiny, encoder, settings):
+    """Stepwise and speculative decoding of a batch give what the plain loops give for each window alone."""
+    kinds = set()
+    for way in ({"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}):
+        system, documents = tiny(encoder=encoder, **settings, **way)
+        documents = with_context(documents)
+        sources = sources_of(system, documents)
+        for source, output in zip(sources, generate(system.module, sources, system._pad), strict=True):
+            expected = decode(system.module, source)
+            assert output.actions.tolist() == expected[0]
+            assert [kind for kind, _ in output.types] == expected[1]
+            assert [link[:3] for link in output.links] == sorted(expected[2])
+            # Theorem 1: all of the input is written again
+            assert (output.actions == COPY).sum() == len(source.word) + 1
+            kinds.update(label for _, _, label in expected[2])
+            kinds.add(("brackets", bool(expected[1])))
+    assert len(kinds) > 3, "the random heads must decide something"
+
+
+def test_teacher_forcing_gives_the_logits_of_decoding(tiny):
+    """What is decided step by step, given as gold, has the same states; so training sees what decoding sees."""
+    system, documents = tiny(decoding="stepwise")
+    sources = sources_of(system, documents)
+    seen = []
+
+    class Spy:
+        def actions(self, opening, closing, rows, pointer):
+            seen.append((rows.clone(), opening.clone(), closing.clone()))
+            return Greedy().actions(opening, closing, rows, pointer)
+
+        def types(self, logits):
+            return logits.argmax(1)
+
+        links = types
+
+    from baselines.asp.batch import collate, example_of
+    from baselines.asp.decisions import Greedy
+
+    outputs = generate(system.module, sources, system._pad, Spy())
+    forced = 0
+    for row, (source, output, document) in enumerate(zip(sources, outputs, documents, strict=True)):
+        said = replay(document.id, output.actions, output.types, output.links, source, system.config)
+        if len(output.types) != (output.actions == OPEN).sum():
+            continue  # a last <m> without </m> can't be gold
+        gold = Document(document.id, document.words, said.entities, said.relations)
+        script, _, lost = script_of(gold, source, system.config)
+        assert not lost and script.actions.tolist() == output.actions.tolist()
+        batch = collate([example_of(script, source, system.config)], 0)
+        with torch.no_grad():
+            states = system.module.states(batch).flatten(0, 1)
+            opening, closing = system.module.action_logits(states, states, batch)
+        steps = [(o[rows == row], c[rows == row]) for rows, o, c in seen]
+        steps = [(o.item(), c.item()) for o, c in steps if len(o)][: len(output.actions)]
+        closing = dict(zip(batch.close_rows.tolist(), closing.logsumexp(1).tolist(), strict=True))
+        for step, (o, c) in enumerate(steps):
+            assert o in (-torch.inf, pytest.approx(opening[step].item(), abs=1e-9))
+            assert c == -torch.inf or c == pytest.approx(closing[step], abs=1e-9)
+            forced += (o > -torch.inf) + (c > -torch.inf)
+    assert forced > 50
+
+
+def test_step_limit(tiny):
+    """``max_steps`` cuts outputs where it says, and counts the gold that this costs."""
+    for way in ("stepwise", "speculative"):
+        system, documents = tiny(max_steps=9, decoding=way)
+        for source, output in zip(
+            sources := sources_of(system, documents), generate(system.module, sources, system._pad), strict=True
+        ):
+            expected = decode(system.module, source, max_steps=9)
+            assert (output.actions.tolist(), [kind for kind, _ in output.types]) == expected[:2]
+    reach = system.reachable(documents)
+    assert reach.lost["entities: their </m> comes after max_steps=9 actions"] > 0
+    assert sum(len(e.entities) for e in reach.extractions) + sum(
+        n for reason, n in reach.lost.items() if reason.startswith("entities")
+    ) == sum(len(d.entities) for d in documents)

@@ -15,7 +15,11 @@ from iter_bench.records import Record
 def write_report(records: Sequence[Record], results: Path, name: str) -> list[Path]:
     """Writes ``tables/<name>.*`` and ``figures/<name>-*`` below ``results``, prints the table, and says where all is."""
     table = tables.runs_table(records)
-    written = tables.write(table, results / "tables", name, tables.convention_notes(records))
+    written = tables.write(table, tables.formatted(table), results / "tables", name, tables.convention_notes(records))
+    differences = tables.significance_table(records)
+    if len(differences):
+        text, note = tables.formatted_differences(differences), tables.SIGNIFICANCE_NOTE
+        written += tables.write(differences, text, results / "tables", f"{name}-significance", [note])
     figures = {"scores": plots.scores(records), "learning-curve": plots.learning_curve(records)}
     if any(record.lambda_curve for record in records):
         figures["lambda-curve"] = plots.lambda_curve(records)

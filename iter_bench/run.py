@@ -116,6 +116,10 @@ def execute(
         durations={"training": sum(epoch["seconds"] for epoch in history), "scoring": time.perf_counter() - trained},
         prediction=records.Prediction(documents=len(test), seconds=seconds, batch_size=settings.training.batch_size),
         peak_memory=records.PeakMemory(host=memory.host(), device=memory.device()),
+        documents={
+            criterion: scoring.per_document_counts(test, extractions, schema, "strict", criterion)
+            for criterion in scoring.criteria(schema)
+        },
         parameters=system.parameters,
         device=str(system.device),
         lambda_curve=curve,

@@ -21,6 +21,8 @@ GOLDEN = [
     *(record(42, quality, dataset="ade", fold=fold) for fold, quality in enumerate((80, 84, 88))),
 ]
 
+TABLE = tables.runs_table(GOLDEN)
+
 FIXTURES = Path(__file__).parent / "fixtures" / "tables"
 
 
@@ -35,7 +37,7 @@ def test_golden_latex():
 
 
 def test_all_numbers_by_hand(tmp_path):
-    csv, *_ = tables.write(tables.runs_table(GOLDEN), tmp_path, "runs")
+    csv, *_ = tables.write(TABLE, tables.formatted(TABLE), tmp_path, "runs")
     table = pd.read_csv(csv).set_index(["dataset", "setting"])
     row = table.loc[("conll04", "training.epochs=20")]
     f1 = [2 * 80 / (2 * 80 + 10 + 20), 2 * 84 / (2 * 84 + 8 + 16)]
@@ -53,7 +55,7 @@ def test_all_numbers_by_hand(tmp_path):
 def test_conventions_are_noted_where_they_differ(tmp_path):
     notes = tables.convention_notes(GOLDEN)
     assert len(notes) == 1 and notes[0].startswith("scierc: symmetric relations (spouse) count once in `strict`")
-    paths = tables.write(tables.runs_table(GOLDEN), tmp_path, "runs", notes)
+    paths = tables.write(TABLE, tables.formatted(TABLE), tmp_path, "runs", notes)
     assert [path.name for path in paths] == ["runs.csv", "runs.md", "runs.tex"]
     assert notes[0] in paths[1].read_text()
 

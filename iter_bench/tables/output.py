@@ -85,9 +85,19 @@ def rich_table(text: pd.DataFrame, title: str) -> Table:
     return table
 
 
-def write(table: pd.DataFrame, folder: Path, name: str, notes: Sequence[str] = ()) -> list[Path]:
-    """Writes ``name.csv`` (all numbers, ratios in [0, 1]), ``name.md`` (with the notes below) and ``name.tex``."""
-    text = formatted(table)
+def formatted_differences(table: pd.DataFrame) -> pd.DataFrame:
+    """What `significance_table` gives, as strings for reading; F1 and differences in percent."""
+    text = {name: [str(value) for value in table[name]] for name in ("dataset", "encoder", "a", "b")}
+    text["criterion"] = [LABELS[name] for name in table["criterion"]]
+    text |= {name: [str(value) for value in table[name]] for name in ("runs", "documents")}
+    text |= {name: [f"{100 * value:.2f}" for value in table[column]] for name, column in (("F1 a", "a_f1"), ("F1 b", "b_f1"))}
+    text["a − b"] = [f"{100 * value:+.2f}" for value in table["difference"]]
+    text["p"] = ["< 0.001" if value < 0.001 else f"{value:.3f}" for value in table["p"]]
+    return pd.DataFrame(text)
+
+
+def write(table: pd.DataFrame, text: pd.DataFrame, folder: Path, name: str, notes: Sequence[str] = ()) -> list[Path]:
+    """Writes ``table`` as ``name.csv`` (all numbers, ratios in [0, 1]), ``text`` as ``name.md`` (notes below), ``name.tex``."""
     contents = {
         "csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         "md": markdown(text) + "".join(f"\n{note}\n" for note in notes),
@@ -112,13 +122,15 @@ def _number(value: float, form: str, unit: float = 1) -> str:
 
 
 def _is_name(column: str) -> bool:
-    return column in ("dataset", "system", "encoder", "setting", "hardware")
+    return column in ("dataset", "system", "encoder", "setting", "hardware", "a", "b", "criterion")
 
 
 def _latex_escaped(cell: Any) -> str:
     escapes = {
         "\\": r"\textbackslash{}",
         "±": r"$\pm$",
+        "−": "$-$",
+        "<": "$<$",
         "∗": r"$\ast$",
         "×": r"$\times$",
         "~": r"\textasciitilde{}",

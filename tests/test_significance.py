@@ -1,0 +1,60 @@
+"""The permutation test against the exact enumeration of all swaps, and the table against pairs that must not be formed."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from record_examples import record
+
+from iter_bench import records, tables
+from iter_bench.scoring import f1
+from iter_bench.significance import paired_permutation_test
+
+
+def exact_p(a, b):
+    """All 2^documents swaps, one by one."""
+
+    def difference(swaps):
+        totals = np.zeros((2, a.shape[0], 3), dtype=int)
+        for document, swap in enumerate(swaps):
+            totals[0] += (b if swap else a)[:, document]
+            totals[1] += (a if swap else b)[:, document]
+        return np.mean([f1(*t) for t in totals[0]]) - np.mean([f1(*t) for t in totals[1]])
+
+    differences = [difference(swaps) for swaps in product((False, True), repeat=a.shape[1])]
+    return differences[0], np.mean(np.abs(differences) >= abs(differences[0]) - 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_test_agrees_with_all_swaps(seed):
+    rng = np.random.default_rng(seed)
+    a, b = (rng.integers(0, 4, (2, 8, 3)) for _ in range(2))
+    a[..., 0] += seed  # from no difference to a clear one
+    found, (difference, p) = paired_permutation_test(a, b), exact_p(a, b)
+    assert found.difference == pytest.approx(difference)
+    assert found.p == pytest.approx(p, abs=4 * (p * (1 - p) / 10_000) ** 0.5 + 1e-3)
+
+
+def test_equal_systems_do_not_differ_and_unlike_shapes_are_refused():
+    counts = np.random.default_rng(0).integers(0, 4, (3, 50, 3))
+    assert paired_permutation_test(counts, counts).p == 1
+    with pytest.raises(ValueError, match="paired"):
+        paired_permutation_test(counts, counts[:, :49])
+
+
+def test_the_table_pairs_what_ran_on_the_same_documents(tmp_path):
+    good, bad = ((1, 0, 0),) * 40, ((0, 1, 1),) * 20 + ((1, 0, 0),) * 20
+    runs = [
+        *(record(seed, documents={"ner": good}) for seed in (1, 2, 3)),
+        *(record(seed, system="asp", documents={"ner": bad}) for seed in (2, 3, 4)),
+        record(2, system="plmarker"),  # of an older version, without counts
+        record(2, system="plmarker", dataset="ade", documents={"ner": bad}),
+    ]
+    for run in runs:
+        assert records.load(records.write(run, tmp_path)).documents == run.documents
+    table = tables.significance_table(runs)
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert (row.a, row.b, row.criterion, row.runs, row.documents) == ("asp", "iter", "ner", 2, 40)
+    assert (row.a_f1, row.b_f1, row.difference) == pytest.approx((0.5, 1.0, -0.5)) and row.p < 0.001
+    assert "< 0.001" in tables.markdown(tables.formatted_differences(table))

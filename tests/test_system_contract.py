@@ -1,0 +1,91 @@
+"""What every registered system promises (`iter_bench.systems.System`); a new one is tested by its line in the registry."""
+
+import pytest
+import torch
+
+from iter_bench import data, scoring, systems
+from iter_bench.data.synthetic import SCHEMA
+from iter_bench.document import Document, Schema
+from iter_bench.errors import SettingsError
+from iter_bench.settings import TrainingSettings
+
+TRAINING = TrainingSettings(epochs=2, batch_size=8, lr_encoder=1e-3, lr_heads=3e-3)
+
+
+@pytest.fixture(params=sorted(systems.REGISTRY))
+def system_class(request):
+    return systems.system_class(request.param)
+
+
+@pytest.fixture(scope="module")
+def documents():
+    return data.load("synthetic", "train").documents[:24]
+
+
+def _built(system_class, encoder, documents, schema=SCHEMA):
+    return system_class.build(encoder, schema, documents, {}, seed=5)
+
+
+def test_it_trains_and_is_the_same_after_save_and_load(system_class, tiny_encoder, documents, tmp_path):
+    system = _built(system_class, tiny_encoder, documents)
+    assert isinstance(system, systems.System) and system.name in systems.REGISTRY and system.parameters > 0
+    steps = []
+    history = system.fit(documents, documents[:4], TRAINING, seed=5, folder=tmp_path / "fit", report=steps.append)
+    for stage in {epoch.get("stage") for epoch in history}:
+        losses = [sum(epoch["loss"].values()) for epoch in history if epoch.get("stage") == stage]
+        assert len(losses) == 2 and losses[1] < losses[0]
+    again = _built(system_class, tiny_encoder, documents)
+    untrained = again.predict(documents)
+    assert [e["loss"] for e in again.fit(documents, documents[:4], TRAINING, seed=5)] == [e["loss"] for e in history]
+
+    predicted = system.predict(documents)
+    assert [e.id for e in predicted] == [d.id for d in documents]
+    scoring.score(documents, predicted, SCHEMA)  # refuses offsets and types that there are not
+    assert again.predict(documents) == predicted != untrained
+    system.save(tmp_path / "saved")
+    loaded = systems.load_system(tmp_path / "saved")
+    assert type(loaded) is system_class and loaded.schema == SCHEMA and loaded.settings == system.settings
+    assert loaded.predict(documents) == predicted
+    assert not [p for p in (tmp_path / "saved").rglob("*") if p.suffix in (".bin", ".pt", ".pkl")]
+
+    resumed = _built(system_class, tiny_encoder, documents)
+    resumed.fit(documents, documents[:4], TRAINING, seed=5, folder=tmp_path / "fit", report=(repeated := []).append)
+    assert steps and not repeated and resumed.predict(documents) == predicted
+
+
+def test_a_document_gets_the_same_extraction_in_any_company(system_class, tiny_encoder, documents):
+    system = _built(system_class, tiny_encoder, documents)
+    torch.manual_seed(3)
+    for weights in system.module.parameters():  # random decisions instead of none
+        weights.data += 0.02 * torch.randn_like(weights)
+    spans = [{(e.start, e.end, e.type) for e in extraction.entities} for extraction in system.predict(documents, batch_size=1)]
+    assert any(spans)
+    for batch_size, order in ((5, list(range(24))), (64, list(range(23, -1, -1)))):
+        found = system.predict([documents[i] for i in order], batch_size=batch_size)
+        assert [e.id for e in found] == [documents[i].id for i in order]
+        assert [{(e.start, e.end, e.type) for e in extraction.entities} for extraction in found] == [spans[i] for i in order]
+
+
+def test_it_says_what_it_cannot_reach_and_takes_documents_without_anything(system_class, tiny_encoder, documents):
+    system = _built(system_class, tiny_encoder, documents)
+    reachable = system.reachable(documents)
+    assert [e.id for e in reachable.extractions] == [d.id for d in documents]
+    entities = sum(len(d.entities) for d in documents) - sum(len(e.entities) for e in reachable.extractions)
+    relations = sum(len(d.relations) for d in documents) - sum(len(e.relations) for e in reachable.extractions)
+    assert sum(n for reason, n in reachable.lost.items() if reason.startswith("entities")) == entities
+    assert sum(n for reason, n in reachable.lost.items() if reason.startswith("relations")) == relations
+    for document, extraction in zip(documents, reachable.extractions, strict=True):
+        assert set(extraction.entities) <= set(document.entities) and set(extraction.relations) <= set(document.relations)
+    assert system.predict([]) == []
+    bare = [Document("one", ("Rome",)), Document("invisible", ("\u200b",))]
+    assert [e.id for e in system.predict(bare)] == ["one", "invisible"]
+
+
+def test_it_does_without_relations_and_refuses_settings_that_it_has_not(system_class, tiny_encoder, documents):
+    schema = Schema(SCHEMA.entity_types, (), frozenset())
+    only_entities = [Document(d.id, d.words, d.entities) for d in documents]
+    system = _built(system_class, tiny_encoder, only_entities, schema)
+    history = system.fit(only_entities, only_entities[:4], TRAINING, seed=5)
+    assert history and not any(e.relations for e in system.predict(only_entities))
+    with pytest.raises(SettingsError, match="no_such_setting"):
+        system_class.build(tiny_encoder, SCHEMA, documents, {"no_such_setting": 1}, seed=5)

@@ -87,6 +87,7 @@ def execute(
         settings.encoder, schema, splits["train"].documents, settings.model, seed=settings.seed
     )
     described = {role: describe(system, dataset) for role, dataset in splits.items()}
+    resumed = folders.checkpoints(settings.run_id).exists()
     history = system.fit(
         splits["train"].documents,
         dev,
@@ -115,7 +116,8 @@ def execute(
         history=history,
         durations={"training": sum(epoch["seconds"] for epoch in history), "scoring": time.perf_counter() - trained},
         prediction=records.Prediction(documents=len(test), seconds=seconds, batch_size=settings.training.batch_size),
-        peak_memory=records.PeakMemory(host=memory.host(), device=memory.device()),
+        # of a run that went on after an interruption, this process saw a part only
+        peak_memory=records.PeakMemory() if resumed else records.PeakMemory(host=memory.host(), device=memory.device()),
         documents={
             criterion: scoring.per_document_counts(test, extractions, schema, "strict", criterion)
             for criterion in scoring.criteria(schema)

@@ -138,3 +138,21 @@ def test_a_folder_without_a_system_is_refused_in_one_sentence(tmp_path, tiny_enc
     for folder in (tmp_path, tmp_path / "missing", tiny_encoder):
         with pytest.raises(UserError, match="checkpoint"):
             systems.load_system(folder)
+
+
+def test_what_was_left_out_is_said(tiny_encoder, tmp_path, capsys):
+    from iter_bench.cli.notes import lines_of
+    from iter_bench.data.synthetic import SCHEMA
+    from iter_bench.document import Dataset, Document, Entity
+    from iter_bench.run import describe
+
+    system = systems.system_class("iter").build(tiny_encoder, SCHEMA, [], {"omega": 1, "d_ff": 16}, seed=1)
+    one, two = SCHEMA.entity_types[:2]
+    nested = (Entity(0, 3, one), Entity(1, 3, two), Entity(2, 3, one))
+    document = Document("nested", ("the", "old", "man", "\u200b"), nested)
+    said = lines_of(describe(system, Dataset("synthetic", "test", (document,), SCHEMA, {"bad records left out": 2})))
+    assert said[0] == "test: 2 × bad records left out; 1 × words without sub-token"
+    assert said[1].startswith("test: out of the system's reach: ") and "the best F1 is then ner 50.00" in said[1]
+    system.save(tmp_path / "system")
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "system"), "Rome \u200b ."])
+    assert result.exit_code == 0 and "1 × words without sub-token" in result.stderr and "words" not in result.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,9 +25,11 @@ def evaluate(
 ) -> None:
     """Score a trained system on a split, in all conventions."""
     from iter_bench import data, scoring, systems
+    from iter_bench.cli.notes import lines_of
     from iter_bench.cli.score import show
     from iter_bench.data import spert
     from iter_bench.errors import DataError
+    from iter_bench.run import describe
 
     loaded = data.load(dataset, split, data_dir=data_dir, fold=fold, context=context, skip_bad=skip_bad)
     extractor = systems.load_system(system)
@@ -36,6 +39,8 @@ def evaluate(
     ):
         if not set(known) <= set(wanted):
             raise DataError(f"{system} predicts {kind} types {list(known)}, {dataset} has {list(wanted)}: they don't fit")
+    for line in lines_of(describe(extractor, loaded)):
+        print(line, file=sys.stderr)
     extractions = extractor.predict(loaded.documents, batch_size=batch_size)
     if output is not None:
         spert.write_predictions(output, loaded.documents, extractions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -25,17 +26,23 @@ def predict(
 ) -> None:
     """Extract from text: every argument, or every line of a file or of standard input, is one text."""
     from iter_bench import systems
+    from iter_bench.cli.notes import counted
     from iter_bench.errors import UserError
     from iter_bench.text import as_brackets, as_json, document_from_text
 
     if text and file:
         raise UserError("give either texts or --file, not both")
     extractor = systems.load_system(system)
+    notes: Counter[str] = Counter()
     for lines in _chunks(text or _lines(file)):
         parsed = [document_from_text(line, str(number)) for number, line in lines]
-        extractions = extractor.predict([document for document, _ in parsed], batch_size=batch_size)
+        documents = [document for document, _ in parsed]
+        notes.update(extractor.reachable(documents).notes)
+        extractions = extractor.predict(documents, batch_size=batch_size)
         for (_, line), (document, offsets), extraction in zip(lines, parsed, extractions, strict=True):
             print((as_json if json else as_brackets)(line, document, offsets, extraction), flush=True)
+    if notes:
+        print(f"iter-bench: {counted(notes)}", file=sys.stderr)
 
 
 def _lines(file: Path | None) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from iter_bench.cli.notes import lines_of
 from iter_bench.settings import RunSettings
 
 console = Console(stderr=True)
@@ -32,6 +33,7 @@ class RunProgress:
         )
         self._runs = self._bars.add_task("runs", total=runs)
         self._steps = self._bars.add_task("", total=None, visible=False)
+        self._noted: set[str] = set()
 
     def __enter__(self) -> RunProgress:
         self._bars.start()
@@ -56,5 +58,14 @@ class RunProgress:
             if "failed" in event:
                 console.log(f"[red]failed[/red] {label(run)}: {event['failed']}")
             else:
+                for data in event["finished"].data.values():
+                    self._note([f"{run.data.dataset} {line}" for line in lines_of(data)])
                 scores = event["finished"].scores.test["strict"]
                 console.log(f"done {label(run)}  " + "  ".join(f"{c} {100 * s.f1:.1f}" for c, s in scores.items()))
+
+    def _note(self, lines: list[str]) -> None:
+        """Logs what wasn't logged before: seeds have the same data."""
+        for line in lines:
+            if line not in self._noted:
+                self._noted.add(line)
+                console.log(line)

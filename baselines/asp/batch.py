@@ -14,6 +14,8 @@ from baselines.asp.configuration import AspConfig
 from baselines.asp.source import Source
 
 
+import os
+SHIFT = int(os.environ.get('SHIFT','0'))
 @dataclass(frozen=True, slots=True)
 class Example:
     """A window prepared for training; L actions, E entities, P pairs. Steps count from 0 and are those of the actions.
@@ -74,7 +76,7 @@ def example_of(script: Script, source: Source, config: AspConfig) -> Example:
     return Example(
         input_ids=source.input_ids,
         decoder_ids=np.append(config.start, written[:-1]),
-        positions=np.append(max(source.offset - 1, 0), positions[:-1]),
+        positions=source.offset + pointer + SHIFT,
         labels=actions,
         may_open=may_open,
         left=left,

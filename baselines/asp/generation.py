@@ -26,6 +26,7 @@ from baselines.asp.decoder import Cache, Memory
 from baselines.asp.modeling import AspModel
 from baselines.asp.source import Source
 
+from baselines.asp.batch import SHIFT
 CHECK = 8
 
 
@@ -108,8 +109,7 @@ class _Run:
         self._reserve(self.most + self.width)
         # the output that is decided already, then the copies that may follow it
         ids = torch.cat((self.next_id[:, None], self.copied[rows, pointer[:, :-1]]), dim=1)
-        positions = torch.minimum(pointer[:, :-1], length[:, None]) + self.offset[rows]
-        positions = torch.cat((self.next_position[:, None], positions), dim=1)
+        positions = torch.minimum(pointer, length[:, None]) + self.offset[rows] + SHIFT
         states = self.model.decoder(self.model.embed(ids), positions, self.memory, slots, self.cache)
 
         chosen = self.decisions.actions(*self._logits(states, pointer), self.rows, pointer)

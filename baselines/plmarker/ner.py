@@ -1,0 +1,89 @@
+"""Stage 1: every candidate span gets a levitated marker pair and a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from baselines.plmarker.candidates import Candidates, candidates_of, span_classes
+from baselines.plmarker.configuration import NIL, PlMarkerConfig
+from baselines.plmarker.decoding import without_overlaps
+from baselines.plmarker.modeling import PairModel, empty_encoder, marker_words, with_markers
+from baselines.plmarker.packing import Example
+from baselines.plmarker.stage import Stage, text_length
+from iter_bench.document import Document, Entity
+from iter_bench.tokenization import Window
+
+MARKER_WORDS = ("mask", "entity")
+NONE = np.zeros(0, dtype=np.int64)
+
+
+class NerStage(Stage):
+    """Documents → entities.
+
+    Args:
+        config: the system's.
+        tokenizer: the encoder's.
+        device: where it runs.
+        encoder: pre-trained; none: the weights are to be loaded.
+    """
+
+    def __init__(
+        self,
+        config: PlMarkerConfig,
+        tokenizer: PreTrainedTokenizerFast,
+        device: torch.device,
+        encoder: PreTrainedModel | None = None,
+    ):
+        if encoder is None:
+            encoder = empty_encoder(config.encoder, len(MARKER_WORDS))
+        else:
+            encoder = with_markers(encoder, marker_words(tokenizer, MARKER_WORDS))
+        own = config.settings
+        module = PairModel(encoder, len(MARKER_WORDS), len(config.entity_types) + 1, 0, own.dropout)
+        super().__init__(module, config, tokenizer, text_length(module, own.ner_length), own.ner_pairs, device)
+
+    def candidates(self, documents: Sequence[Document]) -> list[tuple[Window, Candidates]]:
+        """The candidates of each window that has any."""
+        longest = self.config.settings.max_span_words
+        found = (
+            (window, candidates_of(window, documents[window.document], longest)) for window in self.windows.windows(documents)
+        )
+        return [(window, candidates) for window, candidates in found if len(candidates)]
+
+    def examples(self, documents: Sequence[Document]) -> list[Example]:
+        """Windows with the classes of their candidates; made once a run."""
+        class_of = {name: i + 1 for i, name in enumerate(self.config.entity_types)}
+        return [
+            _example(window, candidates, span_classes(candidates, documents[window.document].entities, class_of))
+            for window, candidates in self.candidates(documents)
+        ]
+
+    def find(self, documents: Sequence[Document], batch_size: int) -> list[tuple[Entity, ...]]:
+        """The entities of each document, in order of position."""
+        prepared = self.candidates(documents)
+        decided = self.decide([_example(window, candidates, NONE) for window, candidates in prepared], batch_size, _best_class)
+        found: list[list[Entity]] = [[] for _ in documents]
+        types = self.config.entity_types
+        for (window, candidates), rows in zip(prepared, decided, strict=True):
+            hits = np.flatnonzero(rows[:, 0] != NIL)
+            spans = zip(candidates.start[hits].tolist(), candidates.end[hits].tolist(), rows[hits].tolist(), strict=True)
+            found[window.document] += [Entity(start, end, types[int(kind) - 1], score) for start, end, (kind, score) in spans]
+        overlap = self.config.settings.ner_overlap
+        return [tuple(sorted(without_overlaps(entities, overlap))) for entities in found]
+
+
+def _best_class(logits: Tensor, _: Tensor | None) -> Tensor:
+    """[Q, 2]: the most probable class and its probability."""
+    score, kind = logits.softmax(-1).max(-1)
+    return torch.stack((kind.to(score.dtype), score), -1)
+
+
+def _example(window: Window, candidates: Candidates, classes: np.ndarray) -> Example:
+    read, ends = np.unique(np.concatenate((candidates.first, candidates.last)), return_inverse=True)
+    left, right = np.split(ends, 2)
+    return Example(window.input_ids, candidates.first, candidates.last, read, left, right, classes, NONE)

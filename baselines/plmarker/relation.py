@@ -1,0 +1,177 @@
+"""Stage 2: the subject stands between solid markers in the text, and all entities get levitated pairs as its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from baselines.plmarker.configuration import NIL, PlMarkerConfig, RelationClasses
+from baselines.plmarker.decoding import ScoredPairs, decode_pairs
+from baselines.plmarker.modeling import PairModel, empty_encoder, marker_words, with_markers
+from baselines.plmarker.packing import Example
+from baselines.plmarker.stage import Stage, text_length
+from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.tokenization import Window
+
+MARKER_WORDS = ("mask", "subject", "mask", "object")
+SOLID = 2  # markers that stand in the text
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The entities of a document that a window holds: [E] each.
+
+    Attributes:
+        index: among the document's entities.
+        first, last: first and last sub-tokens, counted in the window.
+    """
+
+    index: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+
+class RelationStage(Stage):
+    """Documents with entities → relations.
+
+    Args:
+        config: the system's, with relation types.
+        tokenizer: the encoder's.
+        device: where it runs.
+        encoder: pre-trained; none: the weights are to be loaded.
+    """
+
+    def __init__(
+        self,
+        config: PlMarkerConfig,
+        tokenizer: PreTrainedTokenizerFast,
+        device: torch.device,
+        encoder: PreTrainedModel | None = None,
+    ):
+        own = config.settings
+        if encoder is None:
+            encoder = empty_encoder(config.encoder, len(MARKER_WORDS))
+        else:
+            words = marker_words(tokenizer, MARKER_WORDS)
+            encoder = with_markers(encoder, words if own.re_markers == "words" else [[]] * len(words))
+        self.classes = config.relations
+        module = PairModel(encoder, len(MARKER_WORDS), len(self.classes), len(config.entity_types) + 1, own.dropout)
+        super().__init__(module, config, tokenizer, text_length(module, own.re_length, SOLID), own.re_pairs, device)
+
+    @property
+    def solid(self) -> tuple[int, int]:
+        """Ids of the solid start and end marker."""
+        return self.levitated[0] - SOLID, self.levitated[1] - SOLID
+
+    def examples(self, documents: Sequence[Document]) -> list[Example]:
+        """Each gold entity as subject, with every one of its window as object; made once a run.
+
+        As in the released code, the subject is an object too, and each window stands once more with an empty subject behind
+        the text: both train the prediction of types.
+        """
+        type_of = {name: i + 1 for i, name in enumerate(self.config.entity_types)}
+        prepared = []
+        for window in self.windows.windows(documents):
+            document = documents[window.document]
+            entities = one_per_span(document.entities)
+            held = _held(window, entities)
+            if not len(held.index):
+                continue
+            types = np.array([type_of[entities[i].type] for i in held.index])
+            classes = pair_classes(entities, document.relations, self.classes)[np.ix_(held.index, held.index)]
+            everything = np.arange(len(held.index))
+            prepared += [
+                _example(window, held, subject, everything, self.solid, classes[subject], types) for subject in everything
+            ]
+            prepared.append(_example(window, held, None, everything, self.solid, np.full(len(types), NIL), types))
+        return prepared
+
+    def find(self, documents: Sequence[Document], entities: Sequence[Sequence[Entity]], batch_size: int) -> list[Extraction]:
+        """The relations between the given entities of each document, and these entities."""
+        spans = [one_per_span(of) for of in entities]
+        examples: list[Example] = []
+        pairs: list[np.ndarray] = []
+        for window in self.windows.windows(documents):
+            held = _held(window, spans[window.document])
+            everything = np.arange(len(held.index))
+            for subject in everything if len(everything) > 1 else ():
+                others = np.delete(everything, subject)
+                examples.append(_example(window, held, subject, others, self.solid))
+                pairs.append(np.stack(np.broadcast_arrays(window.document, held.index[subject], held.index[others]), axis=1))
+        decided = self.decide(examples, batch_size, _scores)
+        scored = None
+        if examples:
+            rows, columns = np.concatenate(decided), np.concatenate(pairs)
+            scored = ScoredPairs(*columns.T, rows[:, :-1], rows[:, -1].astype(np.int64))
+        return decode_pairs([d.id for d in documents], spans, scored, self.config, self.classes)
+
+
+def _scores(classes: Tensor, types: Tensor) -> Tensor:
+    """[Q, classes + 1]: log-probability of each class, and the most probable type."""
+    return torch.cat((log_softmax(classes, -1), types.argmax(-1, keepdim=True).to(classes.dtype)), -1)
+
+
+def one_per_span(entities: Sequence[Entity]) -> list[Entity]:
+    """The entities, but only the first where several have the same words: the markers of all would be the same."""
+    return list({(entity.start, entity.end): entity for entity in reversed(entities)}.values())[::-1]
+
+
+def pair_classes(entities: Sequence[Entity], relations: Sequence[Relation], classes: RelationClasses) -> np.ndarray:
+    """The class of each (subject, object), [E, E]; a pair's first relation counts, and one of its own before an inverse."""
+    index = {(entity.start, entity.end): i for i, entity in enumerate(entities)}
+    of_relation = [
+        (index[r.head.start, r.head.end], index[r.tail.start, r.tail.end], classes.forward[r.type], classes.inverse[r.type])
+        for r in relations
+    ]
+    table = np.full((len(entities), len(entities)), NIL)
+    forward = ((head, tail, kind) for head, tail, kind, _ in of_relation)
+    for subject, object_, kind in chain(forward, ((tail, head, kind) for head, tail, _, kind in of_relation)):
+        if table[subject, object_] == NIL and subject != object_:
+            table[subject, object_] = kind
+    return table
+
+
+def _held(window: Window, entities: Sequence[Entity]) -> Held:
+    index = [i for i, entity in enumerate(entities) if window.holds(entity)]
+    first = window.first_subtoken[[entities[i].start - window.start_word for i in index]]
+    last = window.last_subtoken[[entities[i].end - 1 - window.start_word for i in index]]
+    return Held(np.array(index, dtype=np.int64), first, last)
+
+
+def _example(
+    window: Window,
+    held: Held,
+    subject: int | None,
+    objects: np.ndarray,
+    solid: tuple[int, int],
+    classes: np.ndarray | None = None,
+    types: np.ndarray | None = None,
+) -> Example:
+    """The window with solid markers around one of the held entities, or behind the text where there's no subject."""
+    ids, length = window.input_ids, len(window.input_ids)
+    before, after = (length, length) if subject is None else (held.first[subject], held.last[subject] + 1)
+    text = np.concatenate((ids[:before], solid[:1], ids[before:after], solid[1:], ids[after:]))
+
+    def moved(positions: np.ndarray) -> np.ndarray:
+        return positions + (positions >= before) + (positions >= after)
+
+    ends = np.array([before, after + 1])
+    of_pairs = np.zeros(len(objects), dtype=np.int64)
+    none = of_pairs[:0]
+    return Example(
+        text,
+        moved(held.first[objects]),
+        moved(held.last[objects]),
+        ends,
+        of_pairs,
+        of_pairs + 1,
+        none if classes is None else classes,
+        none if types is None else types,
+    )

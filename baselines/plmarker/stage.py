@@ -1,0 +1,137 @@
+"""What both stages have in common: a model with its windows, its batches, and its part of the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from baselines.plmarker.configuration import PlMarkerConfig
+from baselines.plmarker.layers import position_offset
+from baselines.plmarker.modeling import HEADS, PairModel
+from baselines.plmarker.packing import Batch, Example, collate
+from iter_bench.batching import by_length
+from iter_bench.checkpoints import load_weights, weights_of
+from iter_bench.devices import autocast
+from iter_bench.encoders import max_length
+from iter_bench.errors import UserError
+from iter_bench.tokenization import WindowTokenizer
+
+WEIGHTS_FILE = "model.safetensors"
+CPU_ROWS = 1024
+"""States of a forward pass beyond which a CPU gets slower."""
+GPU_ROWS = 65536
+"""The same for the memory of a GPU."""
+
+
+class Stage:
+    """A stage; also the ``Task`` that the training loop takes.
+
+    Args:
+        module: its model.
+        config: the system's.
+        tokenizer: the encoder's.
+        length: the most sub-tokens of a text, markers inserted into it not counted.
+        pairs: the most marker pairs of a pack.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        module: PairModel,
+        config: PlMarkerConfig,
+        tokenizer: PreTrainedTokenizerFast,
+        length: int,
+        pairs: int,
+        device: torch.device,
+    ):
+        self.module = module.to(device).eval()
+        self.config = config
+        self.device = device
+        self.precision = "auto"
+        self.windows = WindowTokenizer(tokenizer, length)
+        self._pack = pairs if config.settings.execution == "packed" else None
+        self._offset = position_offset(module.encoder.config)
+
+    @property
+    def levitated(self) -> tuple[int, int]:
+        """Ids of the levitated start and end marker."""
+        last = self.module.encoder.config.vocab_size - 1
+        return last - 1, last
+
+    # --- Task ---------------------------------------------------------------------------------------------------------
+
+    def is_head(self, name: str) -> bool:
+        """Whether a weight belongs to the classifiers."""
+        return name.startswith(HEADS)
+
+    def length(self, example: Example) -> int:
+        """States of an example."""
+        return example.rows
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Examples as one batch on the device."""
+        return collate(examples, self.levitated, self._offset, self.device, self._pack)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The cross-entropies of the stage."""
+        return self.module.losses(batch, self.config.settings.execution)
+
+    # --- prediction ---------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def decide(
+        self, examples: Sequence[Example], batch_size: int, summary: Callable[[Tensor, Tensor | None], Tensor]
+    ) -> list[np.ndarray]:
+        """What ``summary`` says of the logits of each example's pairs, [P, k]; one transfer from the device for all.
+
+        Args:
+            examples: in any order.
+            batch_size: the most examples of a pass.
+            summary: logits of classes and types, [Q, classes] and [Q, types] → [Q, k].
+        """
+        if not examples:
+            return []
+        self.module.eval()
+        order: list[int] = []
+        found: list[Tensor] = []
+        budget = CPU_ROWS if self.device.type == "cpu" else GPU_ROWS
+        for rows in by_length([example.rows for example in examples], batch_size, budget):
+            with autocast(self.device, self.precision):
+                logits = self.module(self.collate([examples[i] for i in rows]), self.config.settings.execution)
+            found.append(summary(*(None if part is None else part.float() for part in logits)))
+            order += rows
+        counts = np.array([len(examples[i].first) for i in order])
+        parts = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])
+        return [part for _, part in sorted(zip(order, parts, strict=True), key=lambda pair: pair[0])]
+
+    # --- storage ------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Stores the weights."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(weights_of(self.module), folder / WEIGHTS_FILE)
+
+    def load(self, folder: Path) -> None:
+        """Reads what ``save`` stored.
+
+        Raises:
+            UserError: the file is missing, damaged, or of another model.
+        """
+        path = folder / WEIGHTS_FILE
+        try:
+            weights = load_file(path)
+        except Exception as error:
+            raise UserError(f"{path}: the weights can't be read ({error})") from error
+        load_weights(self.module, weights)
+
+
+def text_length(module: PairModel, limit: int, inserted: int = 0) -> int:
+    """The most sub-tokens of a text beside ``inserted`` markers: what the encoder reads, at most ``limit``."""
+    longest = max_length(module.encoder.config)
+    return min(limit, limit if longest is None else longest) - inserted

@@ -1,0 +1,169 @@
+"""PL-Marker behind the system protocol: documents in, extractions out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+from transformers import PreTrainedTokenizerFast
+
+from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
+from baselines.plmarker.layers import check_family
+from baselines.plmarker.ner import NerStage
+from baselines.plmarker.reachable import reachable
+from baselines.plmarker.relation import RelationStage
+from iter_bench import systems
+from iter_bench.devices import default_device
+from iter_bench.document import Document, Entity, Extraction, Schema
+from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
+from iter_bench.errors import SettingsError
+from iter_bench.settings import TrainingSettings
+from iter_bench.training import fit, seed_everything
+
+RELEASED_SPAN_WORDS = 8
+
+
+class PlMarkerSystem:
+    """PL-Marker, both stages; see ``iter_bench.systems.System`` for what its methods promise."""
+
+    name: ClassVar[str] = "plmarker"
+
+    def __init__(self, config: PlMarkerConfig, tokenizer: PreTrainedTokenizerFast, encoder: str | None = None):
+        """New classifiers over the pre-trained ``encoder``, or without one weights that are to be loaded."""
+        self.config = config
+        self.tokenizer = tokenizer
+        self.device = default_device()
+
+        def start() -> Any:
+            return None if encoder is None else load_encoder(encoder)
+
+        self.ner = NerStage(config, tokenizer, self.device, start())
+        self.relation = RelationStage(config, tokenizer, self.device, start()) if config.relation_types else None
+
+    @property
+    def schema(self) -> Schema:
+        """The types that it extracts."""
+        return self.config.schema
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What ``PlMarkerSettings`` names, resolved."""
+        return self.config.settings.model_dump()
+
+    @property
+    def parameters(self) -> int:
+        """How many weights there are in both stages."""
+        return sum(p.numel() for stage in self._stages.values() for p in stage.module.parameters())
+
+    @property
+    def _stages(self) -> dict[str, NerStage | RelationStage]:
+        return {"ner": self.ner} if self.relation is None else {"ner": self.ner, "re": self.relation}
+
+    @classmethod
+    def build(
+        cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
+    ) -> PlMarkerSystem:
+        """Each stage starts from the pre-trained encoder, with new marker embeddings and classifiers."""
+        try:
+            chosen = PlMarkerSettings(**settings)
+        except (ValidationError, TypeError) as error:
+            raise SettingsError(f"settings of plmarker: {error}") from None
+        described = encoder_config(encoder)
+        check_family(described)
+        chosen = chosen.model_copy(update={"max_span_words": chosen.max_span_words or RELEASED_SPAN_WORDS})
+        seed_everything(seed)
+        config = PlMarkerConfig(
+            described.to_dict(), schema.entity_types, schema.relation_types, tuple(sorted(schema.symmetric)), chosen
+        )
+        return cls(config, load_tokenizer(encoder), encoder)
+
+    @classmethod
+    def load(cls, folder: Path) -> PlMarkerSystem:
+        """A saved system."""
+        system = cls(PlMarkerConfig.read(folder), load_tokenizer(str(folder)))
+        for name, stage in system._stages.items():
+            stage.load(folder / name)
+        return system
+
+    def save(self, folder: Path) -> None:
+        """Configuration and tokenizer, and the weights of each stage in a folder of their own."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, stage in self._stages.items():
+            stage.save(folder / name)
+        self.config.write(folder)
+        self.tokenizer.save_pretrained(folder)
+        systems.write_system_file(folder, self)
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_documents: Sequence[Document],
+        dev_documents: Sequence[Document],
+        training: TrainingSettings,
+        *,
+        seed: int,
+        folder: Path | None = None,
+        report: systems.Report | None = None,
+    ) -> list[systems.EpochReport]:
+        """Trains stage 1, then stage 2 on gold entities; on dev, stage 2 is selected by what it makes of stage 1's."""
+        common = {"seed": seed, "dev": dev_documents, "report": report}
+        history = fit(
+            self.ner,
+            self.ner.examples(train_documents),
+            self._training("ner", training),
+            predict=lambda documents: [
+                Extraction(d.id, e) for d, e in zip(documents, self.find_entities(documents), strict=True)
+            ],
+            schema=Schema(self.schema.entity_types),
+            folder=folder and folder / "ner",
+            stage="ner",
+            **common,
+        )
+        if self.relation is None:
+            return history
+        entities = self.find_entities(dev_documents)  # stage 1 is fixed from here on
+        return history + fit(
+            self.relation,
+            self.relation.examples(train_documents),
+            self._training("re", training),
+            predict=lambda documents: self.find_relations(documents, entities),
+            schema=self.schema,
+            folder=folder and folder / "re",
+            stage="re",
+            **common,
+        )
+
+    def _training(self, stage: str, training: TrainingSettings) -> TrainingSettings:
+        """The settings of a stage, each of which is selected by a score that it decides."""
+        if stage == "re":
+            training = TrainingSettings(**{**training.model_dump(), **self.config.settings.re_training})
+        undecided = "ner" if stage == "re" else "re_plus"
+        if stage == "ner" or training.select_by == undecided:
+            training = training.model_copy(update={"select_by": "auto"})
+        self._stages[stage].precision = training.precision
+        return training
+
+    # --- prediction ---------------------------------------------------------------------------------------------------
+
+    def predict(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[Extraction]:
+        """One extraction a document."""
+        return self.find_relations(documents, self.find_entities(documents, batch_size=batch_size), batch_size=batch_size)
+
+    def find_entities(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[tuple[Entity, ...]]:
+        """Stage 1: the entities of each document."""
+        return self.ner.find(documents, batch_size)
+
+    def find_relations(
+        self, documents: Sequence[Document], entities: Sequence[Sequence[Entity]], *, batch_size: int = 8
+    ) -> list[Extraction]:
+        """Stage 2: relations between the given entities, wherever these are from."""
+        if self.relation is None:
+            return [Extraction(d.id, tuple(of)) for d, of in zip(documents, entities, strict=True)]
+        return self.relation.find(documents, entities, batch_size)
+
+    def reachable(self, documents: Sequence[Document]) -> systems.Reachable:
+        """What of the gold annotation candidates, windows and overlap filters let through."""
+        return reachable(self.ner, self.relation, documents)

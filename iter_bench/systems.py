@@ -21,6 +21,7 @@ from iter_bench.settings import TrainingSettings
 REGISTRY: dict[str, str] = {
     "asp": "baselines.asp.system:AspSystem",
     "iter": "iter_bench.iter_model.system:IterSystem",
+    "plmarker": "baselines.plmarker.system:PlMarkerSystem",
 }
 
 SYSTEM_FILE = "system.json"
@@ -96,15 +97,21 @@ class System(Protocol):
 
 
 def system_class(name: str) -> type[System]:
-    """The class registered as ``name``, imported now.
+    """The class registered as ``name``, or the one that ``module:Class`` names, imported now.
 
     Raises:
         SettingsError: there is no such system.
     """
-    if name not in REGISTRY:
-        raise SettingsError(f"no system is called {name!r}; there are {', '.join(sorted(REGISTRY))}")
-    module, attribute = REGISTRY[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
+    if name not in REGISTRY and ":" not in name:
+        known = ", ".join(sorted(REGISTRY))
+        raise SettingsError(f"no system is called {name!r}; there are {known}, and your own as module:Class")
+    module, attribute = REGISTRY.get(name, name).split(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        if name in REGISTRY:
+            raise
+        raise SettingsError(f"system {name!r}: {error}; is its folder on PYTHONPATH?") from None
 
 
 def write_system_file(folder: Path, system: System) -> None:

@@ -1,5 +1,7 @@
 """What every registered system promises (`iter_bench.systems.System`); a new one is tested by its line in the registry."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,8 +14,12 @@ from iter_bench.settings import TrainingSettings
 TRAINING = TrainingSettings(epochs=2, batch_size=8, lr_encoder=1e-3, lr_heads=3e-3)
 
 
-@pytest.fixture(params=sorted(systems.REGISTRY))
-def system_class(request):
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+
+
+@pytest.fixture(params=[*sorted(systems.REGISTRY), "tagger:Tagger"])
+def system_class(request, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     return systems.system_class(request.param)
 
 
@@ -28,7 +34,7 @@ def _built(system_class, encoder, documents, schema=SCHEMA):
 
 def test_it_trains_and_is_the_same_after_save_and_load(system_class, tiny_encoder, documents, tmp_path):
     system = _built(system_class, tiny_encoder, documents)
-    assert isinstance(system, systems.System) and system.name in systems.REGISTRY and system.parameters > 0
+    assert isinstance(system, systems.System) and systems.system_class(system.name) is system_class and system.parameters > 0
     steps = []
     history = system.fit(documents, documents[:4], TRAINING, seed=5, folder=tmp_path / "fit", report=steps.append)
     for stage in {epoch.get("stage") for epoch in history}:

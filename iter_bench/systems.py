@@ -22,6 +22,7 @@ REGISTRY: dict[str, str] = {
     "asp": "baselines.asp.system:AspSystem",
     "iter": "iter_bench.iter_model.system:IterSystem",
     "plmarker": "baselines.plmarker.system:PlMarkerSystem",
+    "plmarker": "baselines.plmarker.system:PlMarkerSystem",
 }
 
 SYSTEM_FILE = "system.json"

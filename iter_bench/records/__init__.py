@@ -2,6 +2,7 @@
 
 from iter_bench.records.schema import (
     SCHEMA_VERSION,
+    AnyRecord,
     Epoch,
     PeakMemory,
     Prediction,
@@ -14,6 +15,7 @@ from iter_bench.records.storage import RecordError, find, load, load_all, write
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AnyRecord",
     "Epoch",
     "PeakMemory",
     "Prediction",

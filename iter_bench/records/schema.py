@@ -7,6 +7,7 @@ record equals what is loaded from its file; settings keep all digits.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Literal
@@ -156,13 +157,23 @@ class LambdaPoint(Ratios):
     lambda_: Annotated[Ratio, Field(alias="lambda")]
 
 
-class Record(Part):
+class AnyRecord(Part, ABC):
+    """What records of every kind have: an id by which a finished one is found, and a file name that ends in it."""
+
+    run_id: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
+
+    @property
+    @abstractmethod
+    def file_name(self) -> str:
+        """``<what it is about>-<run_id>.json``."""
+
+
+class Record(AnyRecord):
     """One finished run. Fields are explained in ``docs/records.md``."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["run"] = "run"
     version: str = __version__
-    run_id: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
     settings: RunSettings
     scores: SplitScores
     data: dict[Literal["train", "dev", "test"], SplitData]
@@ -203,9 +214,12 @@ class Record(Part):
     @property
     def file_name(self) -> str:
         """``<dataset>-<system>-<encoder>-s<seed>-<run_id>.json``, in letters that every file system takes."""
-        names = (self.settings.data.dataset, self.system, self.encoder)
-        safe = [re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:48] or "_" for name in names]
-        return "-".join([*safe, f"s{self.settings.seed}", self.run_id]) + ".json"
+        return file_name(self.settings.data.dataset, self.system, self.encoder, f"s{self.settings.seed}", self.run_id)
+
+
+def file_name(*names: str) -> str:
+    """The names, joined by dashes, as a JSON file's name, in letters that every file system takes."""
+    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:48] or "_" for name in names) + ".json"
 
 
 def describe_split(

@@ -6,19 +6,22 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from iter_bench import __version__
 from iter_bench.errors import UserError
-from iter_bench.records.schema import SCHEMA_VERSION, Record
+from iter_bench.records.schema import AnyRecord, Record
+
+R = TypeVar("R", bound=AnyRecord)
 
 
 class RecordError(UserError):
     """A record can't be read or written."""
 
 
-def write(record: Record, folder: Path) -> Path:
+def write(record: AnyRecord, folder: Path) -> Path:
     """Writes the record into ``folder`` (made where missing) and gives the file; an earlier record of the run is replaced.
 
     At any moment the file is whole or absent, also after a power cut.
@@ -46,8 +49,8 @@ def write(record: Record, folder: Path) -> Path:
     return path
 
 
-def load(path: Path) -> Record:
-    """Reads one record.
+def load(path: Path, kind: type[R] = Record) -> R:
+    """Reads one record of the given kind.
 
     Raises:
         RecordError: names the file and each field that is wrong, or the newer version that the file is of.
@@ -61,18 +64,19 @@ def load(path: Path) -> Record:
     if not isinstance(content, dict):
         raise RecordError(f"{path}: should hold an object, holds {type(content).__name__}")
     version = content.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    known = kind.model_fields["schema_version"].default
+    if isinstance(version, int) and version > known:
         raise RecordError(
-            f"{path}, schema_version: is {version}; this iter-bench ({__version__}) reads up to {SCHEMA_VERSION}: upgrade it"
+            f"{path}, schema_version: is {version}; this iter-bench ({__version__}) reads up to {known}: upgrade it"
         )
     try:
-        return Record.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         raise RecordError("\n".join(_problems(path, error))) from error
 
 
-def load_all(folder: Path) -> list[Record]:
-    """All records of a folder, by file name; none where the folder is missing.
+def load_all(folder: Path, kind: type[R] = Record) -> list[R]:
+    """All records of a folder that holds one kind, by file name; none where the folder is missing.
 
     Raises:
         RecordError: names every file and field that is wrong, or two files that hold the same run.
@@ -80,7 +84,7 @@ def load_all(folder: Path) -> list[Record]:
     records, problems, files = [], [], {}
     for path in sorted(folder.glob("*.json")):
         try:
-            record = load(path)
+            record = load(path, kind)
         except RecordError as error:
             problems.append(str(error))
             continue
@@ -92,10 +96,10 @@ def load_all(folder: Path) -> list[Record]:
     return records
 
 
-def find(folder: Path, run_id: str) -> Record | None:
+def find(folder: Path, run_id: str, kind: type[R] = Record) -> R | None:
     """The record of a run, or None where the run has none. Raises as `load` does."""
     paths = sorted(folder.glob(f"*-{run_id}.json"))
-    return load(paths[0]) if paths else None
+    return load(paths[0], kind) if paths else None
 
 
 def _problems(path: Path, error: ValidationError) -> list[str]:

@@ -1,0 +1,133 @@
+"""Both execution paths against each other and against a plain second implementation; who may attend to whom; gradients."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from plain_plmarker import pair_logits, span_logits
+
+from baselines.plmarker.encoding import PATHS, packed_mask
+from baselines.plmarker.modeling import marker_words
+
+FAMILIES = ("bert", "roberta", "albert")
+SMALL_PACKS = {"ner_pairs": 20, "re_pairs": 3}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def both(tiny, request):
+    """The same weights with either execution, and documents."""
+    systems = {}
+    for execution in PATHS:
+        systems[execution], documents = tiny(request.param, execution=execution, **SMALL_PACKS)
+    return systems, documents
+
+
+@pytest.mark.parametrize("stage", ["ner", "relation"])
+def test_same_logits_and_gradients(both, stage):
+    """Batches of texts of several lengths, some of several packs."""
+    systems, documents = both
+    logits, gradients = {}, {}
+    for execution, system in systems.items():
+        own = getattr(system, stage)
+        examples = own.examples(documents)
+        batch = own.collate([*examples[:2], *examples[-3:]])
+        assert execution == "shared_text" or len(batch.packs.example) > batch.examples
+        logits[execution] = [part for part in own.module(batch, execution) if part is not None]
+        own.module.zero_grad()
+        sum(own.losses(batch).values()).backward()
+        gradients[execution] = {name: p.grad for name, p in own.module.named_parameters()}
+    for one, other in zip(*logits.values(), strict=True):
+        assert one.std() > 0.1
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    for name, gradient in gradients["packed"].items():
+        torch.testing.assert_close(gradients["shared_text"][name], gradient, rtol=1e-7, atol=1e-9, msg=name)
+        assert gradient.abs().sum() > 0 or ".key.bias" in name, name
+
+
+def test_same_extractions(both):
+    systems, documents = both
+    found = {
+        (execution, size): system.predict(documents, batch_size=size)
+        for execution, system in systems.items()
+        for size in (1, 5)
+    }
+    first, *others = found.values()
+    assert sum(len(e.entities) for e in first) > 20 and sum(len(e.relations) for e in first) > 20
+    assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize("stage", ["ner", "relation"])
+def test_mask(both, stage):
+    """A changed marker changes no state of the text and none of another pair; a changed text changes all markers."""
+    systems, documents = both
+    for execution, system in systems.items():
+        own = getattr(system, stage)
+        example = own.examples(documents)[0]
+        batch = own.collate([example])
+        text, markers = PATHS[execution](own.module.encoder, batch)
+        pairs = len(markers) // 2
+        for row in (1, pairs + 1):  # the start and the end marker of pair 1
+            ids, positions = batch.input_ids.clone(), batch.positions.clone()
+            ids[batch.text_rows + row], positions[batch.text_rows + row] = 7, 5
+            text_now, markers_now = PATHS[execution](own.module.encoder, replace(batch, input_ids=ids, positions=positions))
+            same = (markers_now - markers).abs().amax(1) < 1e-12
+            torch.testing.assert_close(text_now, text, rtol=0, atol=1e-12)
+            assert (~same).nonzero().flatten().tolist() == [1, pairs + 1]
+        ids = batch.input_ids.clone()
+        ids[2] += 1
+        text_now, markers_now = PATHS[execution](own.module.encoder, replace(batch, input_ids=ids))
+        assert ((markers_now - markers).abs().amax(1) > 1e-9).all() and ((text_now - text).abs().amax(1) > 1e-9).all()
+
+
+def test_packed_mask(both):
+    """Counted: in a pack of text length N with P pairs, N texts see N, and 2P markers see N + 2 each."""
+    system, documents = both[0]["packed"], both[1]
+    example = system.ner.examples(documents)[0]
+    batch = system.ner.collate([example])
+    length, pairs = len(example.input_ids), len(example.first)
+    full = packed_mask(batch)[: pairs // batch.packs.size]
+    assert (full.sum((1, 2)) == length * length + 2 * batch.packs.size * (length + 2)).all()
+
+
+def test_second_implementation(tiny):
+    """Every pair of three texts, one at a time."""
+    system, documents = tiny()
+    for stage in (system.ner, system.relation):
+        examples = stage.examples(documents)[:6]
+        with torch.no_grad():
+            classes, types = stage.module(stage.collate(examples), "shared_text")
+        rows = 0
+        for example in examples[:3]:
+            for first, last in zip(example.first.tolist(), example.last.tolist(), strict=True):
+                text = example.input_ids.tolist()
+                if stage is system.ner:
+                    torch.testing.assert_close(classes[rows], span_logits(stage.module, text, first, last))
+                rows += 1
+    window = system.relation.windows.windows(documents)[0]
+    gold = [
+        (int(window.first_subtoken[e.start]), int(window.last_subtoken[e.end - 1]))
+        for e in {(e.start, e.end): e for e in documents[0].entities}.values()
+    ]
+    text, row = window.input_ids.tolist(), 0
+    for subject in (*gold, None):
+        for object_ in gold:
+            plain_classes, plain_types = pair_logits(system.relation.module, text, subject, object_)
+            torch.testing.assert_close(classes[row], plain_classes)
+            torch.testing.assert_close(types[row], plain_types)
+            row += 1
+        if row == len(classes):
+            break
+
+
+def test_new_embeddings_start_as_words(tiny_encoders):
+    from baselines.plmarker.system import PlMarkerSystem
+    from iter_bench import data
+
+    corpus = data.load("synthetic", "train")
+    system = PlMarkerSystem.build(tiny_encoders["bert"], corpus.schema, corpus.documents[:2], {}, seed=1)
+    for stage, words in ((system.ner, ("mask", "entity")), (system.relation, ("mask", "subject", "mask", "object"))):
+        weight = stage.module.encoder.get_input_embeddings().weight
+        ids = marker_words(system.tokenizer, words)
+        assert ids[0] == [system.tokenizer.mask_token_id] and all(len(of) == 1 for of in ids)
+        assert torch.equal(weight[-len(words) :], weight[[of[0] for of in ids]])
+        assert stage.levitated == (len(weight) - 2, len(weight) - 1)

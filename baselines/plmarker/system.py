@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -109,11 +110,12 @@ class PlMarkerSystem:
         report: systems.Report | None = None,
     ) -> list[systems.EpochReport]:
         """Trains stage 1, then stage 2 on gold entities; on dev, stage 2 is selected by what it makes of stage 1's."""
-        common = {"seed": seed, "dev": dev_documents, "report": report}
+        common = {"seed": seed, "report": report}
         history = fit(
             self.ner,
             self.ner.examples(train_documents),
             self._training("ner", training),
+            dev=[replace(document, relations=()) for document in dev_documents],
             predict=lambda documents: [
                 Extraction(d.id, e) for d, e in zip(documents, self.find_entities(documents), strict=True)
             ],
@@ -129,6 +131,7 @@ class PlMarkerSystem:
             self.relation,
             self.relation.examples(train_documents),
             self._training("re", training),
+            dev=dev_documents,
             predict=lambda documents: self.find_relations(documents, entities),
             schema=self.schema,
             folder=folder and folder / "re",
@@ -137,11 +140,10 @@ class PlMarkerSystem:
         )
 
     def _training(self, stage: str, training: TrainingSettings) -> TrainingSettings:
-        """The settings of a stage, each of which is selected by a score that it decides."""
+        """The settings of a stage, which is selected by a score that it decides: NER in stage 1, never NER in stage 2."""
         if stage == "re":
             training = TrainingSettings(**{**training.model_dump(), **self.config.settings.re_training})
-        undecided = "ner" if stage == "re" else "re_plus"
-        if stage == "ner" or training.select_by == undecided:
+        if stage == "ner" or training.select_by == "ner":
             training = training.model_copy(update={"select_by": "auto"})
         self._stages[stage].precision = training.precision
         return training

@@ -17,9 +17,9 @@ from iter_bench.systems import load_system
 
 
 def test_learns_saves_and_loads(tiny_encoder, tmp_path):
-    """Twelve documents by heart, stage by stage; another process would predict the same."""
+    """Six documents by heart, stage by stage; another process would predict the same."""
     corpus = data.load("synthetic-w1", "train")
-    documents = [d for d in corpus.documents if len(d.words) <= 12 and d.relations][:6]
+    documents = [d for d in corpus.documents if len(d.words) <= 18 and d.relations][:6]
     overrides = {"epochs": 60, "batch_size": 16}
     system = PlMarkerSystem.build(
         tiny_encoder, corpus.schema, documents, {"max_span_words": 4, "re_training": overrides}, seed=1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
+from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
@@ -42,6 +43,7 @@ class PlMarkerSystem:
 
         self.ner = NerStage(config, tokenizer, self.device, start())
         self.relation = RelationStage(config, tokenizer, self.device, start()) if config.relation_types else None
+        self.module = nn.ModuleDict({name: stage.module for name, stage in self._stages.items()})
 
     @property
     def schema(self) -> Schema:
@@ -56,7 +58,7 @@ class PlMarkerSystem:
     @property
     def parameters(self) -> int:
         """How many weights there are in both stages."""
-        return sum(p.numel() for stage in self._stages.values() for p in stage.module.parameters())
+        return sum(p.numel() for p in self.module.parameters())
 
     @property
     def _stages(self) -> dict[str, NerStage | RelationStage]:

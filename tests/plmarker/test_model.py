@@ -8,6 +8,8 @@ from plain_plmarker import pair_logits, span_logits
 
 from baselines.plmarker.encoding import PATHS, packed_mask
 from baselines.plmarker.modeling import marker_words
+from baselines.plmarker.system import PlMarkerSystem
+from iter_bench import data
 
 FAMILIES = ("bert", "roberta", "albert")
 SMALL_PACKS = {"ner_pairs": 20, "re_pairs": 3}
@@ -81,7 +83,8 @@ def test_mask(both, stage):
 
 def test_packed_mask(both):
     """Counted: in a pack of text length N with P pairs, N texts see N, and 2P markers see N + 2 each."""
-    system, documents = both[0]["packed"], both[1]
+    systems, documents = both
+    system = systems["packed"]
     example = system.ner.examples(documents)[0]
     batch = system.ner.collate([example])
     length, pairs = len(example.input_ids), len(example.first)
@@ -90,39 +93,34 @@ def test_packed_mask(both):
 
 
 def test_second_implementation(tiny):
-    """Every pair of three texts, one at a time."""
+    """Every candidate of two texts, and every subject and object of one, each encoded by itself."""
     system, documents = tiny()
-    for stage in (system.ner, system.relation):
-        examples = stage.examples(documents)[:6]
-        with torch.no_grad():
-            classes, types = stage.module(stage.collate(examples), "shared_text")
-        rows = 0
-        for example in examples[:3]:
-            for first, last in zip(example.first.tolist(), example.last.tolist(), strict=True):
-                text = example.input_ids.tolist()
-                if stage is system.ner:
-                    torch.testing.assert_close(classes[rows], span_logits(stage.module, text, first, last))
-                rows += 1
-    window = system.relation.windows.windows(documents)[0]
-    gold = [
-        (int(window.first_subtoken[e.start]), int(window.last_subtoken[e.end - 1]))
-        for e in {(e.start, e.end): e for e in documents[0].entities}.values()
+    examples = system.ner.examples(documents)[:2]
+    with torch.no_grad():
+        found, _ = system.ner.module(system.ner.collate(examples), "shared_text")
+    plain = [
+        span_logits(system.ner.module, example.input_ids.tolist(), first, last)
+        for example in examples
+        for first, last in zip(example.first.tolist(), example.last.tolist(), strict=True)
     ]
-    text, row = window.input_ids.tolist(), 0
-    for subject in (*gold, None):
-        for object_ in gold:
-            plain_classes, plain_types = pair_logits(system.relation.module, text, subject, object_)
-            torch.testing.assert_close(classes[row], plain_classes)
-            torch.testing.assert_close(types[row], plain_types)
-            row += 1
-        if row == len(classes):
-            break
+    torch.testing.assert_close(found, torch.stack(plain))
+
+    document = documents[0]
+    window = system.relation.windows.windows([document])[0]
+    spans = {(e.start, e.end): (window.first_subtoken[e.start], window.last_subtoken[e.end - 1]) for e in document.entities}
+    assert len(spans) > 2
+    with torch.no_grad():
+        found = system.relation.module(system.relation.collate(system.relation.examples([document])), "shared_text")
+    plain = [
+        pair_logits(system.relation.module, window.input_ids.tolist(), subject, object_)
+        for subject in (*spans.values(), None)
+        for object_ in spans.values()
+    ]
+    for ours, theirs in zip(found, zip(*plain, strict=True), strict=True):
+        torch.testing.assert_close(ours, torch.stack(theirs))
 
 
 def test_new_embeddings_start_as_words(tiny_encoders):
-    from baselines.plmarker.system import PlMarkerSystem
-    from iter_bench import data
-
     corpus = data.load("synthetic", "train")
     system = PlMarkerSystem.build(tiny_encoders["bert"], corpus.schema, corpus.documents[:2], {}, seed=1)
     for stage, words in ((system.ner, ("mask", "entity")), (system.relation, ("mask", "subject", "mask", "object"))):

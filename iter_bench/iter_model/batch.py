@@ -15,12 +15,14 @@ from torch import Tensor
 from iter_bench.iter_model.targets import Slots, Targets
 
 
-class _Movable:
-    def to(self, device: torch.device) -> _Movable:
+class Movable:
+    """Base of dataclasses that hold tensors."""
+
+    def to(self, device: torch.device) -> Movable:
         """The same on ``device``; copies don't wait for it."""
         moved = {
             f.name: value.to(device, non_blocking=True)
-            if isinstance(value := getattr(self, f.name), (Tensor, _Movable))
+            if isinstance(value := getattr(self, f.name), (Tensor, Movable))
             else value
             for f in fields(self)
         }
@@ -28,7 +30,7 @@ class _Movable:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs(_Movable):
+class Inputs(Movable):
     """What the model reads.
 
     Attributes:
@@ -45,7 +47,7 @@ class Inputs(_Movable):
 
 
 @dataclass(frozen=True, slots=True)
-class Labels(_Movable):
+class Labels(Movable):
     """What the heads should say; see ``targets.Targets`` for the meaning.
 
     Attributes:

@@ -21,6 +21,7 @@ from iter_bench.iter_model import decoding, loss, released
 from iter_bench.iter_model.batch import Inputs, Labels
 from iter_bench.iter_model.configuration import IterConfig, register
 from iter_bench.iter_model.heads import GatedFeedForward, Projected
+from iter_bench.iter_model.imposed import Decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +143,26 @@ class IterModel(PreTrainedModel):
         return shares[0].plus(shares[1]), shares[2].plus(shares[3])
 
     @torch.inference_mode()
-    def extract(self, inputs: Inputs, sizes: Sizes | None = None) -> Found:
+    def extract(self, inputs: Inputs, sizes: Sizes | None = None, decisions: Decisions | None = None) -> Found:
         """Entities and pairs of a batch, with one transfer from the device.
 
         Args:
             inputs: the batch.
             sizes: see ``decoding``; none takes exact lengths. Where ``Found.needed`` exceeds them, the result isn't whole.
+            decisions: brackets to take instead of those decided, with all else computed as ever.
         """
         hidden = self.encode(inputs)
         windows = len(inputs.input_ids)
-        left_slots, exists, span_logits, slots_of_candidates, lefts_found = self._candidates(hidden, inputs, sizes)
+        left_slots, exists, span_logits, candidates, lefts_found = self._candidates(hidden, inputs, sizes, decisions)
         chosen, probability = decoding.decide_spans(
             span_logits, exists, self.config.span_decision, self.config.has_no_span_class
         )
+        if decisions is not None:
+            chosen = decisions.instead_of(chosen, decisions.spans[candidates])
         types = chosen.shape[1]
         flat, real = decoding.nonzero(chosen.flatten(), sizes.entities if sizes else None)
         candidate, kind = flat // types, flat % types
-        right_slots = slots_of_candidates[candidate]
+        right_slots = candidates[candidate] // self.config.omega
         left_slots = left_slots[candidate]
         window = inputs.window[right_slots]
         if self.config.relation_types:
@@ -177,14 +181,18 @@ class IterModel(PreTrainedModel):
         )
         return _unpack(packed.cpu().numpy(), len(kind), len(head), link.shape[-1])
 
-    def _candidates(self, hidden: Tensor, inputs: Inputs, sizes: Sizes | None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _candidates(
+        self, hidden: Tensor, inputs: Inputs, sizes: Sizes | None, decisions: Decisions | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Steps 1 and 2: left brackets, then logits of each slot with each of its ω closest left brackets.
 
         Returns:
-            slot of the left bracket [C], whether the candidate is real [C], logits [C, η], slot of the right bracket [C],
-            how many left brackets there are [1].
+            slot of the left bracket [C], whether the candidate is real [C], logits [C, η], number of the candidate [C]
+            (slot of the right bracket · ω + how many left brackets are closer), how many left brackets there are [1].
         """
         is_left = self._is_left_logits(hidden, inputs) > 0
+        if decisions is not None:
+            is_left = decisions.instead_of(is_left, decisions.is_left)
         left_slot, _ = decoding.nonzero(is_left, sizes.lefts if sizes else None)
         ordinal, exists = decoding.closest_lefts(is_left, inputs.window, self.config.omega)
         if sizes is None:  # the exact list costs no wait here, so slots without a left bracket before them cost nothing
@@ -199,10 +207,10 @@ class IterModel(PreTrainedModel):
             rights = rights.take(slot)
         if not len(left_slot):
             shape = (0, len(self.config.entity_types) + self.config.has_no_span_class)
-            return slot, exists, hidden.new_zeros(shape), slot, is_left.sum().view(1)
+            return slot, exists, hidden.new_zeros(shape), candidate, is_left.sum().view(1)
         ordinal = ordinal.clamp_max(len(left_slot) - 1)
         logits = self.is_span.combine(lefts.take(ordinal), rights)
-        return left_slot[ordinal], exists, logits, slot, is_left.sum().view(1)
+        return left_slot[ordinal], exists, logits, candidate, is_left.sum().view(1)
 
 
 def _unpack(packed: np.ndarray, entities: int, pairs: int, relation_types: int) -> Found:

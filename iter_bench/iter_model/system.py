@@ -23,9 +23,11 @@ from iter_bench.errors import SettingsError
 from iter_bench.iter_model import configuration as choices
 from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
 from iter_bench.iter_model.configuration import IterConfig
+from iter_bench.iter_model.imposed import Decisions, Imposed, decisions_of, imposed, links_of
 from iter_bench.iter_model.modeling import Found, IterModel, Sizes
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.settings import Settings, TrainingSettings
+from iter_bench.throughput.parts import part
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
 
@@ -182,41 +184,63 @@ class IterSystem:
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 
-    def predict(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[Extraction]:
-        """One extraction a document, with λ as configured."""
-        return self.predict_above(documents, self.config.link_threshold, batch_size=batch_size)
+    def predict(
+        self, documents: Sequence[Document], *, batch_size: int = 8, structure: Sequence[Imposed] | None = None
+    ) -> list[Extraction]:
+        """One extraction a document, with λ as configured; ``structure`` as ``prepare_structure`` gave it for them."""
+        return self._predict(documents, self.config.link_threshold, batch_size, structure)
 
     def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
         """``predict`` with another λ; with 0 every pair of entities comes with the probability of every relation."""
-        self.module.eval()
+        return self._predict(documents, link_threshold, batch_size, None)
+
+    def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> list[Imposed]:
+        """The extractions as decisions that ``predict`` takes in place of the model's own, one a window."""
         windows = self.windows.windows(documents)
+        return [imposed(extractions[w.document], slots_of(w, self.config), self.config) for w in windows]
+
+    def _predict(
+        self, documents: Sequence[Document], link_threshold: float, batch_size: int, structure: Sequence[Imposed] | None
+    ) -> list[Extraction]:
+        self.module.eval()
+        with part("tokenise"):
+            windows = self.windows.windows(documents)
+            slots_of_windows = [slots_of(window, self.config) for window in windows]
         found: list[Extraction | None] = [None] * len(windows)
         tokens = CPU_TOKENS if self.device.type == "cpu" else None
         for rows in by_length([len(w.input_ids) for w in windows], batch_size, tokens):
-            batch = [windows[i] for i in rows]
-            slots = [slots_of(window, self.config) for window in batch]
-            inputs = collate_inputs([window.input_ids for window in batch], slots, self._pad).to(self.device)
-            decisions = self._extract(inputs)
-            ids = [documents[window.document].id for window in batch]
-            for row, extraction in zip(rows, self._assemble(decisions, slots, ids, link_threshold), strict=True):
-                found[row] = extraction
-        return self.windows.merge(found, windows, documents)
+            given = None if structure is None else [structure[i] for i in rows]
+            slots = [slots_of_windows[i] for i in rows]
+            with part("transfer"):
+                inputs = collate_inputs([windows[i].input_ids for i in rows], slots, self._pad).to(self.device)
+                decisions = None if given is None else decisions_of(given).to(self.device)
+            with part("forward"):
+                decided = self._extract(inputs, decisions)
+            with part("decode"):
+                holds = decided.link > link_threshold
+                ids = [documents[windows[i].document].id for i in rows]
+                extractions = self._assemble(decided, holds if given is None else links_of(given), slots, ids)
+                for row, extraction in zip(rows, extractions, strict=True):
+                    found[row] = extraction
+        with part("decode"):
+            return self.windows.merge(found, windows, documents)
 
-    def _extract(self, inputs: Inputs) -> Found:
+    def _extract(self, inputs: Inputs, decisions: Decisions | None) -> Found:
         """The model's decisions; on a GPU with list lengths that have sufficed so far, so that nothing waits in between."""
         with autocast(self.device, self.precision):
             if self.device.type == "cpu":
-                return self.module.extract(inputs)
+                return self.module.extract(inputs, decisions=decisions)
             while True:
-                found = self.module.extract(inputs, self._sizes)
+                found = self.module.extract(inputs, self._sizes, decisions)
                 if (grown := self._sizes.grown_to(found.needed)) == self._sizes:
                     return found
                 self._sizes = grown
 
-    def _assemble(
-        self, found: Found, slots: Sequence[Slots], ids: Sequence[str], link_threshold: float
-    ) -> Iterable[Extraction]:
-        """One extraction a window, in words of its document; a span that touches no word (a special sub-token) is dropped."""
+    def _assemble(self, found: Found, holds: np.ndarray, slots: Sequence[Slots], ids: Sequence[str]) -> Iterable[Extraction]:
+        """One extraction a window, in words of its document; a span that touches no word (a special sub-token) is dropped.
+
+        ``holds``: [P, φ] which relations hold of which pair.
+        """
         types, links = self.config.entity_types, self.config.relation_types
         entities: list[Entity | None] = []
         base = np.cumsum([0] + [len(s) for s in slots])
@@ -236,7 +260,7 @@ class IterSystem:
         for entity, window in zip(entities, found.window.tolist(), strict=True):
             if entity is not None:
                 of_window[window].setdefault(entity)
-        pair, kind = np.nonzero(found.link > link_threshold)
+        pair, kind = np.nonzero(holds)
         for head, tail, k, score in zip(
             found.head[pair].tolist(), found.tail[pair].tolist(), kind.tolist(), found.link[pair, kind].tolist(), strict=True
         ):

@@ -12,9 +12,14 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def compute_dtype(device: torch.device, precision: str) -> str:
+    """Torch's name of the type of matrix products; ``auto`` is bf16 on CUDA and fp32 on the CPU."""
+    return "bfloat16" if precision == "bf16" or (precision == "auto" and device.type == "cuda") else "float32"
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """The context in which a model computes; ``auto`` is bf16 on CUDA and fp32 on the CPU."""
-    if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
+    """The context in which a model computes in ``compute_dtype``."""
+    if compute_dtype(device, precision) == "bfloat16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 

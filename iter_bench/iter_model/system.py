@@ -16,13 +16,14 @@ from transformers import PreTrainedTokenizerFast
 from iter_bench import systems
 from iter_bench.batching import CPU_TOKENS, by_length
 from iter_bench.data.statistics import omega
-from iter_bench.devices import autocast, default_device
+from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model import configuration as choices
 from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
 from iter_bench.iter_model.configuration import IterConfig
+from iter_bench.iter_model.flops import iter_flops
 from iter_bench.iter_model.imposed import Decisions, Imposed, decisions_of, imposed, links_of
 from iter_bench.iter_model.modeling import Found, IterModel, Sizes
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
@@ -198,6 +199,16 @@ class IterSystem:
         """The extractions as decisions that ``predict`` takes in place of the model's own, one a window."""
         windows = self.windows.windows(documents)
         return [imposed(extractions[w.document], slots_of(w, self.config), self.config) for w in windows]
+
+    def flops(self, documents: Sequence[Document], structure: Sequence[Imposed]) -> int:
+        """Floating-point operations for the documents with that structure, from shapes."""
+        return iter_flops(self.module, [len(w.input_ids) for w in self.windows.windows(documents)], structure)
+
+    @property
+    def execution(self) -> dict[str, str]:
+        """How it computes; see ``iter_bench.throughput.measurable``."""
+        attention = self.module.encoder.config._attn_implementation
+        return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": "none"}
 
     def _predict(
         self, documents: Sequence[Document], link_threshold: float, batch_size: int, structure: Sequence[Imposed] | None

@@ -1,0 +1,43 @@
+"""What a system may offer to the harness beyond the system protocol; without it, less is measured, and the record says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from iter_bench.document import Document, Extraction
+
+
+@runtime_checkable
+class TakesStructure(Protocol):
+    """A system whose decisions can be imposed, so that speed can be measured with weights that decide nothing."""
+
+    def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> Any:
+        """The extractions, one a document, as the system's own decisions. Not part of the time."""
+        ...
+
+    def predict(self, documents: Sequence[Document], *, batch_size: int = 8, structure: Any = None) -> list[Extraction]:
+        """As `System.predict`; ``structure``, prepared for the same documents, stands in for every decision.
+
+        All else is computed as ever, the logits that would have decided included, and the extractions are the given ones.
+        """
+        ...
+
+
+@runtime_checkable
+class CountsFlops(Protocol):
+    """A system that counts its matrix products from shapes."""
+
+    def flops(self, documents: Sequence[Document], structure: Any) -> int:
+        """Floating-point operations for all the documents with that structure, nothing padded; 2 a multiplication."""
+        ...
+
+
+@runtime_checkable
+class DescribesExecution(Protocol):
+    """A system that tells how it computes."""
+
+    @property
+    def execution(self) -> Mapping[str, str]:
+        """``dtype`` of the matrix products (as torch names it), ``attention`` kernel, ``compile`` mode (``none``: eager)."""
+        ...

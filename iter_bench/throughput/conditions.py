@@ -1,0 +1,165 @@
+"""The machine while it measures: clocks, what slows them, other processes, energy. What it doesn't tell is None, never guessed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import psutil
+import torch
+from pydantic import Field
+
+from iter_bench.records.schema import Count, Measured, Part, Ratio
+from iter_bench.throughput.protocol import Rules
+
+WINDOW = 10.0
+"""Seconds over which energy is read at least: the driver's counter moves in steps of up to a tenth of a second."""
+
+_SLOWING = {
+    "HwSlowdown": "hardware slowdown",
+    "HwThermalSlowdown": "hardware thermal slowdown",
+    "HwPowerBrakeSlowdown": "power brake",
+    "SwThermalSlowdown": "thermal slowdown",
+}
+"""NVML's reasons that make a run INVALID. The board's own power limit doesn't: it is how the board is sold."""
+
+
+class Conditions(Part):
+    """What was seen between the blocks of a measurement.
+
+    Attributes:
+        sm_clock, memory_clock: MHz: least, median, most.
+        power_limited: share of looks at which the board's power limit held the clock down.
+        slowed: what else did, in words.
+        gpu_processes: most processes on the GPU at once, this one included.
+        others: share of the usable cores' time that other processes took.
+    """
+
+    sm_clock: tuple[Count, Count, Count] | None = None
+    memory_clock: tuple[Count, Count, Count] | None = None
+    power_limited: Ratio | None = None
+    slowed: list[str] = []
+    gpu_processes: Count | None = None
+    others: Ratio | None = None
+
+    def problems(self, rules: Rules) -> list[str]:
+        """Why these make a run INVALID."""
+        found = [f"throttling: {what}" for what in self.slowed]
+        if self.gpu_processes is not None and self.gpu_processes > 1:
+            found.append(f"another process on the GPU: there were {self.gpu_processes}")
+        if self.others is not None and self.others > rules.others:
+            found.append(f"other processes took {self.others:.0%} of the cores, not {rules.others:.0%} at most")
+        return found
+
+
+class Power(Part):
+    """Energy of the GPU over a window of calls of one system, nothing else running."""
+
+    watts: Measured
+    joules_per_sample: Measured
+    seconds: Measured = Field(ge=WINDOW)
+
+
+class Watch:
+    """Looks at the machine from its construction on.
+
+    Args:
+        device: that is measured on; on a CPU nothing of a GPU is asked.
+    """
+
+    def __init__(self, device: torch.device):
+        self._gpu = _Gpu(device) if device.type == "cuda" else None
+        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        self._begin = (time.perf_counter(), *self._cpu())
+
+    def look(self) -> None:
+        """Notes clocks and processes of the GPU."""
+        if self._gpu is not None:
+            self._gpu.look()
+
+    def seen(self) -> Conditions:
+        """What was noted since the construction."""
+        start, busy, own = self._begin
+        now_busy, now_own = self._cpu()
+        spent = (time.perf_counter() - start) * len(self._cores)
+        others = min(1.0, max(0.0, (now_busy - busy) - (now_own - own)) / spent)
+        return Conditions(others=others, **(self._gpu.seen() if self._gpu is not None else {}))
+
+    def _cpu(self) -> tuple[float, float]:
+        """Seconds that the usable cores were busy, and that this process was."""
+        every = psutil.cpu_times(percpu=True)
+        # guest time is part of user time already
+        busy = sum(t.user + t.system + getattr(t, "nice", 0) + getattr(t, "irq", 0) for t in (every[i] for i in self._cores))
+        own = psutil.Process().cpu_times()
+        return busy, own.user + own.system
+
+
+def measure_power(call: Callable[[], object], documents: int, device: torch.device, synchronize: Callable[[], None]):
+    """Mean power and joules a document while ``call`` (``documents`` documents) repeats for ``WINDOW`` seconds; a `Power`.
+
+    None on a CPU, and on a GPU whose driver counts no energy.
+    """
+    if device.type != "cuda" or (gpu := _Gpu(device)).energy() is None:
+        return None
+    synchronize()
+    start, joules, calls = time.perf_counter(), gpu.energy(), 0
+    while time.perf_counter() - start < WINDOW:
+        call()
+        synchronize()
+        calls += 1
+    seconds, joules = time.perf_counter() - start, gpu.energy() - joules
+    return Power(watts=joules / seconds, joules_per_sample=joules / (calls * documents), seconds=seconds)
+
+
+class _Gpu:
+    """One GPU through NVML; what its driver refuses to tell stays out."""
+
+    def __init__(self, device: torch.device):
+        import pynvml
+
+        self._nvml = pynvml
+        pynvml.nvmlInit()
+        uuid = str(torch.cuda.get_device_properties(device).uuid)
+        self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU", "MIG")) else f"GPU-{uuid}")
+        self._clocks: dict[str, list[int]] = {"sm_clock": [], "memory_clock": []}
+        self._reasons: list[int] = []
+        self._processes: list[int] = []
+
+    def look(self) -> None:
+        nvml = self._nvml
+        for name, kind in (("sm_clock", nvml.NVML_CLOCK_SM), ("memory_clock", nvml.NVML_CLOCK_MEM)):
+            _append(self._clocks[name], self._ask("nvmlDeviceGetClockInfo", kind))
+        _append(self._reasons, self._ask("nvmlDeviceGetCurrentClocksEventReasons"))
+        processes = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        _append(self._processes, None if processes is None else len(processes))
+
+    def seen(self) -> dict[str, Any]:
+        nvml, reasons = self._nvml, self._reasons
+        found: dict[str, Any] = {name: (min(of), round(median(of)), max(of)) for name, of in self._clocks.items() if of}
+        if reasons:
+            limited = nvml.nvmlClocksEventReasonSwPowerCap
+            found["power_limited"] = sum(bool(reason & limited) for reason in reasons) / len(reasons)
+            bits = {what: getattr(nvml, f"nvmlClocksThrottleReason{name}") for name, what in _SLOWING.items()}
+            found["slowed"] = [what for what, bit in bits.items() if any(reason & bit for reason in reasons)]
+        if self._processes:
+            found["gpu_processes"] = max(self._processes)
+        return found
+
+    def energy(self) -> float | None:
+        """Joules since the driver was loaded."""
+        millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        return None if millijoules is None else millijoules / 1000
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._nvml, function)(self._handle, *arguments)
+        except self._nvml.NVMLError:
+            return None
+
+
+def _append(values: list[int], value: int | None) -> None:
+    if value is not None:
+        values.append(value)

@@ -1,0 +1,98 @@
+"""The protocol of timing: warm-up, then systems in alternating order until each has enough samples; when a run counts.
+
+The timed region is one call: a list of documents in, extractions as Python objects out, host and device synchronised at both
+ends. Every call reads words that it hasn't tokenised before (``before`` forgets them), as a user's first call would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+import numpy as np
+from pydantic import Field
+
+from iter_bench.settings import Settings
+
+
+class Rules(Settings):
+    """What a measurement must have, and may not exceed, to be VALID."""
+
+    warm_up: float = Field(1.0, gt=0, description="seconds of untimed calls, two calls at least")
+    repetitions: int = Field(10, ge=3, description="timed calls of each system, at least")
+    seconds: float = Field(3.0, ge=0, description="timed seconds of each system, at least")
+    limit: float = Field(120.0, gt=0, description="seconds after which no further round begins; the run is then too short")
+    drift: float = Field(0.05, gt=0, description="most that the medians of the first and last third may differ, relatively")
+    others: float = Field(0.1, ge=0, le=1, description="largest share of the usable cores' time that others may take")
+
+
+def measure(
+    calls: Mapping[str, Callable[[], object]],
+    rules: Rules,
+    *,
+    synchronize: Callable[[], None],
+    before: Callable[[], None] = lambda: None,
+    between: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of each timed call, in their order, by name.
+
+    A round gives every system a block of calls that lasts its share of ``rules.seconds``; every other round goes through
+    the systems backwards, so that a machine that slows down steadily slows all of them alike.
+
+    Args:
+        calls: what is timed.
+        rules: how much of it.
+        synchronize: waits for the device.
+        before: called before every call, untimed.
+        between: called after every block, untimed.
+        clock: seconds.
+    """
+
+    def once(call: Callable[[], object]) -> float:
+        before()
+        synchronize()
+        start = clock()
+        call()
+        synchronize()
+        return clock() - start
+
+    for call in calls.values():
+        spent, done = 0.0, 0
+        while done < 2 or spent < rules.warm_up:
+            spent, done = spent + once(call), done + 1
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    begin = clock()
+    for number in range(rules.repetitions):
+        if number and clock() - begin >= rules.limit:
+            break
+        for name in list(calls) if number % 2 == 0 else reversed(calls):
+            spent = 0.0
+            while not spent or spent < rules.seconds / rules.repetitions:
+                samples[name].append(once(calls[name]))
+                spent += samples[name][-1]
+            between()
+    return samples
+
+
+def problems(samples: Sequence[float], rules: Rules) -> list[str]:
+    """Why samples don't make a VALID run; the conditions of the machine aside (`conditions`)."""
+    found = []
+    if len(samples) < rules.repetitions:
+        found.append(f"too few samples: {len(samples)}, not {rules.repetitions}")
+    # a sum of blocks that each reached their share can miss the whole by rounding
+    if sum(samples) < rules.seconds * (1 - 1e-9):
+        found.append(f"too few samples: {sum(samples):.2f} s, not {rules.seconds:g} s")
+    third = len(samples) // 3
+    if third:
+        first, last = median(samples[:third]), median(samples[-third:])
+        if (drift := abs(last - first) / median(samples)) > rules.drift:
+            found.append(f"drift: the first and last third differ by {drift:.1%}, not {rules.drift:.1%} at most")
+    return found
+
+
+def rates(samples: Sequence[float], documents: int) -> tuple[float, float, float]:
+    """Documents a second: median, 5th and 95th percentile over the samples."""
+    of = documents / np.asarray(samples)
+    return tuple(float(value) for value in np.percentile(of, (50, 5, 95)))

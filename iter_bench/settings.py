@@ -26,6 +26,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def content_id(settings: Settings) -> str:
+    """First 12 hex digits of the SHA-256 of the canonical JSON."""
+    text = json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 class DataSettings(Settings):
     """Which documents a run trains, tunes and scores on."""
 
@@ -74,6 +80,5 @@ class RunSettings(Settings):
 
     @property
     def run_id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical JSON."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """The settings' content."""
+        return content_id(self)

@@ -9,6 +9,7 @@ end at word borders. Nothing is left out silently: `notes` counts what was cut, 
 from __future__ import annotations
 
 import copy
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,15 @@ from iter_bench.errors import SettingsError
 
 _T = TypeVar("_T")
 _CACHED_WORDS = 500_000
+
+
+_TOKENIZERS: weakref.WeakSet[WindowTokenizer] = weakref.WeakSet()
+
+
+def forget_words() -> None:
+    """Makes every ``WindowTokenizer`` tokenise words anew that it has seen, for measuring what unseen documents cost."""
+    for tokenizer in _TOKENIZERS:
+        tokenizer.forget_words()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +113,7 @@ class WindowTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._cache: dict[str, list[int]] = {}
+        _TOKENIZERS.add(self)
         # what the tokenizer puts around a text: all that isn't the text's own
         probe = self._backend.encode(["a"], is_pretokenized=True)
         inner = np.flatnonzero(np.array(probe.special_tokens_mask) == 0)
@@ -117,6 +128,10 @@ class WindowTokenizer:
             self._overlap = self._room // 4 if overlap is None else overlap
             if not 0 <= self._overlap < self._room:
                 raise SettingsError(f"an overlap of {overlap} sub-tokens doesn't fit windows that have room for {self._room}")
+
+    def forget_words(self) -> None:
+        """Drops what was remembered of words; nothing else depends on it."""
+        self._cache.clear()
 
     def windows(self, documents: Sequence[Document]) -> list[Window]:
         """The windows of all documents, in order; a document none of whose words has a sub-token gets none."""

@@ -1,4 +1,4 @@
-"""The machine while it measures: clocks, what slows them, other processes, energy. What it doesn't tell is None, never guessed."""
+"""The machine while it measures: clocks, what slows them, other processes, energy. What it doesn't tell is None, no guess."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Conditions(Part):
     sm_clock: tuple[Count, Count, Count] | None = None
     memory_clock: tuple[Count, Count, Count] | None = None
     power_limited: Ratio | None = None
-    slowed: list[str] = []
+    slowed: tuple[str, ...] = ()
     gpu_processes: Count | None = None
     others: Ratio | None = None
 
@@ -143,7 +143,7 @@ class _Gpu:
             limited = nvml.nvmlClocksEventReasonSwPowerCap
             found["power_limited"] = sum(bool(reason & limited) for reason in reasons) / len(reasons)
             bits = {what: getattr(nvml, f"nvmlClocksThrottleReason{name}") for name, what in _SLOWING.items()}
-            found["slowed"] = [what for what, bit in bits.items() if any(reason & bit for reason in reasons)]
+            found["slowed"] = tuple(what for what, bit in bits.items() if any(reason & bit for reason in reasons))
         if self._processes:
             found["gpu_processes"] = max(self._processes)
         return found

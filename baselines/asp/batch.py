@@ -9,21 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.asp.actions import CLOSE, COPY, OPEN, Script, brackets
+from baselines.asp.actions import COPY, OPEN, Script, brackets
 from baselines.asp.configuration import AspConfig
 from baselines.asp.source import Source
 
 
-import os
-SHIFT = int(os.environ.get('SHIFT','0'))
 @dataclass(frozen=True, slots=True)
 class Example:
     """A window prepared for training; L actions, E entities, P pairs. Steps count from 0 and are those of the actions.
 
     Attributes:
         input_ids: [N] for the encoder.
-        decoder_ids, positions: [L] what the decoder is given: the start, then all outputs but the last, and where in the
-            encoder's input each belongs.
+        decoder_ids: [L] what the decoder is given: the start, then all outputs but the last.
+        positions: [L] where in the encoder's input the last copied sub-token stands at each step.
         labels: [L] the gold actions.
         may_open: [L] whether ``<m>`` competes.
         left: [L] step of the ``<m>`` with which ``</m>`` competes; -1 where it doesn't.
@@ -44,17 +42,16 @@ class Example:
     classes: np.ndarray
 
 
-def outputs_of(actions: np.ndarray, pointer: np.ndarray, source: Source, config: AspConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Sub-tokens that actions [L] write, and where in the encoder's input each belongs; the last, the end, has no meaning."""
+def outputs_of(actions: np.ndarray, pointer: np.ndarray, source: Source, config: AspConfig) -> np.ndarray:
+    """Sub-tokens [L] that actions write; what stands for the last one, the end of the text, is never read."""
     copied = np.append(source.copied, 0)[pointer]
-    written = np.where(actions == COPY, copied, np.where(actions == OPEN, config.opening, config.closing))
-    return written, source.offset + pointer - (actions == CLOSE)
+    return np.where(actions == COPY, copied, np.where(actions == OPEN, config.opening, config.closing))
 
 
 def example_of(script: Script, source: Source, config: AspConfig) -> Example:
     """The targets of a window."""
     actions, pointer = script.actions, script.pointer
-    written, positions = outputs_of(actions, pointer, source, config)
+    written = outputs_of(actions, pointer, source, config)
     opening, closing = brackets(actions)
     steps = np.arange(len(actions))
     # the last <m> before each step; -1 before the first
@@ -76,7 +73,7 @@ def example_of(script: Script, source: Source, config: AspConfig) -> Example:
     return Example(
         input_ids=source.input_ids,
         decoder_ids=np.append(config.start, written[:-1]),
-        positions=source.offset + pointer + SHIFT,
+        positions=np.maximum(source.offset + pointer - 1, 0),
         labels=actions,
         may_open=may_open,
         left=left,

@@ -37,7 +37,7 @@ class AspSettings(Settings):
     decoding: Literal["stepwise", "speculative"] = Field(
         "speculative", description="one output a pass of the decoder, or as many copies as come out right; same outputs"
     )
-    lookahead: int = Field(8, ge=2, description="outputs that a pass of speculative decoding tries")
+    lookahead: int = Field(4, ge=2, description="outputs that a pass of speculative decoding tries")
 
 
 @dataclass(frozen=True)

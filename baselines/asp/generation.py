@@ -26,7 +26,6 @@ from baselines.asp.decoder import Cache, Memory
 from baselines.asp.modeling import AspModel
 from baselines.asp.source import Source
 
-from baselines.asp.batch import SHIFT
 CHECK = 8
 
 
@@ -45,6 +44,11 @@ class Output:
     links: list[tuple[int, int, int, float]]
 
 
+def waits_for_nothing(device: torch.device) -> bool:
+    """Whether the host may read a tensor at any time, so that what isn't needed can be left out at once."""
+    return device.type == "cpu"
+
+
 @torch.inference_mode()
 def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | None = None) -> list[Output]:
     """Decodes a batch; all sequences are valid (``actions``), and each writes its whole source unless ``max_steps`` ends it."""
@@ -57,8 +61,8 @@ def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Gr
         passes += 1
         if run.on_cpu or passes % CHECK == 0:
             run.drop_finished()
-    written, counts = run.actions.cpu().numpy(), run.counts.tolist()
-    actions = [row[: min(count, own.max_steps or count)] for row, count in zip(written, counts, strict=True)]
+    written = torch.cat((run.counts[:, None], run.actions), dim=1).cpu().numpy()
+    actions = [row[1:][: min(row[0], own.max_steps or row[0])] for row in written]
     return _read_brackets(model, actions, run.states, decisions)
 
 
@@ -68,7 +72,7 @@ class _Run:
     def __init__(self, model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy, width: int):
         self.model, self.config, self.decisions, self.width = model, model.config, decisions, width
         device = next(model.parameters()).device
-        self.on_cpu = device.type == "cpu"
+        self.on_cpu = waits_for_nothing(device)
 
         def upload(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(device, non_blocking=True)
@@ -98,7 +102,6 @@ class _Run:
         self.opened = torch.full_like(self.rows, -1)  # pointer of the open <m>
         self.left = encoded.new_zeros(batch, model.type_head.inner.out_features)  # and what its state adds to type_head
         self.next_id = torch.full_like(self.rows, self.config.start)
-        self.next_position = (self.offset - 1).clamp_min(0)
         self.finished = torch.zeros_like(self.rows, dtype=torch.bool)
 
     def step(self) -> None:
@@ -109,7 +112,7 @@ class _Run:
         self._reserve(self.most + self.width)
         # the output that is decided already, then the copies that may follow it
         ids = torch.cat((self.next_id[:, None], self.copied[rows, pointer[:, :-1]]), dim=1)
-        positions = torch.minimum(pointer, length[:, None]) + self.offset[rows] + SHIFT
+        positions = (self.offset[rows] + torch.minimum(pointer, length[:, None]) - 1).clamp_min(0)
         states = self.model.decoder(self.model.embed(ids), positions, self.memory, slots, self.cache)
 
         chosen = self.decisions.actions(*self._logits(states, pointer), self.rows, pointer)
@@ -124,7 +127,6 @@ class _Run:
         self.opened = torch.where(opens, at, torch.where(closes, -1, self.opened))
         bracket = torch.where(opens, self.config.opening, self.config.closing)
         self.next_id = torch.where(copied, self.copied[self.rows, at], bracket)
-        self.next_position = self.offset[self.rows] + at - closes.long()
         self.slot = torch.where(self.finished, self.slot, self.slot + copies.squeeze(1) + 1)
         self.finished = self.finished | (copied & (at >= length))
         if self.config.settings.max_steps is not None:
@@ -181,7 +183,7 @@ class _Run:
         if 4 * int(finished.sum()) < len(finished):
             return
         keep = (~finished).nonzero().squeeze(1).to(self.rows.device)
-        for name in ("rows", "pointer", "slot", "opened", "left", "next_id", "next_position", "finished"):
+        for name in ("rows", "pointer", "slot", "opened", "left", "next_id", "finished"):
             setattr(self, name, getattr(self, name).index_select(0, keep))
         self.memory.keep(keep)
         self.cache.keep(keep)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from plain_asp import decode, losses
 
+from baselines.asp import generation
 from baselines.asp.actions import COPY, OPEN, replay, script_of
 from baselines.asp.generation import generate
 from baselines.asp.source import source_of
@@ -44,12 +45,18 @@ def test_loss(tiny, encoder, competing):
     assert links > 0
 
 
+@pytest.mark.parametrize("device_like", [False, True])
 @pytest.mark.parametrize("encoder, settings", SYSTEMS)
-def test_decoding(tiny, encoder, settings):
-    """Stepwise and speculative decoding of a batch give what the plain loops give for each window alone."""
+def test_decoding(tiny, encoder, settings, device_like, monkeypatch):
+    """Stepwise and speculative decoding of a batch give what the plain loops give for each window alone.
+
+    On a GPU nothing is read on the way and everything is computed for every row; that way of working is tried here too.
+    """
+    if device_like:
+        monkeypatch.setattr(generation, "waits_for_nothing", lambda device: False)
     kinds = set()
     for way in ({"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}):
-        system, documents = tiny(encoder=encoder, **settings, **way)
+        system, documents = tiny(encoder=encoder, count=8, **settings, **way)
         documents = with_context(documents)
         sources = sources_of(system, documents)
         for source, output in zip(sources, generate(system.module, sources, system._pad), strict=True):

@@ -14,19 +14,15 @@ def ffn(scorer, *states):
 
 
 def written(actions, source, config):
-    """Sub-tokens and encoder positions of the decoder's inputs that these actions make: the start, then every output."""
+    """The decoder's inputs that these actions make: the start, then every output, each where the last copy stands."""
     ids, positions, pointer = [config.start], [max(source.offset - 1, 0)], 0
     for action in actions:
         if action == COPY:
             ids.append(int(source.input_ids[source.offset + pointer]))
-            positions.append(source.offset + pointer)
             pointer += 1
-        elif action == OPEN:
-            ids.append(config.opening)
-            positions.append(source.offset + pointer)
         else:
-            ids.append(config.closing)
-            positions.append(source.offset + pointer - 1)
+            ids.append(config.opening if action == OPEN else config.closing)
+        positions.append(max(source.offset + pointer - 1, 0))
     return ids, positions
 
 

@@ -45,7 +45,7 @@ def test_every_command_of_the_readme_runs(commands, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    environment |= {"PATH": f"{commands}:/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    environment |= {"PATH": f"{commands}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "ITER_BENCH_HOME": str(ROOT)}
     for block in blocks:
         only_parse = {"README_ONLY_PARSE": "--help" if block["reason"] else ""}
         done = subprocess.run(

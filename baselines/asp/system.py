@@ -176,12 +176,12 @@ class AspSystem:
         windows = self.windows.windows(documents)
         sources = [source_of(window, self.config) for window in windows]
         found: list[Extraction | None] = [None] * len(windows)
-        for rows in by_length([len(source.input_ids) for source in sources], batch_size):
-            with autocast(self.device, self.precision):
+        with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
+            for rows in by_length([len(source.input_ids) for source in sources], batch_size):
                 outputs = generate(self.module, [sources[i] for i in rows], self._pad)
-            for row, output in zip(rows, outputs, strict=True):
-                document = documents[windows[row].document]
-                found[row] = actions.replay(document.id, output.actions, output.types, output.links, sources[row], self.config)
+                for row, output in zip(rows, outputs, strict=True):
+                    decided = (output.actions, output.types, output.links)
+                    found[row] = actions.replay(documents[windows[row].document].id, *decided, sources[row], self.config)
         return self.windows.merge(found, windows, documents)
 
     # --- what it can express ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from baselines.asp import generation
 from baselines.asp.actions import COPY, OPEN, replay, script_of
 from baselines.asp.generation import generate
 from baselines.asp.source import source_of
+from iter_bench.devices import autocast
 from iter_bench.document import Document
 
 SYSTEMS = [("bert", {}), ("bert", {"bracket_positions": "subtokens"}), ("t5", {})]
@@ -111,6 +112,21 @@ def test_teacher_forcing_gives_the_logits_of_decoding(tiny):
             assert c == -torch.inf or c == pytest.approx(closing[step], abs=1e-9)
             forced += (o > -torch.inf) + (c > -torch.inf)
     assert forced > 50
+
+
+@pytest.mark.parametrize("encoder", ["bert", "t5"])
+def test_mixed_precision(tiny, encoder):
+    system, documents = tiny(encoder=encoder, count=6)
+    system.module.float()
+    batch = system.collate(system.examples(documents))
+    exact = {name: part.item() for name, part in system.losses(batch).items()}
+    system.precision = "bf16"
+    with autocast(system.device, "bf16"):
+        parts = system.losses(batch)
+    sum(parts.values()).backward()
+    assert {name: part.item() for name, part in parts.items()} == pytest.approx(exact, rel=0.03)
+    found = system.predict(documents, batch_size=4)
+    assert [e.id for e in found] == [d.id for d in documents]
 
 
 def test_step_limit(tiny):

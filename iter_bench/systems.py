@@ -22,7 +22,6 @@ REGISTRY: dict[str, str] = {
     "asp": "baselines.asp.system:AspSystem",
     "iter": "iter_bench.iter_model.system:IterSystem",
     "plmarker": "baselines.plmarker.system:PlMarkerSystem",
-    "plmarker": "baselines.plmarker.system:PlMarkerSystem",
 }
 
 SYSTEM_FILE = "system.json"

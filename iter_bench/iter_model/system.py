@@ -205,6 +205,11 @@ class IterSystem:
         return iter_flops(self.module, [len(w.input_ids) for w in self.windows.windows(documents)], structure)
 
     @property
+    def matrix_weights(self) -> int:
+        """Weights of all linear layers."""
+        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, torch.nn.Linear))
+
+    @property
     def execution(self) -> dict[str, str]:
         """How it computes; see ``iter_bench.throughput.measurable``."""
         attention = self.module.encoder.config._attn_implementation

@@ -28,6 +28,11 @@ class TakesStructure(Protocol):
 class CountsFlops(Protocol):
     """A system that counts its matrix products from shapes."""
 
+    @property
+    def matrix_weights(self) -> int:
+        """Weights of matrices that every batch reads; embeddings, of which it looks rows up, are none."""
+        ...
+
     def flops(self, documents: Sequence[Document], structure: Any) -> int:
         """Floating-point operations for all the documents with that structure, nothing padded; 2 a multiplication."""
         ...

@@ -7,7 +7,7 @@ ends. Every call reads words that it hasn't tokenised before (``before`` forgets
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
@@ -28,21 +28,21 @@ class Rules(Settings):
 
 
 def measure(
-    calls: Mapping[str, Callable[[], object]],
+    calls: Sequence[Callable[[], object]],
     rules: Rules,
     *,
     synchronize: Callable[[], None],
     before: Callable[[], None] = lambda: None,
     between: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
-    """Seconds of each timed call, in their order, by name.
+) -> list[list[float]]:
+    """Seconds of the timed calls of each system, in their order.
 
     A round gives every system a block of calls that lasts its share of ``rules.seconds``; every other round goes through
     the systems backwards, so that a machine that slows down steadily slows all of them alike.
 
     Args:
-        calls: what is timed.
+        calls: what is timed, one a system.
         rules: how much of it.
         synchronize: waits for the device.
         before: called before every call, untimed.
@@ -58,20 +58,20 @@ def measure(
         synchronize()
         return clock() - start
 
-    for call in calls.values():
+    for call in calls:
         spent, done = 0.0, 0
         while done < 2 or spent < rules.warm_up:
             spent, done = spent + once(call), done + 1
-    samples: dict[str, list[float]] = {name: [] for name in calls}
+    samples: list[list[float]] = [[] for _ in calls]
     begin = clock()
     for number in range(rules.repetitions):
         if number and clock() - begin >= rules.limit:
             break
-        for name in list(calls) if number % 2 == 0 else reversed(calls):
+        for i in range(len(calls))[:: 1 if number % 2 == 0 else -1]:
             spent = 0.0
             while not spent or spent < rules.seconds / rules.repetitions:
-                samples[name].append(once(calls[name]))
-                spent += samples[name][-1]
+                samples[i].append(once(calls[i]))
+                spent += samples[i][-1]
             between()
     return samples
 

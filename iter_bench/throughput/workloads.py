@@ -24,9 +24,7 @@ from iter_bench.errors import SettingsError
 from iter_bench.settings import Settings
 from iter_bench.tokenization import WindowTokenizer
 
-PROFILES: dict[str, dict[str, Any]] = tomllib.loads(
-    files(__package__).joinpath("workloads.toml").read_text(encoding="utf-8")
-)
+PROFILES: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("workloads.toml").read_text(encoding="utf-8"))
 SHORTEST_WORDS = 6
 SPREAD = 0.6
 """Standard deviation of the logarithm of lengths; sentences of CoNLL04 and CoNLL03 have 0.6 to 0.8."""

@@ -1,0 +1,211 @@
+"""One cell: several systems on the same documents at the same batch size, measured in alternation, a record each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from iter_bench import data, environment, systems
+from iter_bench.devices import default_device, synchronize
+from iter_bench.document import Document, Extraction, Schema
+from iter_bench.errors import SettingsError
+from iter_bench.throughput.ceiling import Ceiling
+from iter_bench.throughput.conditions import Watch, measure_power
+from iter_bench.throughput.measurable import CountsFlops, DescribesExecution, TakesStructure
+from iter_bench.throughput.parts import listen
+from iter_bench.throughput.protocol import Rules, measure, problems
+from iter_bench.throughput.schema import (
+    CellSettings,
+    MeasuredDocuments,
+    Structure,
+    Subject,
+    ThroughputRecord,
+    Work,
+    rate_of,
+)
+from iter_bench.throughput.workloads import Workload, subtokens
+from iter_bench.tokenization import forget_words
+
+CHECKED = 4
+"""Documents that are extracted one by one as well, to see that batches change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A system with all that a call takes."""
+
+    system: systems.System
+    structure: Structure
+    given: Any
+    entities: int
+    relations: int
+
+    def predict(self, documents: Sequence[Document], batch_size: int) -> list[Extraction]:
+        """The timed region."""
+        if self.structure == "gold":
+            return self.system.predict(documents, batch_size=batch_size, structure=self.given)
+        return self.system.predict(documents, batch_size=batch_size)
+
+
+def build(subject: Subject, schema: Schema, documents: Sequence[Document]) -> systems.System:
+    """The system, untrained or as it was saved.
+
+    Raises:
+        UserError: it can't be built or read, or it is untrained and its decisions can't be imposed.
+    """
+    if subject.trained is not None:
+        system = systems.load_system(subject.trained)
+        if system.name != subject.system:
+            raise SettingsError(f"{subject.trained} holds the system {system.name!r}, not {subject.system!r}")
+        return system
+    system = systems.system_class(subject.system).build(subject.encoder, schema, documents, subject.model, seed=1)
+    if not isinstance(system, TakesStructure):
+        raise SettingsError(
+            f"{subject.system}: new weights decide nothing, and the system has no prepare_structure to be given the gold "
+            "structure; measure a trained one"
+        )
+    return system
+
+
+def prepare(subject: Subject, system: systems.System, documents: Sequence[Document]) -> Prepared:
+    """Decides whose structure the system works with: its own where it is trained, else the gold that it can reach."""
+    structure: Structure = "gold" if subject.trained is None else "predicted"
+    shape = system.reachable(documents).extractions if structure == "gold" else system.predict(documents)
+    # of a trained system, what it predicts is prepared too: operations are counted from it
+    given = system.prepare_structure(documents, shape) if isinstance(system, TakesStructure) else None
+    return Prepared(system, structure, given, sum(len(e.entities) for e in shape), sum(len(e.relations) for e in shape))
+
+
+def check(prepared: Prepared, documents: Sequence[Document], batch_size: int) -> list[str]:
+    """What is wrong with the extractions: imposed ones must come out, and batches must not matter."""
+    found = [(e.id, set(e.entities), set(e.relations)) for e in prepared.predict(documents, batch_size)]
+    if prepared.structure == "gold":
+        gold = prepared.system.reachable(documents).extractions
+        wrong = sum(one != (e.id, set(e.entities), set(e.relations)) for one, e in zip(found, gold, strict=True))
+        return [f"wrong output: {wrong} of {len(documents)} documents don't have the imposed structure"] if wrong else []
+    plain = [prepared.predict([document], 1)[0] for document in documents[:CHECKED]]
+    wrong = sum(one != (e.id, set(e.entities), set(e.relations)) for one, e in zip(found, plain, strict=False))
+    return [f"wrong output: {wrong} of {len(plain)} documents differ from their extraction one by one"] if wrong else []
+
+
+def run_cell(
+    subjects: Sequence[tuple[Subject, systems.System]],
+    workload: Workload,
+    documents: Sequence[Document],
+    batch_size: int,
+    rules: Rules,
+    ceiling_of: Callable[[str], Ceiling],
+) -> list[ThroughputRecord]:
+    """Measures the systems in alternation; a record each, VALID or not.
+
+    Args:
+        subjects: what is measured, with the built systems.
+        workload: what the documents are.
+        documents: of a call.
+        batch_size: of ``predict``.
+        rules: of the measurement.
+        ceiling_of: the hardware's ceiling for a dtype.
+    """
+    started, device = datetime.now(UTC), default_device()
+    ready = [prepare(subject, system, documents) for subject, system in subjects]
+    wrong = [check(prepared, documents, batch_size) for prepared in ready]
+    calls = [lambda prepared=prepared: prepared.predict(documents, batch_size) for prepared in ready]
+
+    def wait() -> None:
+        synchronize(device)
+
+    watch = Watch(device)
+    samples = measure(calls, rules, synchronize=wait, before=forget_words, between=watch.look)
+    conditions, described = watch.seen(), environment.describe()
+    records = []
+    for i, ((subject, system), prepared, call, seconds) in enumerate(zip(subjects, ready, calls, samples, strict=True)):
+        settings = CellSettings(
+            subject=subject,
+            workload=workload,
+            batch_size=batch_size,
+            rules=rules,
+            hardware=described.hardware(str(device)),
+        )
+        execution = dict(system.execution) if isinstance(system, DescribesExecution) else {}
+        ceiling = ceiling_of(execution["dtype"]) if "dtype" in execution else None
+        records.append(
+            ThroughputRecord(
+                run_id=settings.run_id,
+                settings=settings,
+                system=system.name,
+                structure=prepared.structure,
+                documents=describe(documents, prepared),
+                samples=tuple(seconds),
+                rate=rate_of(seconds, len(documents)),
+                parts=parts_of(call, device),
+                problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules)),
+                beside=tuple(other.name for _, other in subjects if other is not system),
+                conditions=conditions,
+                work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
+                ceiling=ceiling,
+                power=measure_power(call, len(documents), device, wait),
+                peak_memory=peak_memory(system, call, device),
+                parameters=system.parameters,
+                device=str(device),
+                execution=execution,
+                environment=described,
+                started=started,
+                finished=datetime.now(UTC),
+            )
+        )
+    return records
+
+
+def describe(documents: Sequence[Document], prepared: Prepared) -> MeasuredDocuments:
+    """Counts of the documents; entities and relations are those of the structure."""
+    lengths = subtokens(documents)
+    return MeasuredDocuments(
+        sha256=data.fingerprint(documents),
+        documents=len(documents),
+        words=sum(len(document.words) for document in documents),
+        subtokens=(min(lengths), float(np.mean(lengths)), max(lengths)),
+        entities=prepared.entities,
+        relations=prepared.relations,
+    )
+
+
+def parts_of(call: Callable[[], object], device: torch.device, repetitions: int = 3) -> dict[str, float]:
+    """Median seconds of a call's parts, in repetitions of their own; empty for a system without marks."""
+    seen: dict[str, list[float]] = {}
+    for _ in range(repetitions):
+        forget_words()
+        with listen(lambda: synchronize(device)) as seconds:
+            call()
+        for name, value in seconds.items():
+            seen.setdefault(name, []).append(value)
+    return {name: median(values) for name, values in seen.items()}
+
+
+def work_of(
+    prepared: Prepared, documents: Sequence[Document], batch_size: int, seconds: float, ceiling: Ceiling | None
+) -> Work | None:
+    """Operations a document, and the time that the ceiling needs for them and for reading the weights once a batch."""
+    system = prepared.system
+    if ceiling is None or prepared.given is None or not isinstance(system, CountsFlops):
+        return None
+    flops = system.flops(documents, prepared.given)
+    batches = -(-len(documents) // batch_size)
+    read = batches * system.matrix_weights * getattr(torch, ceiling.dtype).itemsize
+    needed = ceiling.seconds(flops, read)
+    return Work(flops=flops / len(documents), seconds=needed / len(documents), share=needed / seconds)
+
+
+def peak_memory(system: systems.System, call: Callable[[], object], device: torch.device) -> int | None:
+    """Bytes on the GPU at most during a call, other systems' weights left out; None on a CPU, where it can't be told apart."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    call()
+    return torch.cuda.max_memory_allocated(device) - before + 4 * system.parameters  # weights are kept in float32

@@ -1,12 +1,24 @@
-from hypothesis import given
+"""Batches of similar length; out of memory makes them smaller, never wrong; company never changes an extraction."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iter_bench.batching import by_length
+from iter_bench import data, systems
+from iter_bench.batching import OutOfMemory, in_batches
+from iter_bench.data.synthetic import SCHEMA
+
+
+def batches_of(lengths, batch_size, tokens=None):
+    batches = []
+    in_batches(lengths, batch_size, batches.append, tokens=tokens)
+    return batches
 
 
 @given(st.lists(st.integers(1, 600)), st.integers(1, 9), st.none() | st.integers(1, 900))
 def test_every_sample_is_in_one_batch_that_is_as_large_as_the_limits_allow(lengths, batch_size, tokens):
-    batches = list(by_length(lengths, batch_size, tokens))
+    batches = batches_of(lengths, batch_size, tokens)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     in_order = [lengths[i] for batch in batches for i in batch]
     assert in_order == sorted(lengths, reverse=True)
@@ -15,3 +27,97 @@ def test_every_sample_is_in_one_batch_that_is_as_large_as_the_limits_allow(lengt
         assert len(batch) <= batch_size
         assert len(batch) == 1 or tokens is None or padded - lengths[batch[0]] <= tokens
         assert len(batch) == batch_size or number == len(batches) or padded > tokens
+
+
+HOST = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+
+@given(
+    st.lists(st.integers(1, 60)),
+    st.integers(1, 40),
+    st.integers(60, 600),
+    st.sampled_from([torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), HOST]),
+)
+def test_a_batch_beyond_the_memory_is_halved_and_all_are_done_once(lengths, batch_size, memory, error):
+    done, failures = [], 0
+
+    def run(rows):
+        nonlocal failures
+        if len(rows) * lengths[rows[0]] > memory:
+            failures += 1
+            raise error
+        done.extend(rows)
+
+    in_batches(lengths, batch_size, run)
+    assert sorted(done) == list(range(len(lengths)))
+    assert failures <= batch_size.bit_length() + 1, "what was too large is remembered"
+
+
+def test_one_sample_beyond_the_memory_is_named_and_other_errors_pass(caplog):
+    def run(rows):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
+
+    with pytest.raises(OutOfMemory, match=r"document b: out of memory with this document alone, 90 long .*3 GiB"):
+        in_batches([5, 90, 7], 3, run, name=lambda i: f"document {'abc'[i]}")
+    assert "out of memory with 3 samples at once; going on with 1" in caplog.text
+
+    def broken(rows):
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        in_batches([5, 90], 2, broken)
+
+
+@pytest.fixture(scope="module", params=sorted(systems.REGISTRY))
+def exact(request, tiny_encoder):
+    """A system in float64 that decides at random, documents, and what it finds in each by itself."""
+    documents = data.load("synthetic", "train").documents[:12]
+    system = systems.system_class(request.param).build(tiny_encoder, SCHEMA, documents, {}, seed=5)
+    torch.manual_seed(3)
+    system.module.double()
+    for name, weights in system.module.named_parameters():
+        if weights.dim() > 1:
+            weights.data += (0.3 if "encoder" not in name else 0.05) * torch.randn_like(weights)
+    alone = {document.id: system.predict([document])[0] for document in documents}
+    assert sum(len(e.entities) for e in alone.values()) > 12 and any(e.relations for e in alone.values())
+    return system, documents, alone
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_an_extraction_depends_on_no_batch_order_or_neighbour(exact, drawn):
+    system, documents, alone = exact
+    order = drawn.draw(st.permutations(range(len(documents))))[: drawn.draw(st.integers(1, len(documents)))]
+    found = system.predict([documents[i] for i in order], batch_size=drawn.draw(st.integers(1, 16)))
+    for i, extraction in zip(order, found, strict=True):
+        wanted = alone[documents[i].id]
+        assert extraction == wanted
+        for these, those in ((extraction.entities, wanted.entities), (extraction.relations, wanted.relations)):
+            assert [x.score for x in these] == pytest.approx([x.score for x in those], abs=1e-6)
+
+
+def test_out_of_memory_changes_no_prediction(exact):
+    """There's memory for the largest document alone, and embedding more words than it has fails."""
+    system, documents, alone = exact
+    embedded, failed = [0], []
+
+    def measure(_, arguments):
+        embedded.append(arguments[0].numel())
+
+    def little(_, arguments):
+        if arguments[0].numel() > max(embedded):
+            failed.append(arguments[0].shape)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    words = [m for m in system.module.modules() if isinstance(m, torch.nn.Embedding) and m.num_embeddings > 10_000]
+    for hook, found_by in (
+        (measure, lambda: [system.predict([document], batch_size=1)[0] for document in documents]),
+        (little, lambda: system.predict(documents, batch_size=64)),
+    ):
+        hooks = [module.register_forward_pre_hook(hook) for module in words]
+        try:
+            assert found_by() == [alone[document.id] for document in documents]
+        finally:
+            for one in hooks:
+                one.remove()
+    assert failed

@@ -21,7 +21,7 @@ from baselines.asp.modeling import HEADS, AspModel
 from baselines.asp.source import source_of
 from baselines.asp.warm_start import decoder_for, shape_of
 from iter_bench import systems
-from iter_bench.batching import by_length
+from iter_bench.batching import in_batches
 from iter_bench.checkpoints import load_weights, weights_of
 from iter_bench.devices import autocast, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
@@ -176,12 +176,16 @@ class AspSystem:
         windows = self.windows.windows(documents)
         sources = [source_of(window, self.config) for window in windows]
         found: list[Extraction | None] = [None] * len(windows)
+
+        def run(rows: list[int]) -> None:
+            outputs = generate(self.module, [sources[i] for i in rows], self._pad)
+            for row, output in zip(rows, outputs, strict=True):
+                decided = (output.actions, output.types, output.links)
+                found[row] = actions.replay(documents[windows[row].document].id, *decided, sources[row], self.config)
+
+        lengths = [len(source.input_ids) for source in sources]
         with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
-            for rows in by_length([len(source.input_ids) for source in sources], batch_size):
-                outputs = generate(self.module, [sources[i] for i in rows], self._pad)
-                for row, output in zip(rows, outputs, strict=True):
-                    decided = (output.actions, output.types, output.links)
-                    found[row] = actions.replay(documents[windows[row].document].id, *decided, sources[row], self.config)
+            in_batches(lengths, batch_size, run, name=lambda i: documents[windows[i].document].id)
         return self.windows.merge(found, windows, documents)
 
     # --- what it can express ------------------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ class NerStage(Stage):
     def find(self, documents: Sequence[Document], batch_size: int) -> list[tuple[Entity, ...]]:
         """The entities of each document, in order of position."""
         prepared = self.candidates(documents)
-        decided = self.decide([_example(window, candidates, NONE) for window, candidates in prepared], batch_size, _best_class)
+        examples = [_example(window, candidates, NONE) for window, candidates in prepared]
+        decided = self.decide(examples, batch_size, _best_class, [documents[window.document].id for window, _ in prepared])
         found: list[list[Entity]] = [[] for _ in documents]
         types = self.config.entity_types
         for (window, candidates), rows in zip(prepared, decided, strict=True):

@@ -98,14 +98,16 @@ class RelationStage(Stage):
         spans = [one_per_span(of) for of in entities]
         examples: list[Example] = []
         pairs: list[np.ndarray] = []
+        names: list[str] = []
         for window in self.windows.windows(documents):
             held = _held(window, spans[window.document])
             everything = np.arange(len(held.index))
             for subject in everything if len(everything) > 1 else ():
                 others = np.delete(everything, subject)
                 examples.append(_example(window, held, subject, others, self.solid))
+                names.append(documents[window.document].id)
                 pairs.append(np.stack(np.broadcast_arrays(window.document, held.index[subject], held.index[others]), axis=1))
-        decided = self.decide(examples, batch_size, _scores)
+        decided = self.decide(examples, batch_size, _scores, names)
         scored = None
         if examples:
             rows, columns = np.concatenate(decided), np.concatenate(pairs)

@@ -15,7 +15,7 @@ from baselines.plmarker.configuration import PlMarkerConfig
 from baselines.plmarker.layers import position_offset
 from baselines.plmarker.modeling import HEADS, PairModel
 from baselines.plmarker.packing import Batch, Example, collate
-from iter_bench.batching import by_length
+from iter_bench.batching import in_batches
 from iter_bench.checkpoints import load_weights, weights_of
 from iter_bench.devices import autocast
 from iter_bench.encoders import max_length
@@ -86,7 +86,11 @@ class Stage:
 
     @torch.inference_mode()
     def decide(
-        self, examples: Sequence[Example], batch_size: int, summary: Callable[[Tensor, Tensor | None], Tensor]
+        self,
+        examples: Sequence[Example],
+        batch_size: int,
+        summary: Callable[[Tensor, Tensor | None], Tensor],
+        names: Sequence[str],
     ) -> list[np.ndarray]:
         """What ``summary`` says of the logits of each example's pairs, [P, k]; one transfer from the device for all.
 
@@ -94,6 +98,7 @@ class Stage:
             examples: in any order.
             batch_size: the most examples of a pass.
             summary: logits of classes and types, [Q, classes] and [Q, types] → [Q, k].
+            names: the document of each example, for the error where memory ends.
         """
         if not examples:
             return []
@@ -101,11 +106,14 @@ class Stage:
         order: list[int] = []
         found: list[Tensor] = []
         budget = CPU_ROWS if self.device.type == "cpu" else GPU_ROWS
-        for rows in by_length([example.rows for example in examples], batch_size, budget):
+
+        def run(rows: list[int]) -> None:
             with autocast(self.device, self.precision):
                 logits = self.module(self.collate([examples[i] for i in rows]), self.config.settings.execution)
             found.append(summary(*(None if part is None else part.float() for part in logits)))
-            order += rows
+            order.extend(rows)
+
+        in_batches([example.rows for example in examples], batch_size, run, tokens=budget, name=names.__getitem__)
         counts = np.array([len(examples[i].first) for i in order])
         parts = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])
         return [part for _, part in sorted(zip(order, parts, strict=True), key=lambda pair: pair[0])]

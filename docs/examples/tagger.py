@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from iter_bench import systems
-from iter_bench.batching import by_length
+from iter_bench.batching import in_batches
 from iter_bench.devices import autocast, default_device
 from iter_bench.document import Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, encoder_dims, encoder_from_config, load_encoder, load_tokenizer, max_length
@@ -129,7 +129,8 @@ class Tagger:
         self.module.eval()
         windows = self.windows.windows(documents)
         found = [None] * len(windows)
-        for batch in by_length([len(window.input_ids) for window in windows], batch_size):
+
+        def run(batch):
             with autocast(self.device, self.precision):
                 tags = self.logits(*self.inputs([windows[i] for i in batch])).argmax(1).tolist()  # one transfer a batch
             for i in batch:
@@ -138,6 +139,9 @@ class Tagger:
                 entities = self.entities(words, tags[: len(words)])
                 tags = tags[len(words) :]
                 found[i] = Extraction(documents[window.document].id, tuple(entities))
+
+        lengths = [len(window.input_ids) for window in windows]
+        in_batches(lengths, batch_size, run, name=lambda i: documents[windows[i].document].id)
         return self.windows.merge(found, windows, documents)
 
     def entities(self, words, tags):

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from iter_bench import systems
-from iter_bench.batching import CPU_TOKENS, by_length
+from iter_bench.batching import CPU_TOKENS, in_batches
 from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
@@ -224,7 +224,8 @@ class IterSystem:
             slots_of_windows = [slots_of(window, self.config) for window in windows]
         found: list[Extraction | None] = [None] * len(windows)
         tokens = CPU_TOKENS if self.device.type == "cpu" else None
-        for rows in by_length([len(w.input_ids) for w in windows], batch_size, tokens):
+
+        def run(rows: list[int]) -> None:
             given = None if structure is None else [structure[i] for i in rows]
             slots = [slots_of_windows[i] for i in rows]
             with part("transfer"):
@@ -238,6 +239,9 @@ class IterSystem:
                 extractions = self._assemble(decided, holds if given is None else links_of(given), slots, ids)
                 for row, extraction in zip(rows, extractions, strict=True):
                     found[row] = extraction
+
+        lengths = [len(w.input_ids) for w in windows]
+        in_batches(lengths, batch_size, run, tokens=tokens, name=lambda i: documents[windows[i].document].id)
         with part("decode"):
             return self.windows.merge(found, windows, documents)
 

@@ -56,7 +56,9 @@ def imported_packages(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folders", "extras"), [(PACKAGES, ["search"]), (["tests"], ["search", "dev"])], ids=["package", "tests"]
+    ("folders", "extras"),
+    [(PACKAGES, ["search", "parquet"]), (["tests"], ["search", "parquet", "dev"])],
+    ids=["package", "tests"],
 )
 def test_everything_imported_is_declared(folders, extras):
     names = {canonicalize_name(requirement.name) for requirement in declared(*extras)}
@@ -70,7 +72,7 @@ def test_lock_file_pins_all_that_is_needed_within_its_range():
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
     assert len(lines) == len(PINS), "a line of requirements.lock isn't NAME==VERSION, or a name stands twice"
     installed = {canonicalize_name(distribution.name): distribution for distribution in metadata.distributions()}
-    waiting, seen = declared("search", "dev"), set()
+    waiting, seen = declared("search", "parquet", "dev"), set()
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)

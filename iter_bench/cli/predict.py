@@ -1,18 +1,24 @@
-"""``iter-bench predict``: raw text in, JSON lines or brackets out."""
+"""``iter-bench predict``: raw text or files of documents in, JSON lines or brackets out."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from iter_bench.cli.options import BatchSize, Json
 
-CHUNK = 512  # lines that are read, predicted and printed before the next are read
+if TYPE_CHECKING:
+    from iter_bench.bulk import Item, Job
+
+T = TypeVar("T")
+CHUNK = 512  # documents that are read, predicted and printed before the next are read
 
 
 def predict(
@@ -20,50 +26,106 @@ def predict(
     text: Annotated[
         list[str] | None, typer.Argument(help="Texts; without, standard input is read.", show_default=False)
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Text file, one text a line.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Text file (a line a text), .jsonl or .parquet (text or words, and id), or a folder of these."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write JSON lines in shards into this folder; run again to go on where it was.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for --output, each with its share of the cores.")] = 1,
+    shard_size: Annotated[int, typer.Option(min=1, help="Documents a shard of --output.")] = 4096,
     json: Json = False,
     batch_size: BatchSize = 8,
 ) -> None:
-    """Extract from text: every argument, or every line of a file or of standard input, is one text."""
-    from iter_bench import systems
-    from iter_bench.cli.notes import counted
+    """Extract from text: every argument, every line of standard input, or every document of files."""
     from iter_bench.errors import UserError
-    from iter_bench.text import as_brackets, as_json, document_from_text
 
     if text and file:
         raise UserError("give either texts or --file, not both")
+    if output is None:
+        _print_all(system, text, file, json=json, batch_size=batch_size)
+    elif file is None:
+        raise UserError("--output needs --file: only files can be gone on with after an interruption")
+    else:
+        from iter_bench.bulk import Job
+
+        _run(Job(system, file, output, shard_size), batch_size, workers)
+
+
+def _print_all(system: str, text: list[str] | None, file: Path | None, *, json: bool, batch_size: int) -> None:
+    from iter_bench import systems
+    from iter_bench.cli.notes import counted
+    from iter_bench.errors import DataError
+    from iter_bench.text import as_brackets, as_json
+
     extractor = systems.load_system(system)
     notes: Counter[str] = Counter()
-    for lines in _chunks(text or _lines(file)):
-        parsed = [document_from_text(line, str(number)) for number, line in lines]
-        documents = [document for document, _ in parsed]
+    for chunk in _chunks(_items(text, file)):
+        for item in chunk:
+            if item.document is None:
+                raise DataError(f"{item.where}: {item.problem}; with --output, such documents are set aside")
+        documents = [item.document for item in chunk]
         notes.update(extractor.reachable(documents).notes)
         extractions = extractor.predict(documents, batch_size=batch_size)
-        for (_, line), (document, offsets), extraction in zip(lines, parsed, extractions, strict=True):
-            print((as_json if json else as_brackets)(line, document, offsets, extraction), flush=True)
+        for item, extraction in zip(chunk, extractions, strict=True):
+            print((as_json if json else as_brackets)(item.text, item.document, item.offsets, extraction), flush=True)
     if notes:
         print(f"iter-bench: {counted(notes)}", file=sys.stderr)
 
 
-def _lines(file: Path | None) -> Iterator[str]:
+def _items(text: list[str] | None, file: Path | None) -> Iterator[Item]:
+    from iter_bench.bulk.inputs import files_of, item_of_text, items
     from iter_bench.errors import DataError
 
+    if file is not None:
+        yield from items(files_of(file))
+        return
     try:
-        if file is None:
-            yield from (line.rstrip("\n") for line in sys.stdin)
-        else:
-            with file.open(encoding="utf-8") as opened:
-                yield from (line.rstrip("\n") for line in opened)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file or 'standard input'}: {error}") from None
+        for number, line in enumerate(text or sys.stdin):
+            yield item_of_text(line.rstrip("\n"), number)
+    except UnicodeDecodeError as error:
+        raise DataError(f"standard input: {error}") from None
 
 
-def _chunks(lines: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
-    chunk: list[tuple[int, str]] = []
-    for number, line in enumerate(lines):
-        chunk.append((number, line))
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+def _chunks(stream: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(stream)
+    while chunk := list(islice(rest, CHUNK)):
         yield chunk
+
+
+def _run(job: Job, batch_size: int, workers: int) -> None:
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    from iter_bench.cli.notes import counted
+    from iter_bench.cli.progress import console
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with job.alone(), Progress(*columns, console=console) as progress:
+        total = job.start()
+        before = job.finished().documents
+        bar = progress.add_task("documents", total=total, completed=before)
+        if workers == 1:
+            job.run(total, batch_size=batch_size, report=lambda done: progress.advance(bar, done.documents))
+        else:
+            from iter_bench.matrix import pool
+
+            with pool(workers) as processes:
+                waiting = {processes.submit(work, job, total, batch_size, i, workers) for i in range(workers)}
+                while waiting:
+                    ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                    progress.update(bar, completed=job.finished().documents)
+                    for future in ended:
+                        future.result()
+        done = job.finished()
+    rate = f", {done.documents / done.seconds:.1f} a second and process" if done.seconds else ""
+    console.print(f"{done.documents} documents{rate}, {before} of them finished before; in {job.folder / 'extracted'}")
+    if done.notes:
+        console.print(counted(done.notes))
+    if done.failed:
+        console.print(f"{done.failed} documents failed; which and why: {job.folder / 'failed'}")
+
+
+def work(job: Job, documents: int, batch_size: int, worker: int, workers: int) -> None:
+    """`Job.run` in a process of its own."""
+    job.run(documents, batch_size=batch_size, worker=worker, workers=workers, report=lambda _: None)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +10,7 @@ from pydantic import ValidationError
 
 from iter_bench import __version__
 from iter_bench.errors import UserError
+from iter_bench.files import whole_file
 from iter_bench.records.schema import AnyRecord, Record
 
 R = TypeVar("R", bound=AnyRecord)
@@ -31,21 +30,11 @@ def write(record: AnyRecord, folder: Path) -> Path:
     """
     path = folder / record.file_name
     text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    temporary = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{record.run_id}-", suffix=".tmp")
-        with open(handle, "w", encoding="utf-8") as file:
+        with whole_file(path) as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
     except OSError as error:
         raise RecordError(f"{path}: the record could not be written: {error.strerror or error}") from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
     return path
 
 

@@ -1,0 +1,218 @@
+"""Bulk extraction: order and ids are kept, what fails is set aside with its reason, a killed job ends as if it hadn't been."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from iter_bench import bulk
+from iter_bench.bulk import Job
+from iter_bench.cli import app
+from iter_bench.data.synthetic import SCHEMA
+from iter_bench.errors import DataError, UserError
+from iter_bench.iter_model.system import IterSystem
+
+
+@pytest.fixture(scope="module")
+def system(tiny_encoder, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bulk") / "system"
+    built = IterSystem.build(tiny_encoder, SCHEMA, [], {"omega": 1, "d_ff": 16}, seed=1)
+    for weights in built.module.head_parameters():
+        weights.data *= 6
+    built.save(folder)
+    return folder
+
+
+def sentence(number: int) -> str:
+    names = ("Halden", "Marlow", "Ridge", "Ostrin", "Vale")
+    return f"{names[number % 5]} {names[number % 3]} of {names[number % 4]} met {'old ' * (number % 7)}Ann {number}."
+
+
+def json_lines(path: Path, numbers, **more) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"id": f"s{i}", "text": sentence(i), **more}) + "\n" for i in numbers))
+    return path
+
+
+def predict(*arguments):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def lines(folder: Path, kind: str = "extracted") -> list[dict]:
+    return [json.loads(line) for path in sorted((folder / kind).glob("*")) for line in path.read_text().splitlines()]
+
+
+def test_a_folder_comes_out_in_order_as_the_documents_alone_do(system, tmp_path):
+    json_lines(tmp_path / "in" / "a.jsonl", range(50))
+    json_lines(tmp_path / "in" / "sub" / "b.jsonl", range(50, 83))
+    (tmp_path / "in" / "c.txt").write_text("".join(sentence(i) + "\n" for i in range(83, 100)))
+    result = predict(system, "--file", tmp_path / "in", "--output", tmp_path / "out", "--shard-size", 16)
+    assert result.exit_code == 0 and "100 documents" in result.stderr
+    found = lines(tmp_path / "out")
+    files = [*range(50), *range(83, 100), *range(50, 83)]  # a.jsonl, c.txt, sub/b.jsonl
+    assert [line["text"] for line in found] == [sentence(i) for i in files]
+    assert [line["id"] for line in found[:50]] == [f"s{i}" for i in range(50)] and found[50]["id"] == "50"
+    assert len(list((tmp_path / "out" / "extracted").iterdir())) == 7 and not list((tmp_path / "out" / "failed").iterdir())
+    alone = [json.loads(line) for line in predict(system, "--json", *map(sentence, range(10))).stdout.splitlines()]
+    assert [spans(line)[1:] for line in found[:10]] == [spans(line)[1:] for line in alone]
+    assert sum(len(line["entities"]) for line in found) > 50
+    printed = predict(system, "--json", "--file", tmp_path / "in").stdout.splitlines()
+    assert [spans(json.loads(line)) for line in printed] == list(map(spans, found))
+
+
+def spans(line: dict) -> tuple:
+    """All but scores, which in float32 depend a little on what else is in the batch."""
+    return line["id"], [(e["type"], e["start"], e["end"]) for e in line["entities"]], len(line["relations"])
+
+
+BAD = [
+    b"{",
+    b"[]",
+    b"\xff",
+    b'{"text": 3}',
+    b'{"text": "a", "words": ["a"]}',
+    b'{"words": ["a", " "]}',
+    b'{"text": "\\ud800"}',
+    b'{"id": true, "text": "a"}',
+    b'{"id": "\\ud800", "text": "a"}',
+    b"[" * 100_000,
+    b"",
+]
+
+
+def test_documents_that_fail_are_set_aside_with_the_reason(system, tmp_path, monkeypatch):
+    good = json.dumps({"id": 7, "words": ["Ann", "met", "Bob"]}).encode()
+    (tmp_path / "in.jsonl").write_bytes(b"\n".join([*BAD, good, json.dumps({"text": "a cursed text"}).encode(), good]))
+    predicted = IterSystem.predict
+
+    def cursed(self, documents, **rest):
+        if any("cursed" in document.words for document in documents):
+            raise ZeroDivisionError("no luck")
+        return predicted(self, documents, **rest)
+
+    monkeypatch.setattr(IterSystem, "predict", cursed)
+    result = predict(system, "--file", tmp_path / "in.jsonl", "--output", tmp_path / "out")
+    assert result.exit_code == 0 and f"{len(BAD) + 1} documents failed" in result.stderr
+    assert [(line["id"], line["text"]) for line in lines(tmp_path / "out")] == [("7", "Ann met Bob")] * 2
+    failed = lines(tmp_path / "out", "failed")
+    assert [line["where"] for line in failed] == [f"in.jsonl:{i + 1}" for i in [*range(len(BAD)), len(BAD) + 1]]
+    assert all(line["reason"] for line in failed) and failed[-1]["reason"] == "ZeroDivisionError: no luck"
+    refused = predict(system, "--file", tmp_path / "in.jsonl")
+    assert isinstance(refused.exception, DataError) and "in.jsonl:1" in str(refused.exception)
+
+
+def test_a_system_that_fails_on_everything_stops_the_job(system, tmp_path, monkeypatch):
+    def broken(self, documents, **rest):
+        raise RuntimeError("device lost")
+
+    monkeypatch.setattr(IterSystem, "predict", broken)
+    result = predict(system, "--file", json_lines(tmp_path / "in.jsonl", range(40)), "--output", tmp_path / "out")
+    assert isinstance(result.exception, UserError) and "device lost" in str(result.exception)
+    assert not list((tmp_path / "out").glob("*/*"))
+
+
+@pytest.mark.parametrize("cut", ["write", "rename"])
+def test_a_full_disk_keeps_what_is_finished_and_the_job_goes_on(system, tmp_path, monkeypatch, cut):
+    source = json_lines(tmp_path / "in.jsonl", range(40))
+    arguments = (system, "--file", source, "--shard-size", 8, "--output")
+    predict(*arguments, tmp_path / "whole")
+    real, calls = (os.fsync, os.replace)[cut == "rename"], []
+
+    def full(*where):
+        calls.append(where)
+        if len(calls) > 8:  # in the third shard
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*where)
+
+    monkeypatch.setattr(os, "fsync" if cut == "write" else "replace", full)
+    result = predict(*arguments, tmp_path / "out")
+    assert isinstance(result.exception, UserError) and "No space left on device; finished shards are kept" in str(
+        result.exception
+    )
+    assert not list((tmp_path / "out").glob("*/.*"))
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "done").iterdir()}
+    assert len(kept) == 2
+    monkeypatch.undo()
+    result = predict(*arguments, tmp_path / "out")
+    assert result.exit_code == 0 and "16 of them finished before" in " ".join(result.stderr.split())
+    assert lines(tmp_path / "out") == lines(tmp_path / "whole")
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_folder_belongs_to_one_job_and_one_process(system, tmp_path):
+    source, out = json_lines(tmp_path / "in.jsonl", range(5)), tmp_path / "out"
+    assert predict(system, "--file", source, "--output", out).exit_code == 0
+    json_lines(source, range(6))
+    assert "begun with another files, documents" in str(predict(system, "--file", source, "--output", out).exception)
+    with Job(str(system), source, out).alone():
+        assert "another process" in str(predict(system, "--file", source, "--output", out).exception)
+    assert "no such file" in str(predict(system, "--file", tmp_path / "none", "--output", out).exception)
+    assert "needs --file" in str(predict(system, "text", "--output", out).exception)
+
+
+def test_parquet(system, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    (tmp_path / "in").mkdir()
+    table = pyarrow.table({"id": list(range(9)), "text": [*map(sentence, range(8)), None], "other": [0.5] * 9})
+    parquet.write_table(table, tmp_path / "in" / "a.parquet", row_group_size=4)
+    parquet.write_table(pyarrow.table({"words": [["Ann", "met", "Bob"]]}), tmp_path / "in" / "b.parquet")
+    assert bulk.count(bulk.files_of(tmp_path / "in")) == 10
+    assert predict(system, "--file", tmp_path / "in", "--output", tmp_path / "out", "--shard-size", 4).exit_code == 0
+    assert [line["id"] for line in lines(tmp_path / "out")] == [*map(str, range(8)), "9"]
+    assert [line["where"] for line in lines(tmp_path / "out", "failed")] == ["a.parquet:9"]
+    for content, message in ((b"PAR1", "as Parquet"), (None, "neither a column text")):
+        if content is None:
+            parquet.write_table(pyarrow.table({"txt": ["a"]}), tmp_path / "bad.parquet")
+        else:
+            (tmp_path / "bad.parquet").write_bytes(content)
+        assert message in str(predict(system, "--file", tmp_path / "bad.parquet", "--output", tmp_path / "bad").exception)
+
+
+def command(system, source, out, *more):
+    arguments = ["predict", str(system), "--file", str(source), "--output", str(out), *more]
+    return [sys.executable, "-m", "iter_bench", *arguments]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_job_goes_on_to_the_same_files(system, tmp_path, workers):
+    source, more = json_lines(tmp_path / "in.jsonl", range(3000)), ("--shard-size", "128", "--workers", workers)
+    subprocess.run(command(system, source, tmp_path / "whole", *more[:2]), check=True)
+    process = subprocess.Popen(command(system, source, tmp_path / "out", *more), start_new_session=True)
+    while len(list((tmp_path / "out").glob("done/*"))) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(list((tmp_path / "out").glob("done/*"))) < 24
+    subprocess.run(command(system, source, tmp_path / "out", *more), check=True)
+    assert not list((tmp_path / "out").glob("*/.*"))
+    for kind in ("extracted", "failed"):
+        files = [sorted((folder / kind).glob("*")) for folder in (tmp_path / "whole", tmp_path / "out")]
+        assert [path.name for path in files[0]] == [path.name for path in files[1]]
+        assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
+
+
+def peak_memory(system, source, out) -> int:
+    """Bytes of the largest resident set of a whole job, in a process of its own."""
+    import_time = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+    code = import_time + "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command(system, source, out)], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout.split()[-1])
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_input(system, tmp_path):
+    few, many = (peak_memory(system, json_lines(tmp_path / f"{n}.jsonl", range(n)), tmp_path / f"{n}") for n in (1000, 8000))
+    assert many < few + 32 * 2**20, f"{few} bytes for 1,000 documents, {many} for 8,000"

@@ -74,23 +74,30 @@ class CheckpointFolder:
             return []
         try:
             content = json.loads((path / STATE).read_text(encoding="utf-8"))
+            key, history = content["key"], content["history"]
             weights, moments = load_file(path / "model.safetensors"), load_file(path / "optimizer.safetensors")
         except Exception as error:
-            raise UserError(f"{path}: the checkpoint is damaged ({error}); delete {self.folder} to start over") from error
-        if content.get("key") != self.key:
-            raise UserError(f"{path} belongs to the run {content.get('key')}, not to {self.key}; use another folder")
+            raise self._damaged(path, error) from error
+        if key != self.key:
+            raise UserError(f"{path} belongs to the run {key}, not to {self.key}; use another folder")
         load_weights(module, weights)
         state = optimizer.state_dict()
         for name, value in moments.items():
             index, field = name.split(".", 1)
             state["state"].setdefault(int(index), {})[field] = value
         optimizer.load_state_dict(state)
-        return content["history"]
+        return history
 
     def best_weights(self) -> dict[str, Tensor] | None:
-        """The selected weights; none where nothing was selected."""
+        """The selected weights; none where nothing was selected. Raises UserError where the file is damaged."""
         path = self._existing("best")
-        return None if path is None else load_file(path / "model.safetensors")
+        try:
+            return None if path is None else load_file(path / "model.safetensors")
+        except Exception as error:
+            raise self._damaged(path, error) from error
+
+    def _damaged(self, path: Path, error: Exception) -> UserError:
+        return UserError(f"{path}: the checkpoint is damaged ({error}); delete {self.folder} to start over")
 
     def _existing(self, name: str) -> Path | None:
         """``name``, or the old one where a swap was cut off half-way."""
@@ -111,8 +118,12 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
     Raises:
         UserError: they are the weights of another model.
     """
-    if different := set(weights_of(module)) ^ set(weights):
-        raise UserError(f"the checkpoint's weights are those of another model: {sorted(different)[:5]} differ")
+    own = {name: value.shape for name, value in weights_of(module).items()}
+    given = {name: value.shape for name, value in weights.items()}
+    if different := sorted(name for name in own | given if own.get(name) != given.get(name)):
+        raise UserError(
+            f"the checkpoint's weights are those of another model or of other types: {', '.join(different[:5])} differ"
+        )
     module.load_state_dict(weights, strict=False)
 
 

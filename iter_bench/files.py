@@ -1,13 +1,16 @@
-"""Files that are whole or absent, at any moment."""
+"""Files that are whole or absent at any moment, and folders that one process at a time writes into."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from iter_bench.errors import UserError
 
 
 @contextmanager
@@ -30,3 +33,19 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Holds the folder, made where missing, against other processes; the lock ends with the process, however that ends.
+
+    Raises:
+        UserError: another process is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{folder}: another process is writing there; wait for it, or use another folder") from None
+        yield

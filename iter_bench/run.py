@@ -12,6 +12,7 @@ from typing import Any
 from iter_bench import data, environment, records, scoring, systems
 from iter_bench.data import spert
 from iter_bench.document import Dataset, Document, Extraction, Schema
+from iter_bench.files import only_process
 from iter_bench.memory import PeakMemory
 from iter_bench.settings import DataSettings, RunSettings
 
@@ -73,11 +74,15 @@ def execute(
     """Trains, scores and records one run; what was finished of it before is not done again.
 
     Raises:
-        UserError: data, settings or a stored checkpoint can't be used.
+        UserError: data, settings or a stored checkpoint can't be used, or another process does this run.
     """
-    done = folders.finished(settings.run_id)
-    if done is not None:
-        return done
+    with only_process(folders.work / settings.run_id):
+        return folders.finished(settings.run_id) or _execute(settings, folders, data_dir, report)
+
+
+def _execute(
+    settings: RunSettings, folders: Folders, data_dir: Path | None, report: Callable[[dict[str, Any]], None] | None
+) -> records.Record:
     started = datetime.now(UTC)
     memory = PeakMemory()
     splits = load_splits(settings.data, data_dir)

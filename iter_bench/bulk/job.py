@@ -11,7 +11,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -87,25 +86,6 @@ class Job:
         for left in self.folder.glob("*/.*.tmp"):  # of a process that was killed
             left.unlink(missing_ok=True)
         return described["documents"]
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Holds the folder against other processes; the lock ends with the process, however it ends.
-
-        Raises:
-            UserError: another process is at work there.
-        """
-        import fcntl
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(
-                    f"{self.folder}: another process is writing there; wait for it, or use another folder"
-                ) from None
-            yield
 
     def finished(self) -> Done:
         """The sum over all finished shards."""

@@ -99,9 +99,10 @@ def _run(job: Job, batch_size: int, workers: int) -> None:
 
     from iter_bench.cli.notes import counted
     from iter_bench.cli.progress import console
+    from iter_bench.files import only_process
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with job.alone(), Progress(*columns, console=console) as progress:
+    with only_process(job.folder), Progress(*columns, console=console) as progress:
         total = job.start()
         before = job.finished().documents
         bar = progress.add_task("documents", total=total, completed=before)

@@ -52,7 +52,9 @@ def load(path: Path, kind: type[R] = Record) -> R:
         raise RecordError(f"{path}: is not a JSON file: {error}") from error
     if not isinstance(content, dict):
         raise RecordError(f"{path}: should hold an object, holds {type(content).__name__}")
-    version = content.get("schema_version")
+    if "schema_version" not in content:
+        raise RecordError(f"{path}, schema_version: is missing; the file isn't a record of iter-bench")
+    version = content["schema_version"]
     known = kind.model_fields["schema_version"].default
     if isinstance(version, int) and version > known:
         raise RecordError(

@@ -1,0 +1,164 @@
+"""What shared machines do to jobs: nothing finished is lost, nothing half-written is taken for a result."""
+
+import errno
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from record_examples import record
+from typer.testing import CliRunner
+
+from iter_bench import data, matrix, records, systems
+from iter_bench.cli import app
+from iter_bench.data.synthetic import SCHEMA
+from iter_bench.document import Schema
+from iter_bench.errors import UserError
+from iter_bench.files import only_process
+from iter_bench.records import RecordError
+from iter_bench.run import Folders, execute
+from iter_bench.settings import RunSettings, TrainingSettings
+
+ONE_EPOCH = TrainingSettings(epochs=1, batch_size=16)
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_power_cut_while_a_record_is_written(tmp_path, call, earlier):
+    """A process that dies at any step of a write leaves the earlier record or none; the run is simply not finished."""
+    if earlier:
+        records.write(record(), tmp_path)
+    before = records.load_all(tmp_path)
+    written = "record(durations={'train': 1.0})" if earlier else "record()"
+    code = f"""
+import os, pathlib, signal, sys
+sys.path.insert(0, {str(TESTS)!r})
+from iter_bench import records
+from record_examples import record
+os.{call} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+records.write({written}, pathlib.Path({str(tmp_path)!r}))
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert records.load_all(tmp_path) == before
+    path = records.write(record(), tmp_path)
+    assert records.load_all(tmp_path) == [record()] and records.find(tmp_path, record().run_id) == records.load(path)
+
+
+def test_full_disk_while_the_text_of_a_record_is_written(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("mkdir", "chmod"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path if name == "mkdir" else os, name, full)
+            with pytest.raises(RecordError, match=r"could not be written: No space left on device"):
+                records.write(record(), tmp_path / "runs")
+        assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def write_many(folder: Path, which: int) -> None:
+    for seed in range(12):
+        records.write(record(seed, durations={"train": float(which)}), folder)
+
+
+def test_two_processes_write_into_one_results_folder(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=write_many, args=(tmp_path, which)) for which in (1, 2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    found = records.load_all(tmp_path)
+    assert sorted(r.settings.seed for r in found) == list(range(12)) and len(list(tmp_path.iterdir())) == 12
+
+
+def test_a_run_that_another_process_does_is_not_done_twice(tmp_path, tiny_encoder):
+    run = RunSettings(encoder=tiny_encoder, training=ONE_EPOCH)
+    folders = Folders(tmp_path / "results", tmp_path / "runs")
+    with only_process(folders.work / run.run_id):
+        done, failed = matrix.execute_all([run], lambda r, report: execute(r, folders), workers=1, report=lambda *_: None)
+    assert not done and "another process is writing there" in failed[run.run_id]
+
+
+def fit(tiny_encoder, documents, folder, schema=SCHEMA):
+    system = systems.system_class("iter").build(tiny_encoder, schema, [], {"omega": 2, "d_ff": 16}, seed=5)
+    return system.fit(documents, documents[:4], ONE_EPOCH, seed=5, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_encoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    documents = data.load("synthetic", "train").documents[:16]
+    fit(tiny_encoder, documents, folder)
+    return folder, documents
+
+
+@pytest.mark.parametrize(
+    "name", ["last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors"]
+)
+@pytest.mark.parametrize("damage", ["cut", "empty", "missing", "other"])
+def test_a_corrupted_checkpoint_is_refused_by_name(checkpoint, tiny_encoder, tmp_path, name, damage):
+    shutil.copytree(checkpoint[0], tmp_path / "c")
+    file = tmp_path / "c" / name
+    content = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "other": b"[1]"}[damage])
+    with pytest.raises(UserError, match=r"checkpoint is damaged .*; delete .* to start over"):
+        fit(tiny_encoder, checkpoint[1], tmp_path / "c")
+
+
+def test_a_checkpoint_of_another_schema_is_refused(checkpoint, tiny_encoder):
+    fewer = Schema(SCHEMA.entity_types, SCHEMA.relation_types[:-1], frozenset())
+    documents = [d for d in checkpoint[1] if all(r.type in fewer.relation_types for r in d.relations)]
+    with pytest.raises(UserError, match="weights are those of another model or of other types"):
+        fit(tiny_encoder, documents, checkpoint[0], fewer)
+
+
+def test_a_swap_of_checkpoints_that_was_cut_off_goes_on_from_the_old_one(checkpoint, tiny_encoder, tmp_path):
+    shutil.copytree(checkpoint[0], tmp_path / "c")
+    (tmp_path / "c" / "last").rename(tmp_path / "c" / "last.old")
+    (tmp_path / "c" / "last.new").mkdir()
+    assert len(fit(tiny_encoder, checkpoint[1], tmp_path / "c")) == 1
+
+
+@pytest.mark.parametrize("version", [0, "1", None, "absent"])
+def test_a_record_of_an_older_version_is_refused_by_field_not_misread(tmp_path, version):
+    path = records.write(record(), tmp_path)
+    content = json.loads(path.read_text())
+    if version == "absent":
+        del content["schema_version"]
+    else:
+        content["schema_version"] = version
+    path.write_text(json.dumps(content))
+    with pytest.raises(RecordError, match=rf"{path.name}.*schema_version"):
+        records.load_all(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_training_killed_in_its_second_epoch_ends_in_the_same_numbers(tiny_encoder, tmp_path):
+    arguments = ["train", "--encoder", tiny_encoder, "--dataset", "synthetic-w1", "--set", "training.epochs=3"]
+    arguments += ["--set", "model.d_ff=16", "--set", "training.batch_size=64"]
+
+    def folders(name):
+        return ["--results", str(tmp_path / name / "results"), "--work", str(tmp_path / name / "runs")]
+
+    assert CliRunner().invoke(app, [*arguments, *folders("whole")]).exit_code == 0
+    command = [sys.executable, "-m", "iter_bench", *arguments, *folders("killed")]
+    process = subprocess.Popen(command)
+    while not list(tmp_path.glob("killed/runs/*/checkpoints/last/state.json")):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not list(tmp_path.glob("killed/results/runs/*"))
+    subprocess.run(command, check=True)
+    whole, resumed = (records.load_all(tmp_path / name / "results" / "runs")[0] for name in ("whole", "killed"))
+    assert resumed.scores == whole.scores and resumed.documents == whole.documents
+    assert [(e.loss, e.dev) for e in resumed.history] == [(e.loss, e.dev) for e in whole.history]

@@ -1,0 +1,28 @@
+"""``iter-bench verify``: whether the results are what the records say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iter_bench.cli.options import Results
+
+
+def verify(
+    text: Annotated[list[Path] | None, typer.Argument(help="Texts whose numbers are checked, besides results/*.md.")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Check every record, make every table again, and name each number in a text that no record supports."""
+    from iter_bench.errors import UserError
+    from iter_bench.verify import verify as check
+
+    texts = [*(text or []), *sorted(results.glob("*.md"))]
+    for path in (results, *texts):
+        if not path.exists():
+            raise UserError(f"{path}: there is no such file or folder")
+    checked, problems = check(results, texts)
+    typer.echo("checked " + ", ".join(f"{count} {what}" for what, count in checked.items()))
+    if problems:
+        raise UserError(f"{len(problems)} things don't hold:\n" + "\n".join(problems))

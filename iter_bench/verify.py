@@ -1,0 +1,166 @@
+"""Doubts about committed results, answered from the records alone: each is read and re-added, each table made again.
+
+A number in a text is supported if a table that could be made again has it, or if it's the mean or the standard deviation,
+over the runs of a row of such a table, of precision, recall or F1 in any convention: exactly, or in percent, rounded to the
+decimals that are written. Looked at are numbers with one or two decimals, outside code. A paragraph after a line
+``<!-- verify: REASON -->`` holds numbers that have other sources.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+import pandas as pd
+
+from iter_bench import matrix, records, scoring, search, tables
+from iter_bench.errors import SettingsError
+from iter_bench.records import Record, RecordError
+from iter_bench.report import write_tables
+from iter_bench.throughput.schema import ThroughputRecord
+
+NUMBER = re.compile(r"(?<![\w.])(?<!Python )\d+\.\d{1,2}(?![\w.]*\w)")
+CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
+EXCUSE = re.compile(r"<!-- verify: \S.*?-->")
+SIGNIFICANCE = "-significance"
+
+
+def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[str]]:
+    """Checks ``results`` and the numbers in ``texts``.
+
+    Returns:
+        How many ``records``, ``tables`` and ``numbers`` were checked, and one line for each thing that doesn't hold.
+    """
+    problems: list[str] = []
+    known = []
+    for path in sorted((results / "runs").glob("*.json")):
+        try:
+            record = records.load(path)
+        except RecordError as error:
+            problems.append(str(error))
+            continue
+        known.append(record)
+        problems += [f"{path}: {problem}" for problem in check_record(record, path.name)]
+    throughput = sorted((results / "throughput").glob("*.json"))
+    for path in throughput:
+        try:
+            if (name := records.load(path, ThroughputRecord).file_name) != path.name:
+                problems.append(f"{path}: should be called {name}")
+        except RecordError as error:
+            problems.append(str(error))
+    made, supported = 0, set()
+    for path in sorted((results / "tables").glob("*.csv")):
+        if path.stem.endswith(SIGNIFICANCE):
+            continue  # made with the table of runs that it belongs to
+        try:
+            chosen = _records_of(path.stem, known)
+        except SettingsError as error:
+            problems.append(f"{path}: {error}")
+            continue
+        different = _compare(chosen, results / "tables", path.stem)
+        problems += different
+        made += 1
+        if not different:
+            supported |= _numbers_of(chosen)
+    looked_at = 0
+    for path in texts:
+        for line, number in numbers_in(path.read_text(encoding="utf-8")):
+            looked_at += 1
+            if number not in supported:
+                problems.append(f"{path}, line {line}: {number} is supported by no record")
+    return {"records": len(known) + len(throughput), "tables": made, "numbers": looked_at}, problems
+
+
+def check_record(record: Record, name: str) -> Iterator[str]:
+    """What in a record contradicts the rest of it: ids, counts and ratios are computed again."""
+    if record.run_id != record.settings.run_id:
+        yield f"run_id is {record.run_id}, the settings give {record.settings.run_id}"
+    if name != record.file_name:
+        yield f"should be called {record.file_name}"
+    for split in ("test", "dev"):
+        for convention, by_criterion in (getattr(record.scores, split) or {}).items():
+            for criterion, score in by_criterion.items():
+                where = f"scores.{split}.{convention}.{criterion}"
+                for place, tally in ((where, score), *((f"{where}.{t}", tally) for t, tally in score.per_type.items())):
+                    ratios = scoring.precision_recall_f1(tally.tp, tally.fp, tally.fn)
+                    given = (tally.precision, tally.recall, tally.f1)
+                    if any(abs(a - b) > 1e-5 for a, b in zip(ratios, given, strict=True)):
+                        yield f"{place}: precision, recall and F1 aren't those of tp, fp and fn"
+                sums = tuple(sum(getattr(tally, n) for tally in score.per_type.values()) for n in ("tp", "fp", "fn"))
+                if score.per_type and sums != (score.tp, score.fp, score.fn):
+                    yield f"{where}: the counts aren't the sums over the types"
+    for criterion, counts in record.documents.items():
+        score = record.scores.test["strict"][criterion]
+        if tuple(map(sum, zip(*counts, strict=True))) != (score.tp, score.fp, score.fn):
+            yield f"documents.{criterion}: the counts of the documents don't add up to those of scores.test.strict"
+        if len(counts) != record.data["test"].documents:
+            yield f"documents.{criterion}: {len(counts)} documents, the split has {record.data['test'].documents}"
+    if record.finished < record.started:
+        yield "finished before it started"
+
+
+def _records_of(name: str, known: Sequence[Record]) -> list[Record]:
+    """The records that the table of that name is made of: those of the profile's, or of the search's, runs."""
+    if name.startswith("search-"):
+        wanted = search.load_search(name.removeprefix("search-"))
+        found = [r for r in known if _is_trial(wanted, r)]
+        if len(found) < wanted.trials:
+            raise SettingsError(f"{len(found)} of the {wanted.trials} trials have a record here")
+        return found
+    runs = {run.run_id for run in matrix.load_profile(name).runs()}
+    found = [record for record in known if record.run_id in runs]
+    if len(found) < len(runs):
+        raise SettingsError(f"{len(found)} of the {len(runs)} runs of the profile have a record here")
+    return found
+
+
+def _is_trial(wanted: search.Search, record: Record) -> bool:
+    settings = record.settings.model_dump()
+    parameters = {}
+    for name in wanted.space:
+        value = settings
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        parameters[name] = value
+    return None not in parameters.values() and wanted.run(parameters).run_id == record.run_id
+
+
+def _compare(chosen: Sequence[Record], folder: Path, name: str) -> list[str]:
+    with tempfile.TemporaryDirectory() as scratch:
+        again = {path.name: path.read_bytes() for path in write_tables(chosen, Path(scratch), name)}
+    there = {path.name for stem in (name, name + SIGNIFICANCE) for path in folder.glob(f"{stem}.*")}
+    problems = [f"{folder / file}: no table of that name comes from the records" for file in sorted(there - set(again))]
+    for file, content in again.items():
+        if file not in there:
+            problems.append(f"{folder / file}: is missing")
+        elif (folder / file).read_bytes() != content:
+            problems.append(f"{folder / file}: isn't what the records give")
+    return problems
+
+
+def _numbers_of(chosen: Sequence[Record]) -> set[str]:
+    """The numbers that the records support, as they may be written with one or two decimals."""
+    found = [value for value in tables.runs_table(chosen).select_dtypes("number").to_numpy().ravel() if not pd.isna(value)]
+    for group in tables.group_runs(chosen):
+        for convention, by_criterion in group.records[0].scores.test.items():
+            for criterion in by_criterion:
+                for ratio in ("precision", "recall", "f1"):
+                    values = [getattr(record.scores.test[convention][criterion], ratio) for record in group.records]
+                    found += [mean(values), *([stdev(values)] if len(values) > 1 else [])]
+    return {f"{factor * value:.{decimals}f}" for value in found for factor in (1, 100) for decimals in (1, 2)}
+
+
+def numbers_in(text: str) -> Iterator[tuple[int, str]]:
+    """(line, number) of each number with one or two decimals that stands outside code and excused paragraphs."""
+    text = CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    excused = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if EXCUSE.search(line):
+            excused = True
+        elif not line.strip():
+            excused = False
+        elif not excused:
+            yield from ((number, match[0]) for match in NUMBER.finditer(line))

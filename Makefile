@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-slow lint clean
+.PHONY: help setup reproduce test test-slow verify wheel lint clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
@@ -31,12 +31,19 @@ test: $(STAMP) ## run the tests that take seconds
 test-slow: $(STAMP) ## run the others: slow ones, and those for CUDA where it's present
 	@$(BIN)/python -m pytest -m 'slow or gpu' || [ $$? -eq 5 ] # 5: there are none
 
+verify: $(STAMP) ## check every record, make every table again, name numbers of the README that no record supports
+	@$(BIN)/iter-bench verify README.md
+
+wheel: $(STAMP) ## build the wheel and the source archive into dist/
+	rm -rf build dist # what an earlier build left would be packed
+	@$(BIN)/python -c 'from setuptools.build_meta import *; build_sdist("dist"); build_wheel("dist")'
+
 lint: $(STAMP) ## check style and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
 clean: ## delete .venv and all caches, never results
-	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis .benchmarks *.egg-info
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .benchmarks *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip resolves, but finds every package pinned; only what torch's CUDA build on Linux adds isn't in the file: torch pins

@@ -20,6 +20,7 @@ from iter_bench import matrix, records, scoring, search, tables
 from iter_bench.errors import SettingsError
 from iter_bench.records import Record, RecordError
 from iter_bench.report import write_tables
+from iter_bench.run import Folders, execute
 from iter_bench.throughput.schema import ThroughputRecord
 
 NUMBER = re.compile(r"(?<![\w.])(?<!Python )\d+\.\d{1,2}(?![\w.]*\w)")
@@ -100,6 +101,30 @@ def check_record(record: Record, name: str) -> Iterator[str]:
             yield f"documents.{criterion}: {len(counts)} documents, the split has {record.data['test'].documents}"
     if record.finished < record.started:
         yield "finished before it started"
+
+
+def rerun(profile: str, results: Path, data_dir: Path | None = None) -> list[str]:
+    """Does the runs of a profile again in a scratch folder; one line for each that doesn't predict what its record counts.
+
+    Other processors and versions of torch round otherwise, so a line names how many documents differ.
+    """
+    problems = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for run in matrix.load_profile(profile).runs():
+            if (known := records.find(results / "runs", run.run_id)) is None:
+                problems.append(f"{profile}: the run {run.run_id} has no record")
+                continue
+            again = execute(run, Folders(Path(scratch) / "results", Path(scratch) / "runs"), data_dir=data_dir)
+            if again.data["test"].sha256 != known.data["test"].sha256:
+                problems.append(f"{known.file_name}: its test split holds other documents now")
+                continue
+            for criterion, counts in known.documents.items():
+                differing = sum(a != b for a, b in zip(counts, again.documents[criterion], strict=True))
+                if differing:
+                    problems.append(
+                        f"{known.file_name}: a fresh run differs in {criterion} of {differing}/{len(counts)} documents"
+                    )
+    return problems
 
 
 def _records_of(name: str, known: Sequence[Record]) -> list[Record]:

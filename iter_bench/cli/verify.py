@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
-from iter_bench.cli.options import Results
+from iter_bench.cli.options import DataDir, Results
 
 
 def verify(
     text: Annotated[list[Path] | None, typer.Argument(help="Texts whose numbers are checked, besides results/*.md.")] = None,
+    rerun: Annotated[str | None, typer.Option(help="Profile whose runs are also done again and compared.")] = None,
+    data_dir: DataDir = None,
     results: Results = Path("results"),
 ) -> None:
     """Check every record, make every table again, and name each number in a text that no record supports."""
     from iter_bench.errors import UserError
+    from iter_bench.verify import rerun as run_again
     from iter_bench.verify import verify as check
 
     texts = [*(text or []), *sorted(results.glob("*.md"))]
@@ -24,5 +27,7 @@ def verify(
             raise UserError(f"{path}: there is no such file or folder")
     checked, problems = check(results, texts)
     typer.echo("checked " + ", ".join(f"{count} {what}" for what, count in checked.items()))
+    if rerun is not None:
+        problems += run_again(rerun, results, data_dir)
     if problems:
         raise UserError(f"{len(problems)} things don't hold:\n" + "\n".join(problems))

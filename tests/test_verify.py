@@ -1,0 +1,141 @@
+"""`iter-bench verify`: the committed results hold, and whatever is changed in them is named."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from iter_bench import matrix, records
+from iter_bench.cli import app
+from iter_bench.errors import UserError
+from iter_bench.run import Folders, execute
+from iter_bench.verify import numbers_in, rerun, verify
+
+ROOT = Path(__file__).parents[1]
+NAME = "scierc"
+
+
+def test_the_committed_results_and_readme_hold():
+    checked, problems = verify(ROOT / "results", [ROOT / "README.md"])
+    assert problems == []
+    assert checked["records"] == len(list(ROOT.glob("results/runs/*.json"))) + len(list(ROOT.glob("results/throughput/*.json")))
+    assert checked["numbers"] > 20 and checked["tables"] > 5
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    """One profile's records and tables, as committed."""
+    folder = tmp_path / "results"
+    for kind in ("runs", "tables"):
+        (folder / kind).mkdir(parents=True)
+    wanted = {run.run_id for run in matrix.load_profile(NAME).runs()}
+    for path in (ROOT / "results" / "runs").glob("*.json"):
+        if path.stem.rsplit("-", 1)[1] in wanted:
+            shutil.copy(path, folder / "runs")
+    for path in (ROOT / "results" / "tables").glob(f"{NAME}.*"):
+        shutil.copy(path, folder / "tables")
+    return folder
+
+
+def first_record(results: Path) -> Path:
+    return min((results / "runs").iterdir())
+
+
+def in_record(*place, value):
+    """A change of the value at ``place`` of the first record."""
+
+    def change(results: Path) -> None:
+        path = first_record(results)
+        content = node = json.loads(path.read_text())
+        for key in place[:-1]:
+            node = node[key]
+        assert node[place[-1]] != value
+        node[place[-1]] = value
+        path.write_text(json.dumps(content))
+
+    return change
+
+
+def in_table(results: Path) -> None:
+    path = results / "tables" / f"{NAME}.md"
+    path.write_text(path.read_text().replace("62.25", "62.26"))
+
+
+def renamed(results: Path) -> None:
+    path = first_record(results)
+    path.rename(path.with_name(path.name.replace("-s1-", "-s9-")))
+
+
+STRICT = ("scores", "test", "strict")
+CHANGES = {
+    "count": (in_record(*STRICT, "ner", "tp", value=1), "scores.test.strict.ner: the counts aren't the sums over the types"),
+    "ratio": (in_record(*STRICT, "re", "f1", value=0.99), "scores.test.strict.re: precision, recall and F1 aren't those of tp"),
+    "dev": (in_record("scores", "dev", "strict", "ner", "fn", value=0), "scores.dev.strict.ner"),
+    "documents": (in_record("documents", "re_plus", value="1/0/0"), "documents.re_plus: 1 documents, the split has"),
+    "settings": (in_record("settings", "seed", value=77), "run_id is"),
+    "field": (in_record("parameters", value="many"), "parameters: "),
+    "cut": (lambda results: first_record(results).write_text("{"), "is not a JSON file"),
+    "name": (renamed, "should be called"),
+    "absent": (lambda results: first_record(results).unlink(), f"{NAME}.csv: 4 of the 5 runs of the profile have a record"),
+    "table": (in_table, f"{NAME}.md: isn't what the records give"),
+    "no tex": (lambda results: (results / "tables" / f"{NAME}.tex").unlink(), f"{NAME}.tex: is missing"),
+    "other": (lambda results: (results / "tables" / "mine.csv").write_text("a\n1\n"), "mine.csv: no profile is called 'mine'"),
+    "stray": (
+        lambda results: (results / "tables" / f"{NAME}-significance.md").write_text("9.99"),
+        f"{NAME}-significance.md: no table of that name comes from the records",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_change_is_named(results, name):
+    assert verify(results, []) == ({"records": 5, "tables": 1, "numbers": 0}, [])
+    change, wanted = CHANGES[name]
+    change(results)
+    assert any(wanted in problem for problem in verify(results, [])[1])
+
+
+def test_a_number_without_record_is_named_with_its_line(results, tmp_path):
+    text = tmp_path / "text.md"
+    text.write_text(
+        "# F1\n\nNER 62.25, so 62.3 ± 0.64,\nnot 62.9.\n\n<!-- verify: printed by the paper -->\n88.8 and\n88.9\n\n88.7\n"
+    )
+    assert verify(results, [text])[1] == [
+        f"{text}, line {n}: {x} is supported by no record" for n, x in ((4, "62.9"), (10, "88.7"))
+    ]
+    refused = CliRunner().invoke(app, ["verify", str(text), "--results", str(results)])
+    assert isinstance(refused.exception, UserError) and "2 things don't hold" in str(refused.exception)
+    in_table(results)  # a table that can't be made again supports nothing
+    assert any("62.25 is supported by no record" in problem for problem in verify(results, [text])[1])
+
+
+def test_what_counts_as_a_number():
+    text = "Python 3.11 v1.2.3 `7.5` [8.5](a9.5) 1.25, 2.5.\n```\n3.5\n```\n<!-- verify: -->\n4.5 % 5.125 | 6.0"
+    assert list(numbers_in(text)) == [(1, "8.5"), (1, "1.25"), (1, "2.5"), (6, "4.5"), (6, "6.0")] or list(numbers_in(text))[
+        1:
+    ] == [
+        (1, "2.5"),
+        (6, "4.5"),
+        (6, "6.0"),
+    ]
+
+
+@pytest.mark.slow
+def test_a_fresh_run_is_compared_document_by_document(tiny_encoder, tmp_path):
+    profile = tmp_path / "tiny.toml"
+    profile.write_text(
+        f'description = "tiny"\n[[group]]\nencoder = "{tiny_encoder}"\nseeds = [1]\n'
+        'data = { dataset = "synthetic-w1", train = "dev", dev = "none" }\ntraining = { epochs = 1, batch_size = 16 }\n'
+    )
+    assert "has no record" in rerun(str(profile), tmp_path / "results")[0]
+    (run,) = matrix.load_profile(str(profile)).runs()
+    record = execute(run, Folders(tmp_path / "results", tmp_path / "runs"))
+    assert rerun(str(profile), tmp_path / "results") == []
+    counts = record.documents["ner"]
+    other = record.model_copy(update={"documents": {**record.documents, "ner": ((9, 9, 9), *counts[1:])}})
+    records.write(other, tmp_path / "results" / "runs")
+    assert rerun(str(profile), tmp_path / "results") == [
+        f"{record.file_name}: a fresh run differs in ner of 1/{len(counts)} documents"
+    ]

@@ -1,4 +1,4 @@
-"""Tables and figures of a set of records: files under ``results/``, and the table on the terminal."""
+"""Tables and figures as files under ``results/``: of the records of a profile, and of all that there are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.measure import Measurement
 
-from iter_bench import plots, tables
+from iter_bench import matrix, plots, search, tables
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.plots.catalogue import FIGURES
 from iter_bench.records import Record
+from iter_bench.tables.catalogue import TABLES, Sources
 
 
 def write_tables(records: Sequence[Record], folder: Path, name: str) -> list[Path]:
@@ -23,14 +26,83 @@ def write_tables(records: Sequence[Record], folder: Path, name: str) -> list[Pat
     return written
 
 
-def write_report(records: Sequence[Record], results: Path, name: str) -> list[Path]:
-    """Writes ``tables/<name>.*`` and ``figures/<name>-*`` below ``results``, prints the table, and says where all is."""
-    written = write_tables(records, results / "tables", name)
+def write_all_tables(sources: Sources, folder: Path) -> list[Path]:
+    """Writes every table of `TABLES` that has a row, and those of each profile and search that is finished."""
+    written = []
+    for name, make in TABLES.items():
+        if len((made := make(sources)).frame):
+            written += made.write(folder, name)
+    for name, chosen in finished_sets(sources.records).items():
+        written += write_tables(chosen, folder, name)
+    return written
+
+
+def write_all_figures(sources: Sources, folder: Path) -> list[Path]:
+    """Draws every figure of `FIGURES` that there are records for, and those of each profile and search that is finished."""
+    written = []
+    for name, draw in FIGURES.items():
+        try:
+            written += plots.save(draw(sources), folder, name)
+        except UserError:
+            continue  # no record holds it yet
+    for name, chosen in finished_sets(sources.records).items():
+        written += write_figures(chosen, folder, name)
+    return written
+
+
+def finished_sets(known: Sequence[Record]) -> dict[str, list[Record]]:
+    """The profiles and searches of the package whose records are all here: name → records."""
+    names = [*matrix.profile_names(), *(f"search-{name}" for name in search.search_names())]
+    found = {}
+    for name in names:
+        try:
+            found[name] = records_of(name, known)
+        except SettingsError:
+            continue
+    return found
+
+
+def records_of(name: str, known: Sequence[Record]) -> list[Record]:
+    """The records that the table of that name is made of: those of the profile's, or of the search's, runs.
+
+    Raises:
+        SettingsError: there is no such profile or search, or some of its records are missing.
+    """
+    if name.startswith("search-"):
+        wanted = search.load_search(name.removeprefix("search-"))
+        found = [record for record in known if _is_trial(wanted, record)]
+        if len(found) < wanted.trials:
+            raise SettingsError(f"{len(found)} of the {wanted.trials} trials have a record here")
+        return found
+    runs = {run.run_id for run in matrix.load_profile(name).runs()}
+    found = [record for record in known if record.run_id in runs]
+    if len(found) < len(runs):
+        raise SettingsError(f"{len(found)} of the {len(runs)} runs of the profile have a record here")
+    return found
+
+
+def _is_trial(wanted: search.Search, record: Record) -> bool:
+    settings = record.settings.model_dump()
+    parameters = {}
+    for name in wanted.space:
+        value = settings
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        parameters[name] = value
+    return None not in parameters.values() and wanted.run(parameters).run_id == record.run_id
+
+
+def write_figures(records: Sequence[Record], folder: Path, name: str) -> list[Path]:
+    """Writes ``<name>-scores.*``, ``-learning-curve.*`` and, where a run has a λ, ``-lambda-curve.*`` into ``folder``."""
     figures = {"scores": plots.scores(records), "learning-curve": plots.learning_curve(records)}
     if any(record.lambda_curve for record in records):
         figures["lambda-curve"] = plots.lambda_curve(records)
-    for kind, plot in figures.items():
-        written += plots.save(plot, results / "figures", f"{name}-{kind}")
+    return [path for kind, plot in figures.items() for path in plots.save(plot, folder, f"{name}-{kind}")]
+
+
+def write_report(records: Sequence[Record], results: Path, name: str) -> list[Path]:
+    """Writes ``tables/<name>.*`` and ``figures/<name>-*`` below ``results``, prints the table, and says where all is."""
+    written = write_tables(records, results / "tables", name) + write_figures(records, results / "figures", name)
     console = Console()
     shown = tables.rich_table(tables.formatted(tables.runs_table(records), full=False), name)
     console.width = max(console.width, Measurement.get(console, console.options.update(width=200), shown).maximum)

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 
 import pandas as pd
 
-from iter_bench import matrix, records, scoring, search, tables
-from iter_bench.errors import SettingsError
+from iter_bench import matrix, records, scoring, summary, tables
+from iter_bench.errors import SettingsError, UserError
 from iter_bench.records import Record, RecordError
-from iter_bench.report import write_tables
+from iter_bench.report import records_of, write_tables
 from iter_bench.run import Folders, execute
+from iter_bench.tables.catalogue import TABLES, load_sources
 from iter_bench.throughput.schema import ThroughputRecord
 
 NUMBER = re.compile(r"(?<![\w.])(?<!Python )\d+\.\d{1,2}(?![\w.]*\w)")
@@ -53,21 +55,34 @@ def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[s
         except RecordError as error:
             problems.append(str(error))
     made, supported = 0, set()
+    try:
+        sources = load_sources(results)
+    except UserError:
+        sources = None  # what is wrong with a record was said above
     for path in sorted((results / "tables").glob("*.csv")):
         if path.stem.endswith(SIGNIFICANCE):
             continue  # made with the table of runs that it belongs to
+        if path.stem in TABLES:
+            if sources:
+                problems += _compare(TABLES[path.stem](sources).write, results / "tables", path.stem)
+                made += 1
+            continue
         try:
-            chosen = _records_of(path.stem, known)
+            chosen = records_of(path.stem, known)
         except SettingsError as error:
             problems.append(f"{path}: {error}")
             continue
-        different = _compare(chosen, results / "tables", path.stem)
+        different = _compare(partial(write_tables, chosen), results / "tables", path.stem)
         problems += different
         made += 1
         if not different:
             supported |= _numbers_of(chosen)
     looked_at = 0
     for path in texts:
+        if path == results / summary.NAME:  # generated: its numbers are those of the tables
+            if path.read_text(encoding="utf-8") != summary.readme(results):
+                problems.append(f"{path}: isn't what `iter-bench tables` writes")
+            continue
         for line, number in numbers_in(path.read_text(encoding="utf-8")):
             looked_at += 1
             if number not in supported:
@@ -127,35 +142,9 @@ def rerun(profile: str, results: Path, data_dir: Path | None = None) -> list[str
     return problems
 
 
-def _records_of(name: str, known: Sequence[Record]) -> list[Record]:
-    """The records that the table of that name is made of: those of the profile's, or of the search's, runs."""
-    if name.startswith("search-"):
-        wanted = search.load_search(name.removeprefix("search-"))
-        found = [r for r in known if _is_trial(wanted, r)]
-        if len(found) < wanted.trials:
-            raise SettingsError(f"{len(found)} of the {wanted.trials} trials have a record here")
-        return found
-    runs = {run.run_id for run in matrix.load_profile(name).runs()}
-    found = [record for record in known if record.run_id in runs]
-    if len(found) < len(runs):
-        raise SettingsError(f"{len(found)} of the {len(runs)} runs of the profile have a record here")
-    return found
-
-
-def _is_trial(wanted: search.Search, record: Record) -> bool:
-    settings = record.settings.model_dump()
-    parameters = {}
-    for name in wanted.space:
-        value = settings
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        parameters[name] = value
-    return None not in parameters.values() and wanted.run(parameters).run_id == record.run_id
-
-
-def _compare(chosen: Sequence[Record], folder: Path, name: str) -> list[str]:
+def _compare(write: Callable[[Path, str], list[Path]], folder: Path, name: str) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
-        again = {path.name: path.read_bytes() for path in write_tables(chosen, Path(scratch), name)}
+        again = {path.name: path.read_bytes() for path in write(Path(scratch), name)}
     there = {path.name for stem in (name, name + SIGNIFICANCE) for path in folder.glob(f"{stem}.*")}
     problems = [f"{folder / file}: no table of that name comes from the records" for file in sorted(there - set(again))]
     for file, content in again.items():

@@ -55,6 +55,7 @@ def record(
     settings = RunSettings(
         system=system,
         seed=seed,
+        encoder=changes.pop("encoder", "minilm"),
         data={"dataset": dataset, "fold": fold, "test": test},
         training=changes.pop("training", {}),
         model=changes.pop("model", {}),

@@ -8,6 +8,7 @@ from record_examples import record
 
 from iter_bench import plots
 from iter_bench.errors import UserError
+from iter_bench.tables.captions import provenance
 
 SEEDS = {42: 80, 43: 84, 44: 88}
 RUNS = [record(seed, quality) for seed, quality in SEEDS.items()]
@@ -75,7 +76,7 @@ def test_lambda_curve():
 
 def test_captions_name_seeds_folds_and_hardware():
     folds = [record(42, dataset="ade", fold=fold) for fold in range(10)]
-    assert plots.provenance(folds) == "10 runs, seed 42, folds 0–9. Hardware: Some CPU (2 cores)."
+    assert provenance(folds) == "10 runs, seed 42, folds 0–9. Hardware: Some CPU (2 cores)."
     assert plots.scores(RUNS).caption.endswith("3 runs, seeds 42–44. Hardware: Some CPU (2 cores).")
 
 

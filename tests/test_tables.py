@@ -11,6 +11,8 @@ from record_examples import ENVIRONMENT, record
 from rich.console import Console
 
 from iter_bench import tables
+from iter_bench.settings import RunSettings
+from iter_bench.tables import beyond, data, paper
 
 GOLDEN = [
     record(42, 80),
@@ -84,3 +86,55 @@ def test_the_terminal_shows_the_table_and_its_hardware():
     console = Console(width=160, file=io.StringIO())
     console.print(tables.rich_table(tables.formatted(tables.runs_table(GOLDEN[:2]), full=False), "runs"))
     assert "Some CPU (2 cores)" in console.file.getvalue() and "85.86 ± 2.33" in console.file.getvalue()
+
+
+def test_main_results_stand_beside_the_published_ones_and_never_in_their_columns():
+    made = paper.main_results([*GOLDEN, record(42, 80, dataset="conll04", encoder="google/flan-t5-xl")])
+    frame = made.frame
+    assert frame["published NER"].notna().sum() + frame["published RE+∗"].notna().sum() > 60
+    table = frame[frame.dataset == "CoNLL04"].set_index(["published encoder", "measured encoder"])
+    same = table.loc[("FLAN-T5-xl", "google/flan-t5-xl")]
+    f1 = 100 * 2 * 80 / (2 * 80 + 10 + 20)
+    assert (same["published NER"], same["measured seeds"]) == (90.1, 1)
+    assert same["measured NER"] == pytest.approx(f1, abs=1e-3) and same["difference NER"] == pytest.approx(f1 - 90.1, abs=1e-3)
+    other = table.loc[[("BERT-large-cased", "minilm")]]
+    assert len(other) == 2 and set(other["published RE+"]) == {68.0}, "the fewest parameters of the same system, both settings"
+    plmarker = frame[(frame.dataset == "SciERC") & (frame.system == "PL-Marker")].iloc[0]
+    assert math.isnan(plmarker["difference RE+"]), "what PL-Marker published is counted twice; only ∗ may be subtracted"
+    assert plmarker["difference RE+∗"] == pytest.approx(plmarker["measured RE+∗"] - 41.6)
+    assert frame[frame.system == "TANL"].filter(like="measured").isna().all(axis=None)
+
+
+def test_precision_and_recall_differ_only_from_the_same_encoder():
+    frame = paper.precision_recall(GOLDEN).frame
+    assert frame["difference F1"].isna().all() and frame["measured F1"].notna().sum() > 5
+    measured = frame[frame["measured F1"].notna()]
+    assert measured["published F1"].isna().all()
+    scierc = measured[measured.dataset == "SciERC"]
+    assert [tuple(row) for row in scierc[["criterion", "convention"]].values] == [
+        ("ner", "strict"),
+        ("re", "strict"),
+        ("re_plus", "strict"),
+    ], "doubling all counts changes no ratio, so the second convention would say the same"
+    large = [record(seed, 80, encoder="bert-large-cased") for seed in (1, 2)]
+    (row,) = paper.precision_recall(large).frame.dropna(subset="difference F1").query("criterion == 'ner'").to_dict("records")
+    assert (row["published P"], row["published seeds"], row["measured seeds"]) == (87.3, 3, 2)
+
+
+def test_trials_on_dev_are_no_results():
+    dev = [record(1, 99, test="dev")]
+    assert paper.main_results(dev).frame["measured NER"].isna().all()
+    assert len(beyond.conventions(dev).frame) == 0
+
+
+def test_conventions_are_of_the_same_predictions():
+    frame = beyond.conventions([record(1, 80, dataset="scierc", symmetric=True)]).frame
+    assert list(frame.criterion) == ["NER", "RE", "RE+"] and (frame["difference surface"] == 0).all()
+
+
+def test_golden_small_tables():
+    """To the letter: the paper's table 7, of which nothing is measured, and a search beside table 5."""
+    best = RunSettings(data={"dataset": "conll04"}, training={"lr_encoder": 2.067833e-4}, model={"activation": "relu"})
+    found = data.hyperparameters({"mine": (best, ["training.lr_encoder"])})
+    for made, name in ((paper.transfer(), "table7-transfer"), (found, "table5-hyperparameters")):
+        assert tables.markdown(made.shown) == (FIXTURES / f"{name}.md").read_text()

@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from iter_bench.errors import UserError
-from iter_bench.plots.style import COLUMN_WIDTH, PAGE_WIDTH, RATIOS, Plot, in_style, look, ranges
+from iter_bench.plots.style import COLUMN_WIDTH, FILLS, PAGE_WIDTH, RATIOS, Plot, in_style, look
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Convention, Criterion
+from iter_bench.tables.captions import provenance
 from iter_bench.tables.runs import Group, group_runs
 
 LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "precision", "recall": "recall", "f1": "F1"}
 PANEL_HEIGHT = 2.2
 # One system under several settings in a panel keeps its colour and mark; its variants differ in these, the last for all more.
-FILLS = ("full", "none", "bottom")
 STRENGTHS = (1.0, 0.55, 0.3)
 
 
@@ -29,19 +29,19 @@ def scores(records: Sequence[Record], convention: Convention = "strict") -> Plot
     Raises:
         UserError: there are no records.
     """
-    panels = _panels(records)
-    figure, axes = _grid(len(panels))
+    panels = panels_of(records)
+    figure, axes = grid(len(panels))
     for ax, ((dataset, encoder), groups) in zip(axes, panels.items(), strict=True):
         criteria = [c for c in CRITERIA if any(c in g.records[0].scores.test[convention] for g in groups)]
         for i, group in enumerate(groups):
-            fill = FILLS[_variant(groups, i)]
+            fill = FILLS[variant(groups, i)]
             _score_marks(ax, group, convention, criteria, fill, offset=(i - (len(groups) - 1) / 2) * 0.8 / len(groups))
         ax.set_xticks(range(len(criteria)), [LABELS[criterion] for criterion in criteria])
         ax.set_xlim(-0.5, len(criteria) - 0.5)
         ax.grid(axis="x", visible=False)
         ax.margins(y=0.15)
         ax.set(title=f"{dataset}, {encoder}", ylabel="F1 (%)")
-    _legend(figure, axes)
+    legend(figure, axes)
     about = f"F1 on the scored split, convention {convention}; small points are single runs, large marks their means."
     return Plot(figure, f"{about} {provenance(records)}")
 
@@ -54,13 +54,13 @@ def learning_curve(records: Sequence[Record]) -> Plot:
         UserError: there are no records with a history.
     """
     records = [record for record in records if record.history]
-    panels = _panels(records)
+    panels = panels_of(records)
     figure = Figure(figsize=(PAGE_WIDTH, PANEL_HEIGHT * len(panels)))
     rows = figure.subplots(len(panels), 2, squeeze=False)
     for (left, right), ((dataset, encoder), groups) in zip(rows, panels.items(), strict=True):
         for i, group in enumerate(groups):
-            strength = STRENGTHS[_variant(groups, i)]
-            system, label = look(group.system), _label(group)
+            strength = STRENGTHS[variant(groups, i)]
+            system, label = look(group.system), group_label(group)
             look_of = {"color": system.color, "strength": strength}
             for stage, loss_line in zip(dict.fromkeys(e.stage for e in group.records[0].history), ("-", "--"), strict=False):
                 histories = [[e for e in record.history if e.stage == stage] for record in group.records]
@@ -75,7 +75,7 @@ def learning_curve(records: Sequence[Record]) -> Plot:
             ax.xaxis.get_major_locator().set_params(integer=True)
         right.yaxis.set_major_formatter(LogFormatter())
         right.yaxis.set_minor_formatter(LogFormatter())
-    _legend(figure, rows[:, 0] if any(ax.lines for ax in rows[:, 0]) else rows[:, 1])
+    legend(figure, rows[:, 0] if any(ax.lines for ax in rows[:, 0]) else rows[:, 1])
     about = "F1 on dev (strict) and mean training loss a sample, by epoch; thin lines are single runs, thick ones their means."
     return Plot(figure, f"{about} {provenance(records)}")
 
@@ -89,32 +89,19 @@ def lambda_curve(records: Sequence[Record]) -> Plot:
     """
     records = [record for record in records if record.lambda_curve]
     groups = group_runs(_some(records))
-    figure, axes = _grid(len(groups))
+    figure, axes = grid(len(groups))
     for ax, group in zip(axes, groups, strict=True):
         for ratio, (color, line) in RATIOS.items():
             curves = [{p.lambda_: 100 * getattr(p, ratio) for p in record.lambda_curve} for record in group.records]
             _curves(ax, curves, LABELS[ratio], color=color, linestyle=line)
         ax.axvline(0.5, color="#808080", linewidth=0.8, linestyle=":", zorder=1)
-        ax.set(title=f"{group.dataset}, {_label(group)}, {group.encoder}", xlabel="λ", ylabel="RE+ (%)", xlim=(0, 1))
-    _legend(figure, axes)
+        ax.set(title=f"{group.dataset}, {group_label(group)}, {group.encoder}", xlabel="λ", ylabel="RE+ (%)", xlim=(0, 1))
+    legend(figure, axes)
     about = (
         "RE+ (strict) on the scored split over λ, the probability above which a relation is kept (dotted: the default, 0.5); "
         "thin lines are single runs, thick ones their means."
     )
     return Plot(figure, f"{about} {provenance(records)}")
-
-
-def provenance(records: Sequence[Record]) -> str:
-    """Runs, seeds, folds and hardware of what is drawn, in a sentence or two."""
-    seeds = {record.settings.seed for record in records}
-    folds = {record.settings.data.fold for record in records} - {None}
-    parts = [
-        f"{len(records)} {'run' if len(records) == 1 else 'runs'}",
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {ranges(seeds)}",
-    ]
-    if folds:
-        parts.append(f"{'fold' if len(folds) == 1 else 'folds'} {ranges(folds)}")
-    return f"{', '.join(parts)}. Hardware: {'; '.join(sorted({record.hardware for record in records}))}."
 
 
 def _some(records: Sequence[Record]) -> Sequence[Record]:
@@ -123,14 +110,16 @@ def _some(records: Sequence[Record]) -> Sequence[Record]:
     return records
 
 
-def _panels(records: Sequence[Record]) -> dict[tuple[str, str], list[Group]]:
+def panels_of(records: Sequence[Record]) -> dict[tuple[str, str], list[Group]]:
+    """(data set, encoder) → its groups. Raises UserError where there are no records."""
     panels: dict[tuple[str, str], list[Group]] = {}
     for group in group_runs(_some(records)):
         panels.setdefault((group.dataset, group.encoder), []).append(group)
     return panels
 
 
-def _grid(panels: int) -> tuple[Figure, list[Axes]]:
+def grid(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, two a row."""
     columns = min(2, panels)
     rows = -(-panels // columns)
     figure = Figure(figsize=(PAGE_WIDTH if columns == 2 else COLUMN_WIDTH, PANEL_HEIGHT * rows))
@@ -140,23 +129,25 @@ def _grid(panels: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:panels]
 
 
-def _label(group: Group) -> str:
+def group_label(group: Group) -> str:
+    """The system's label, with its setting where it has several."""
     label = look(group.system).label
     return f"{label} ({group.setting})" if group.setting else label
 
 
-def _variant(groups: Sequence[Group], i: int) -> int:
+def variant(groups: Sequence[Group], i: int) -> int:
+    """How many groups before the i-th are of its system: which of `FILLS` it gets, the last for all more."""
     earlier = sum(group.system == groups[i].system for group in groups[:i])
     return min(earlier, len(FILLS) - 1)
 
 
-def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
+def legend(figure: Figure, axes: Iterable[Axes], columns: int = 3) -> None:
     """One legend below all panels, so that it hides nothing."""
     handles = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, len(handles)))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(columns, len(handles)))
 
 
 def _score_marks(
@@ -172,7 +163,7 @@ def _score_marks(
         means.append((i + offset + 0.03, mean(runs)))
         top = (i + offset, max(runs))
         ax.annotate(f"{means[-1][1]:.1f}", top, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=6)
-    ax.plot(*zip(*means, strict=True), markersize=5.5, label=_label(group), **marks)
+    ax.plot(*zip(*means, strict=True), markersize=5.5, label=group_label(group), **marks)
 
 
 def _curves(

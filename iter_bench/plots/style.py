@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import wraps
@@ -33,6 +33,10 @@ SYSTEMS = {
     "plmarker": Look("#009E73", "^", "PL-Marker"),
 }
 OTHERS = (("#E69F00", "D"), ("#CC79A7", "P"), ("#56B4E9", "v"), ("#000000", "X"))
+FILLS = ("full", "none", "bottom")
+"""How the marks of a system under several settings differ in a panel; the last is for all more."""
+CONVENTIONS = {"strict": ("#000000", "o"), "pl_marker": ("#E69F00", "^"), "surface": ("#56B4E9", "s")}
+"""Colour and mark of a scoring convention."""
 RATIOS = {"precision": ("#D55E00", "--"), "recall": ("#56B4E9", "-."), "f1": ("#000000", "-")}
 """Colour and line of a quantity, in figures whose lines are quantities of one system."""
 
@@ -79,14 +83,3 @@ def save(plot: Plot, folder: Path, name: str) -> list[Path]:
         plot.figure.savefig(paths[1], metadata={"Date": None, "Creator": None})
     paths[2].write_text(f"![{name}]({name}.png)\n\n{plot.caption}\n", encoding="utf-8")
     return paths
-
-
-def ranges(numbers: Iterable[int]) -> str:
-    """Whole numbers in few words: ``42–46, 50``."""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)

@@ -14,6 +14,8 @@ from iter_bench.scoring import CRITERIA
 from iter_bench.tables.runs import RATIOS, RELATION_CRITERIA
 
 LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "P", "recall": "R", "f1": "F1"}
+NAMES = frozenset("dataset system encoder setting hardware a b criterion convention split parameter search".split())
+"""Columns of words, which are aligned left."""
 
 
 def formatted(table: pd.DataFrame, *, full: bool = True) -> pd.DataFrame:
@@ -122,7 +124,7 @@ def _number(value: float, form: str, unit: float = 1) -> str:
 
 
 def _is_name(column: str) -> bool:
-    return column in ("dataset", "system", "encoder", "setting", "hardware", "a", "b", "criterion")
+    return column in NAMES or column in ("published encoder", "measured encoder")
 
 
 def _latex_escaped(cell: Any) -> str:
@@ -133,6 +135,8 @@ def _latex_escaped(cell: Any) -> str:
         "<": "$<$",
         "∗": r"$\ast$",
         "×": r"$\times$",
+        "ω": r"$\omega$",
+        "λ": r"$\lambda$",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
     }

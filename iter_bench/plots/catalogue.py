@@ -1,0 +1,38 @@
+"""All figures of ``results/figures`` that are of no single profile, and what they are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from iter_bench import data
+from iter_bench.plots.beyond import conventions, speed
+from iter_bench.plots.runs import lambda_curve
+from iter_bench.plots.steps import steps
+from iter_bench.plots.style import Plot
+from iter_bench.records import Record
+from iter_bench.tables.beyond import on_test
+from iter_bench.tables.catalogue import Sources
+from iter_bench.tables.runs import group_runs
+
+EXAMPLE = 4
+"""Which training document of the embedded corpus figure 1 shows."""
+
+
+def _steps(_: Sources) -> Plot:
+    document = data.load("synthetic", "train").documents[EXAMPLE]
+    return steps(document, source="gold of the embedded corpus")
+
+
+def _several_seeds(records: Sequence[Record]) -> list[Record]:
+    """Runs scored on test that share their settings with other seeds or folds."""
+    groups = group_runs(on_test(records))
+    return [record for group in groups if len(group.records) > 1 for record in group.records]
+
+
+FIGURES: dict[str, Callable[[Sources], Plot]] = {
+    "figure1-steps": _steps,
+    "figure2-lambda": lambda sources: lambda_curve(_several_seeds(sources.records)),
+    "conventions": lambda sources: conventions(on_test(sources.records)),
+    "speed": lambda sources: speed(on_test(sources.records)),
+}
+"""File name → what draws the figure, in the order in which they are shown; UserError where no record holds it."""

@@ -1,0 +1,69 @@
+"""Figure 1: ITER's three steps drawn for one document, from gold or from what a model extracted."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.plots.style import PAGE_WIDTH, Plot, in_style
+
+COLORS = {"is_left": "#0072B2", "is_span": "#009E73", "is_link": "#D55E00"}
+
+
+@in_style
+def steps(document: Document, extraction: Extraction | None = None, *, source: str = "gold") -> Plot:
+    """Three rows over the words: where spans start, which words end them and with what type, which spans are related.
+
+    Args:
+        document: the words; its annotation is drawn unless ``extraction`` is given.
+        extraction: what a model found in the document.
+        source: where the annotation comes from, for the caption.
+    """
+    annotated = extraction or document
+    figure = Figure(figsize=(max(PAGE_WIDTH, 0.42 * len(document.words)), 3.6))
+    rows = figure.subplots(3, 1, sharex=True, height_ratios=(1, 2, 2.4))
+    for ax, name in zip(rows, COLORS, strict=True):
+        ax.set_ylabel(name, rotation=0, ha="right", va="center", color=COLORS[name])
+        ax.set(yticks=[], ylim=(0, 1))
+        ax.grid(False)
+        ax.spines[["left", "bottom"]].set_visible(False)
+        ax.tick_params(length=0)
+    for start in sorted({entity.start for entity in annotated.entities}):
+        rows[0].text(start, 0.4, "[", color=COLORS["is_left"], ha="center", va="center", fontsize=13, weight="bold", gid="left")
+    for entity, level in _levels(annotated.entities).items():
+        _span(rows[1], entity, 0.12 + 0.3 * level)
+    for i, relation in enumerate(annotated.relations):
+        _link(rows[2], relation, 0.25 + 0.7 * (i % 4) / 4)
+    words = [word.replace("$", r"\$") for word in document.words]
+    rows[2].set_xticks(range(len(words)), words, rotation=60, ha="right", rotation_mode="anchor")
+    rows[2].set_xlim(-0.7, len(words) - 0.3)
+    about = (
+        "`is_left` marks where spans start, `is_span` the words that end them and their type, `is_link` which spans are related"
+    )
+    return Plot(figure, f"ITER's three steps on document {document.id}, {source}: {about}.")
+
+
+def _levels(entities: tuple[Entity, ...]) -> dict[Entity, int]:
+    """The row in which each span is drawn, so that nested ones don't hide each other."""
+    levels: dict[Entity, int] = {}
+    for entity in sorted(entities, key=lambda e: (e.end - e.start, e.start)):
+        taken = {level for other, level in levels.items() if other.start < entity.end and entity.start < other.end}
+        levels[entity] = min(set(range(len(taken) + 1)) - taken)
+    return levels
+
+
+def _span(ax: Axes, entity: Entity, height: float) -> None:
+    left, right = entity.start - 0.3, entity.end - 0.7
+    ax.plot([left, left, right, right], [height - 0.08, height, height, height - 0.08], color=COLORS["is_span"], gid="span")
+    ax.text((left + right) / 2, height + 0.03, entity.type, ha="center", va="bottom", fontsize=6)
+
+
+def _link(ax: Axes, relation: Relation, height: float) -> None:
+    head, tail = relation.head.end - 1, relation.tail.end - 1
+    style = f"arc3,rad={-0.25 if head < tail else 0.25}"
+    arrow = FancyArrowPatch((head, 0.05), (tail, 0.05), connectionstyle=style, arrowstyle="-|>", mutation_scale=7)
+    arrow.set(color=COLORS["is_link"], clip_on=False, gid="link")
+    ax.add_patch(arrow)
+    ax.text((head + tail) / 2, height, relation.type, ha="center", va="center", fontsize=6, color=COLORS["is_link"])

@@ -1,0 +1,50 @@
+"""Tables beyond the paper: what the scoring convention does to a score, and which differences are more than luck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from iter_bench.records import Record
+from iter_bench.scoring import CONVENTIONS, CRITERIA
+from iter_bench.tables.captions import provenance
+from iter_bench.tables.output import LABELS, formatted_differences
+from iter_bench.tables.paper import percent
+from iter_bench.tables.runs import group_runs
+from iter_bench.tables.significance import NOTE, significance_table
+from iter_bench.tables.text import Made
+
+
+def conventions(records: Sequence[Record]) -> Made:
+    """The same predictions in every convention; RE and RE+ are rows of their own."""
+    records = on_test(records)
+    rows = []
+    for group in group_runs(records):
+        about = {"dataset": group.dataset, "system": group.system, "encoder": group.encoder, "setting": group.setting}
+        for criterion in (c for c in CRITERIA if c in group.records[0].scores.test["strict"]):
+            row = about | {"runs": len(group.records), "criterion": LABELS[criterion]}
+            for convention in CONVENTIONS:
+                row[convention], row[f"{convention} std"] = percent(group, criterion, convention)
+            row |= {f"difference {name}": row[name] - row["strict"] for name in ("pl_marker", "surface")}
+            rows.append(row)
+    columns = ["dataset", "system", "encoder", "setting", "runs", "criterion"]
+    columns += [f"{name}{std}" for name in CONVENTIONS for std in ("", " std")]
+    columns += ["difference pl_marker", "difference surface"]
+    note = (
+        "F1 in percent of the same predictions, mean ± sample standard deviation over runs. Differences are to `strict`. RE "
+        "ignores the types of a relation's entities, RE+ doesn't: their distance is what wrong entity types cost."
+    )
+    return Made("Scoring conventions", pd.DataFrame(rows, columns=columns), (note, provenance(records)))
+
+
+def significance(records: Sequence[Record]) -> Made:
+    """All pairs of systems and settings that were scored on the same test documents."""
+    records = on_test(records)
+    frame = significance_table(records)
+    return Made("Differences between systems", frame, (NOTE, provenance(records)), formatted_differences(frame))
+
+
+def on_test(records: Sequence[Record]) -> list[Record]:
+    """Those that were scored on a test split: trials of searches, scored on dev, are not results."""
+    return [record for record in records if record.settings.data.test == "test"]

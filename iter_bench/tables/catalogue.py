@@ -1,0 +1,72 @@
+"""All tables of ``results/tables`` that are of no single profile, and what they are made from."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from iter_bench import records, search
+from iter_bench.errors import UserError
+from iter_bench.records import Record
+from iter_bench.settings import RunSettings
+from iter_bench.tables import beyond, data, paper
+from iter_bench.tables.text import Made
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What ``results`` holds.
+
+    Attributes:
+        records: of runs.
+        data: the figures of the data sets, as ``iter-bench data stats --json`` prints them; empty where not stored.
+        searches: name → best settings, and the names of what was varied.
+    """
+
+    records: Sequence[Record]
+    data: Mapping[str, Any]
+    searches: Mapping[str, tuple[RunSettings, Sequence[str]]]
+
+
+def load_sources(results: Path) -> Sources:
+    """Reads ``runs/``, ``data.json`` and ``searches/`` below ``results``; what is missing is empty.
+
+    Raises:
+        UserError: names the file that can't be read.
+    """
+    stored: dict[str, Any] = {}
+    path = results / "data.json"
+    if path.exists():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored["rows"], stored["encoder"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path}: isn't what `iter-bench data stats --json` prints; make it again") from None
+    searches = {}
+    for path in sorted((results / "searches").glob("*.toml")):
+        try:
+            best = RunSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise UserError(f"{path}: {error}") from None
+        varied = search.load_search(path.stem).space if path.stem in search.search_names() else ()
+        searches[path.stem] = (best, tuple(varied))
+    return Sources(records.load_all(results / "runs"), stored, searches)
+
+
+TABLES: dict[str, Callable[[Sources], Made]] = {
+    "table2-data": lambda sources: data.data_table(sources.data),
+    "table3-main": lambda sources: paper.main_results(sources.records),
+    "table4-encoders": lambda sources: paper.encoders(sources.records),
+    "table5-hyperparameters": lambda sources: data.hyperparameters(sources.searches),
+    "table6-precision-recall": lambda sources: paper.precision_recall(sources.records),
+    "table7-transfer": lambda _: paper.transfer(),
+    "conventions": lambda sources: beyond.conventions(sources.records),
+    "differences": lambda sources: beyond.significance(sources.records),
+}
+"""File name → what makes the table, in the order in which they are shown."""

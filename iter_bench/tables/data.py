@@ -1,0 +1,96 @@
+"""Tables 2 and 5: the data sets, and the hyper-parameters that searches found, beside those that the paper prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from iter_bench import published
+from iter_bench.settings import RunSettings
+from iter_bench.tables.text import Made
+
+
+def data_table(stored: Mapping[str, Any]) -> Made:
+    """Table 2.
+
+    Args:
+        stored: what ``iter-bench data stats --json`` printed, or nothing.
+    """
+    printed = published.data().set_index("dataset")
+    rows: list[dict[str, Any]] = []
+    there = [row for row in stored.get("rows", ()) if row["measured"]]
+    absent = [name for name in printed.index if name not in {published.DATASETS.get(row["dataset"]) for row in there}]
+    for row in there:
+        title = published.DATASETS.get(row["dataset"])
+        measured = row["measured"]
+        cells = {"dataset": row["dataset"], "split": row["split"], "published samples": row["paper_samples"]}
+        if row["paper"] and title:
+            entry = printed.loc[title]
+            cells |= {"published ω": str(entry["omega"]), "published overlap": entry["overlap"]}
+        cells |= {f"measured {name}": str(measured[name]) for name in ("samples", "entities", "relations")}
+        cells |= {"measured ω": str(measured["omega"]), "measured overlap": f"{100 * measured['overlap_share']:.1f}%"}
+        low, high, average = measured["subtokens"]
+        rows.append(cells | {"measured sub-tokens": f"{low} / {high} / {average:.2f}"})
+    for name in absent:
+        entry = printed.loc[name]
+        for split in ("train", "dev", "test"):
+            cells = {"dataset": name, "split": split, "published samples": entry[split]}
+            if split == "train":
+                cells |= {"published ω": str(entry["omega"]), "published overlap": entry["overlap"]}
+            rows.append(cells)
+    columns = ["dataset", "split", *(f"published {name}" for name in ("samples", "ω", "overlap"))]
+    columns += [f"measured {name}" for name in ("samples", "entities", "relations", "ω", "overlap", "sub-tokens")]
+    notes = ["Published: by data set, ω and the share of samples with overlapping entities of all splits; ADE has ten folds."]
+    if there:
+        notes.append(f"Measured sub-tokens: min / max / mean of {stored['encoder']}'s tokenizer, special tokens included.")
+    counts = [f"{r['dataset']} {r['split']}: {n} {what}" for r in there for what, n in r["notes"].items()]
+    return Made(
+        "Table 2: data sets", pd.DataFrame(rows, columns=columns), (*notes, *([f"{'; '.join(counts)}."] if counts else []))
+    )
+
+
+PARAMETERS = (
+    "lr_encoder",
+    "lr_heads",
+    "schedule_encoder",
+    "schedule_heads",
+    "warmup_encoder",
+    "warmup_heads",
+    "weight_decay_encoder",
+    "weight_decay_heads",
+    "batch_size",
+    "activation",
+)
+
+
+def hyperparameters(searches: Mapping[str, tuple[RunSettings, Sequence[str]]]) -> Made:
+    """Table 5, a row a data set, parameter and search.
+
+    Args:
+        searches: name → best settings, and the names of what was varied (``training.lr_encoder``).
+    """
+    rows = []
+    for entry in published.hyperparameters().to_dict("records"):
+        same = {n: s for n, s in searches.items() if published.DATASETS.get(s[0].data.dataset) == entry["dataset"]}
+        for parameter in PARAMETERS:
+            row = {"dataset": entry["dataset"], "parameter": parameter, "published": _value(entry[parameter])}
+            rows += [row | _found(parameter, name, *found) for name, found in same.items()] or [row]
+    columns = ["dataset", "parameter", "published", "found", "varied", "encoder", "search"]
+    note = (
+        "Published: ITER's Table 5. Found: the best trial on dev; what a search did not vary kept the default of its base run."
+    )
+    return Made("Table 5: hyper-parameters", pd.DataFrame(rows, columns=columns), (note,))
+
+
+def _found(parameter: str, name: str, best: RunSettings, varied: Sequence[str]) -> dict[str, str]:
+    model = parameter == "activation"
+    value = best.model.get(parameter) if model else getattr(best.training, parameter)
+    full = f"{'model' if model else 'training'}.{parameter}"
+    cells = {"varied": "yes" if full in varied else "no", "encoder": best.encoder, "search": name}
+    return cells | {"found": "" if value is None else _value(value)}
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else str(value)

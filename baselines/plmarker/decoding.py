@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from baselines.plmarker.configuration import NIL, Overlap, PlMarkerConfig, RelationClasses
-from iter_bench.document import Entity, Extraction, Relation
+from iter_bench.document import Entity, Extraction, Relation, Schema
 
 
 def overlap(first: Entity, second: Entity) -> bool:
@@ -26,6 +26,11 @@ def without_overlaps(entities: Iterable[Entity], which: Overlap) -> list[Entity]
         if not any(overlap(entity, better) and (which == "any" or entity.type == better.type) for better in kept):
             kept.append(entity)
     return kept
+
+
+def as_decoded(relation: Relation, schema: Schema) -> Relation:
+    """The relation with the ends that it has when it's decoded: a symmetric one has its first entity as head."""
+    return Relation(*sorted((relation.head, relation.tail)), relation.type) if relation.type in schema.symmetric else relation
 
 
 def without_overlapping_pairs(relations: Iterable[Relation], ranks: Sequence[float]) -> list[Relation]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from baselines.plmarker.decoding import without_overlapping_pairs, without_overlaps
+from baselines.plmarker.decoding import as_decoded, without_overlapping_pairs, without_overlaps
 from baselines.plmarker.ner import NerStage
 from baselines.plmarker.relation import RelationStage, one_per_span
 from iter_bench.document import Document, Entity, Extraction, Relation
@@ -70,7 +70,8 @@ def _relations(
     _count(lost, "relations: second one of the same two entities", near, single)
     if relation is None or relation.config.settings.re_overlap == "keep":
         return sorted(single)
-    kept = without_overlapping_pairs(single, [0.0] * len(single))
+    decoded = {as_decoded(r, relation.config.schema): r for r in single}
+    kept = [decoded[r] for r in without_overlapping_pairs(decoded, [0.0] * len(decoded))]
     _count(lost, "relations: they overlap another one of their type at both ends", single, kept)
     return sorted(kept)
 

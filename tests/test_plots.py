@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 from record_examples import record
 
 from iter_bench import plots
+from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import UserError
 from iter_bench.tables.captions import provenance
 
@@ -93,3 +94,33 @@ def test_files_are_the_same_each_time(tmp_path):
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert not re.search(r"<dc:date>", first[1].read_text())
     assert "Hardware" in first[2].read_text()
+
+
+def test_steps_mark_every_start_span_and_link():
+    inner, outer, other = Entity(0, 1, "PER"), Entity(0, 2, "PER"), Entity(3, 4, "LOC")
+    document = Document("1", ("Ann", "Lee", "left", "Rome", "."), (inner, outer, other), (Relation(outer, other, "left"),))
+    starts, spans, links = plots.steps(document).figure.axes
+    assert [text.get_position()[0] for text in starts.texts] == [0, 3], "spans that start together share one bracket"
+    assert sorted((*x.get_xdata()[[0, -1]].round(1), x.get_ydata()[1] > 0.3) for x in spans.lines) == [
+        (-0.3, 0.3, False),
+        (-0.3, 1.3, True),
+        (2.7, 3.3, False),
+    ], "the outer of two nested spans is drawn above"
+    (link,) = links.lines
+    assert link.get_xdata()[[0, -1]] == pytest.approx([1, 3]), "from the head's last word to the tail's"
+    nothing = plots.steps(document, Extraction("1"), source="a model").figure.axes
+    assert not any(ax.lines or ax.texts for ax in nothing)
+
+
+def test_conventions_and_speed_show_the_records_numbers():
+    ax = plots.conventions([record(1, 80, system="asp"), record(2, 80, system="asp")]).figure.axes[0]
+    strict = [x.get_ydata()[0] for x in ax.lines if x.get_label() == "strict"]
+    assert strict[0] == pytest.approx(F1[80], abs=1e-3) and len(ax.lines) == 3 * 3
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["ASP\nNER", "ASP\nRE", "ASP\nRE+"]
+    plot = plots.speed([*RUNS, record(42, prediction=None)])
+    mean = line(plot.figure.axes[0], "ITER, minilm")
+    assert mean.get_xdata()[0] == 40 and mean.get_ydata()[0] == pytest.approx(
+        200 * sum((q // 2 - 5) / (2 * (q // 2 - 5) + (100 - q) // 4 + 5 + (100 - q) // 2 + 5) for q in SEEDS.values()) / 3,
+        abs=1e-3,
+    )
+    assert "no benchmark" in plot.caption and "3 runs" in plot.caption

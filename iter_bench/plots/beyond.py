@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from statistics import mean
 
-from iter_bench.plots.runs import LABELS, grid, group_label, legend, panels_of, variant
+from iter_bench.plots.runs import LABELS, grid, legend, panels_of, variant
 from iter_bench.plots.style import CONVENTIONS, FILLS, Plot, in_style, look
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA
 from iter_bench.tables.captions import provenance
+from iter_bench.tables.runs import Group
 
 
 @in_style
@@ -29,8 +31,7 @@ def conventions(records: Sequence[Record]) -> Plot:
                     f1 = 100 * mean(record.scores.test[convention][criterion].f1 for record in group.records)
                     at, label = len(ticks) + 0.2 * (i - 1), convention
                     ax.plot([at], [f1], linestyle="none", color=color, marker=marker, label=label)
-                number = f" {variant(groups, groups.index(group)) + 1}" if group.setting else ""
-                ticks.append(f"{look(group.system).label}{number}\n{LABELS[criterion]}")
+                ticks.append(f"{_numbered(group, groups)}\n{LABELS[criterion]}")
         ax.set_xticks(range(len(ticks)), ticks, fontsize=5.5)
         ax.set(title=f"{dataset}, {encoder}", ylabel="F1 (%)", xlim=(-0.5, len(ticks) - 0.5))
         ax.grid(axis="x", visible=False)
@@ -61,12 +62,24 @@ def speed(records: Sequence[Record]) -> Plot:
             marks = {"linestyle": "none", "color": look(group.system).color, "marker": look(group.system).marker}
             marks["fillstyle"] = FILLS[variant(groups, i)]
             ax.plot(rates, f1, markersize=3, alpha=0.4, **marks)
-            ax.plot([mean(rates)], [mean(f1)], markersize=6, label=f"{group_label(group)}, {group.encoder}", **marks)
+            ax.plot([mean(rates)], [mean(f1)], markersize=6, label=f"{_numbered(group, groups)}, {group.encoder}", **marks)
         ax.set(title=dataset, xlabel="samples/s", ylabel=f"{LABELS[criterion]} F1 (%)", xscale="log")
         ax.margins(x=0.3, y=0.3)
-    legend(figure, axes, columns=1)
+    legend(figure, axes)
     about = (
         "F1 (strict) against samples/s of the scored prediction: one pass without warm-up, beside other work, no benchmark; "
         "small points are single runs, large marks their means."
     )
-    return Plot(figure, f"{about} {provenance(records)}")
+    return Plot(figure, f"{about} {_settings(panels.values())}{provenance(records)}")
+
+
+def _numbered(group: Group, groups: Sequence[Group]) -> str:
+    """The system's label, with a number where it has several settings."""
+    same = [other for other in groups if (other.system, other.encoder) == (group.system, group.encoder)]
+    return f"{look(group.system).label}{f' {same.index(group) + 1}' if len(same) > 1 else ''}"
+
+
+def _settings(panels: Iterable[Sequence[Group]]) -> str:
+    """What the numbers stand for, for the caption."""
+    named = [f"{_numbered(g, groups)} on {g.dataset}: {g.setting}. " for groups in panels for g in groups if g.setting]
+    return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", "".join(named))

@@ -141,13 +141,13 @@ def variant(groups: Sequence[Group], i: int) -> int:
     return min(earlier, len(FILLS) - 1)
 
 
-def legend(figure: Figure, axes: Iterable[Axes], columns: int = 3) -> None:
+def legend(figure: Figure, axes: Iterable[Axes]) -> None:
     """One legend below all panels, so that it hides nothing."""
     handles = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(columns, len(handles)))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, len(handles)))
 
 
 def _score_marks(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.plots.style import PAGE_WIDTH, Plot, in_style
@@ -22,8 +22,8 @@ def steps(document: Document, extraction: Extraction | None = None, *, source: s
         source: where the annotation comes from, for the caption.
     """
     annotated = extraction or document
-    figure = Figure(figsize=(max(PAGE_WIDTH, 0.42 * len(document.words)), 3.6))
-    rows = figure.subplots(3, 1, sharex=True, height_ratios=(1, 2, 2.4))
+    figure = Figure(figsize=(max(PAGE_WIDTH, 0.36 * len(document.words)), 2.9))
+    rows = figure.subplots(3, 1, sharex=True, height_ratios=(0.6, 1.4, 2))
     for ax, name in zip(rows, COLORS, strict=True):
         ax.set_ylabel(name, rotation=0, ha="right", va="center", color=COLORS[name])
         ax.set(yticks=[], ylim=(0, 1))
@@ -34,8 +34,8 @@ def steps(document: Document, extraction: Extraction | None = None, *, source: s
         rows[0].text(start, 0.4, "[", color=COLORS["is_left"], ha="center", va="center", fontsize=13, weight="bold", gid="left")
     for entity, level in _levels(annotated.entities).items():
         _span(rows[1], entity, 0.12 + 0.3 * level)
-    for i, relation in enumerate(annotated.relations):
-        _link(rows[2], relation, 0.25 + 0.7 * (i % 4) / 4)
+    for relation in annotated.relations:
+        _link(rows[2], relation, len(document.words))
     words = [word.replace("$", r"\$") for word in document.words]
     rows[2].set_xticks(range(len(words)), words, rotation=60, ha="right", rotation_mode="anchor")
     rows[2].set_xlim(-0.7, len(words) - 0.3)
@@ -60,10 +60,13 @@ def _span(ax: Axes, entity: Entity, height: float) -> None:
     ax.text((left + right) / 2, height + 0.03, entity.type, ha="center", va="bottom", fontsize=6)
 
 
-def _link(ax: Axes, relation: Relation, height: float) -> None:
+def _link(ax: Axes, relation: Relation, words: int) -> None:
+    """An arc from the head's last word to the tail's, the higher the farther they are apart."""
     head, tail = relation.head.end - 1, relation.tail.end - 1
-    style = f"arc3,rad={-0.25 if head < tail else 0.25}"
-    arrow = FancyArrowPatch((head, 0.05), (tail, 0.05), connectionstyle=style, arrowstyle="-|>", mutation_scale=7)
-    arrow.set(color=COLORS["is_link"], clip_on=False, gid="link")
-    ax.add_patch(arrow)
-    ax.text((head + tail) / 2, height, relation.type, ha="center", va="center", fontsize=6, color=COLORS["is_link"])
+    height = 0.2 + 0.65 * abs(tail - head) / words
+    angles = np.linspace(np.pi, 0.0, 50) if head < tail else np.linspace(0.0, np.pi, 50)
+    x, y = (head + tail) / 2 + abs(tail - head) / 2 * np.cos(angles), height * np.sin(angles)
+    ax.plot(x, y, color=COLORS["is_link"], linewidth=1, gid="link")
+    arrow = {"arrowstyle": "-|>", "color": COLORS["is_link"], "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7}
+    ax.annotate("", (x[-1], y[-1]), (x[-4], y[-4]), arrowprops=arrow, annotation_clip=False)
+    ax.text((head + tail) / 2, height + 0.02, relation.type, ha="center", va="bottom", fontsize=6, color=COLORS["is_link"])

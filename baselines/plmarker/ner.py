@@ -16,6 +16,7 @@ from baselines.plmarker.modeling import PairModel, empty_encoder, marker_words, 
 from baselines.plmarker.packing import Example
 from baselines.plmarker.stage import Stage, text_length
 from iter_bench.document import Document, Entity
+from iter_bench.throughput.parts import part
 from iter_bench.tokenization import Window
 
 MARKER_WORDS = ("mask", "entity")
@@ -47,6 +48,11 @@ class NerStage(Stage):
         module = PairModel(encoder, len(MARKER_WORDS), len(config.entity_types) + 1, 0, own.dropout)
         super().__init__(module, config, tokenizer, text_length(module, own.ner_length), own.ner_pairs, device)
 
+    @property
+    def class_of(self) -> dict[str, int]:
+        """Class of each type of entity."""
+        return {name: i + 1 for i, name in enumerate(self.config.entity_types)}
+
     def candidates(self, documents: Sequence[Document]) -> list[tuple[Window, Candidates]]:
         """The candidates of each window that has any."""
         longest = self.config.settings.max_span_words
@@ -57,18 +63,27 @@ class NerStage(Stage):
 
     def examples(self, documents: Sequence[Document]) -> list[Example]:
         """Windows with the classes of their candidates; made once a run."""
-        class_of = {name: i + 1 for i, name in enumerate(self.config.entity_types)}
         return [
-            _example(window, candidates, span_classes(candidates, documents[window.document].entities, class_of))
+            _example(window, candidates, span_classes(candidates, documents[window.document].entities, self.class_of))
             for window, candidates in self.candidates(documents)
         ]
 
-    def find(self, documents: Sequence[Document], batch_size: int) -> list[tuple[Entity, ...]]:
-        """The entities of each document, in order of position."""
-        prepared = self.candidates(documents)
-        examples = [_example(window, candidates, NONE) for window, candidates in prepared]
-        decided = self.decide(examples, batch_size, _best_class, [documents[window.document].id for window, _ in prepared])
-        found: list[list[Entity]] = [[] for _ in documents]
+    def find(
+        self, documents: Sequence[Document], batch_size: int, given: Sequence[np.ndarray] | None = None
+    ) -> list[tuple[Entity, ...]]:
+        """The entities of each document, in order of position; ``given``: read in place of what is decided."""
+        with part("tokenise"):
+            prepared = self.candidates(documents)
+            examples = [_example(window, candidates, NONE) for window, candidates in prepared]
+        names = [documents[window.document].id for window, _ in prepared]
+        decided = self.decide(examples, batch_size, _best_class, names)
+        with part("decode"):
+            return self._entities(len(documents), prepared, decided if given is None else given)
+
+    def _entities(
+        self, count: int, prepared: Sequence[tuple[Window, Candidates]], decided: Sequence[np.ndarray]
+    ) -> list[tuple[Entity, ...]]:
+        found: list[list[Entity]] = [[] for _ in range(count)]
         types = self.config.entity_types
         for (window, candidates), rows in zip(prepared, decided, strict=True):
             hits = np.flatnonzero(rows[:, 0] != NIL)

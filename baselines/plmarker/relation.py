@@ -18,6 +18,7 @@ from baselines.plmarker.modeling import PairModel, empty_encoder, marker_words, 
 from baselines.plmarker.packing import Example
 from baselines.plmarker.stage import Stage, text_length
 from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.throughput.parts import part
 from iter_bench.tokenization import Window
 
 MARKER_WORDS = ("mask", "subject", "mask", "object")
@@ -93,26 +94,45 @@ class RelationStage(Stage):
             prepared.append(_example(window, held, None, everything, self.solid, np.full(len(types), NIL), types))
         return prepared
 
-    def find(self, documents: Sequence[Document], entities: Sequence[Sequence[Entity]], batch_size: int) -> list[Extraction]:
-        """The relations between the given entities of each document, and these entities."""
-        spans = [one_per_span(of) for of in entities]
+    def pairs(
+        self, documents: Sequence[Document], entities: Sequence[Sequence[Entity]]
+    ) -> tuple[list[Example], list[np.ndarray]]:
+        """An example for each subject of each window, and its pairs [P, 3]: document, subject and object by their indices.
+
+        Args:
+            documents: any.
+            entities: of each document; spans differ.
+        """
         examples: list[Example] = []
         pairs: list[np.ndarray] = []
-        names: list[str] = []
         for window in self.windows.windows(documents):
-            held = _held(window, spans[window.document])
+            held = _held(window, entities[window.document])
             everything = np.arange(len(held.index))
             for subject in everything if len(everything) > 1 else ():
                 others = np.delete(everything, subject)
                 examples.append(_example(window, held, subject, others, self.solid))
-                names.append(documents[window.document].id)
                 pairs.append(np.stack(np.broadcast_arrays(window.document, held.index[subject], held.index[others]), axis=1))
+        return examples, pairs
+
+    def find(
+        self,
+        documents: Sequence[Document],
+        entities: Sequence[Sequence[Entity]],
+        batch_size: int,
+        given: Sequence[np.ndarray] | None = None,
+    ) -> list[Extraction]:
+        """The relations between the given entities of each document, and these; ``given``: read in place of the scores."""
+        with part("tokenise"):
+            spans = [one_per_span(of) for of in entities]
+            examples, pairs = self.pairs(documents, spans)
+        names = [documents[columns[0, 0]].id for columns in pairs]
         decided = self.decide(examples, batch_size, _scores, names)
-        scored = None
-        if examples:
-            rows, columns = np.concatenate(decided), np.concatenate(pairs)
-            scored = ScoredPairs(*columns.T, rows[:, :-1], rows[:, -1].astype(np.int64))
-        return decode_pairs([d.id for d in documents], spans, scored, self.config, self.classes)
+        with part("decode"):
+            scored = None
+            if examples:
+                rows, columns = np.concatenate(decided if given is None else given), np.concatenate(pairs)
+                scored = ScoredPairs(*columns.T, rows[:, :-1], rows[:, -1].astype(np.int64))
+            return decode_pairs([d.id for d in documents], spans, scored, self.config, self.classes)
 
 
 def _scores(classes: Tensor, types: Tensor) -> Tensor:

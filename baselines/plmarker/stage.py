@@ -20,6 +20,7 @@ from iter_bench.checkpoints import load_weights, weights_of
 from iter_bench.devices import autocast
 from iter_bench.encoders import max_length
 from iter_bench.errors import UserError
+from iter_bench.throughput.parts import part
 from iter_bench.tokenization import WindowTokenizer
 
 WEIGHTS_FILE = "model.safetensors"
@@ -108,15 +109,19 @@ class Stage:
         budget = CPU_ROWS if self.device.type == "cpu" else GPU_ROWS
 
         def run(rows: list[int]) -> None:
-            with autocast(self.device, self.precision):
-                logits = self.module(self.collate([examples[i] for i in rows]), self.config.settings.execution)
-            found.append(summary(*(None if part is None else part.float() for part in logits)))
+            with part("transfer"):
+                batch = self.collate([examples[i] for i in rows])
+            with part("forward"):
+                with autocast(self.device, self.precision):
+                    logits = self.module(batch, self.config.settings.execution)
+                found.append(summary(*(None if scores is None else scores.float() for scores in logits)))
             order.extend(rows)
 
         in_batches([example.rows for example in examples], batch_size, run, tokens=budget, name=names.__getitem__)
         counts = np.array([len(examples[i].first) for i in order])
-        parts = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])
-        return [part for _, part in sorted(zip(order, parts, strict=True), key=lambda pair: pair[0])]
+        with part("decode"):
+            rows_of = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])
+            return [rows for _, rows in sorted(zip(order, rows_of, strict=True), key=lambda pair: pair[0])]
 
     # --- storage ------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
+from baselines.plmarker.imposed import Imposed, imposed
 from baselines.plmarker.layers import check_family
 from baselines.plmarker.ner import NerStage
 from baselines.plmarker.reachable import reachable
@@ -152,9 +153,20 @@ class PlMarkerSystem:
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 
-    def predict(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[Extraction]:
-        """One extraction a document."""
-        return self.find_relations(documents, self.find_entities(documents, batch_size=batch_size), batch_size=batch_size)
+    def predict(
+        self, documents: Sequence[Document], *, batch_size: int = 8, structure: Imposed | None = None
+    ) -> list[Extraction]:
+        """One extraction a document; ``structure`` as ``prepare_structure`` gave it for them."""
+        entities = self.ner.find(documents, batch_size, structure and structure.spans)
+        if structure is None:
+            return self.find_relations(documents, entities, batch_size=batch_size)
+        if self.relation is None:
+            return self.find_relations(documents, structure.entities)
+        return structure.as_given(self.relation.find(documents, structure.entities, batch_size, structure.pairs))
+
+    def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> Imposed:
+        """The extractions as decisions of both stages that ``predict`` takes in place of their own."""
+        return imposed(self.ner, self.relation, documents, extractions)
 
     def find_entities(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[tuple[Entity, ...]]:
         """Stage 1: the entities of each document."""

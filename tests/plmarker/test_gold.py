@@ -3,9 +3,10 @@
 from collections import Counter
 from dataclasses import replace
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baselines.plmarker.system import PlMarkerSystem
@@ -98,7 +99,7 @@ TURNED = Document("d", ("the", "the"), (A, AB, B), (Relation(A, AB, "t"), Relati
 
 @settings(max_examples=60, deadline=None)
 @given(document=documents())
-@example(document=TURNED)  # symmetric relations overlap at both ends only as they're decoded
+@hypothesis.example(document=TURNED)  # symmetric relations overlap at both ends only as they're decoded
 def test_any_document(systems, document):
     for system in systems:
         check(system, [document])

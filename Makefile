@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-slow verify wheel lint clean
+.PHONY: help setup reproduce tables figures report test test-slow verify wheel lint clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
@@ -22,6 +22,15 @@ setup: $(STAMP) ## install the exact versions of requirements.lock into .venv; t
 
 reproduce: $(STAMP) ## train and score the systems, write records, tables and figures under results/
 	@$(BIN)/iter-bench reproduce --profile $(PROFILE)
+
+tables: $(STAMP) ## make every table and results/README.md again, from the records alone
+	@$(BIN)/iter-bench tables
+
+figures: $(STAMP) ## draw every figure and make results/README.md again, from the records alone
+	@$(BIN)/iter-bench figures
+
+report: $(STAMP) ## write report.html: all tables and figures on one page that needs no network
+	@$(BIN)/iter-bench report
 
 # Two processes of one thread each are faster than one process of two.
 test: export OMP_NUM_THREADS = 1

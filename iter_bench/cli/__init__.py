@@ -7,7 +7,7 @@ import sys
 import typer
 
 from iter_bench import __version__
-from iter_bench.cli import data, evaluate, figures, ls, predict, reproduce, score, search, tables, train, verify
+from iter_bench.cli import data, evaluate, figures, ls, predict, report, reproduce, score, search, tables, train, verify
 from iter_bench.errors import UserError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app.command("score")(score.score)
 app.command("search")(search.search)
 app.command("tables")(tables.tables)
 app.command("figures")(figures.figures)
+app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("ls")(ls.ls)
 app.add_typer(data.app, name="data")

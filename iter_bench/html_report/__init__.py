@@ -1,0 +1,74 @@
+"""One HTML page with all tables and figures: self-contained, no network, tables sort by a click on a column's head."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from string import Template
+
+from iter_bench import plots
+from iter_bench.errors import UserError
+from iter_bench.files import whole_file
+from iter_bench.plots.catalogue import FIGURES
+from iter_bench.report import finished_sets
+from iter_bench.tables import convention_notes, formatted, runs_table
+from iter_bench.tables.catalogue import TABLES, Sources
+from iter_bench.tables.text import Made
+
+TEMPLATE = Path(__file__).with_name("page.html")
+
+
+def write(sources: Sources, path: Path, figures: Path) -> Path:
+    """Writes the page and gives its path.
+
+    Args:
+        sources: what the tables and figures are made from.
+        path: of the page.
+        figures: folder for the drawings; the page holds copies of them.
+    """
+    sections = [*_tables(sources), *_figures(sources, figures)]
+    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title, _ in sections)
+    bodies = "".join(f'<section id="{name}"><h2>{escape(title)}</h2>{body}</section>' for name, title, body in sections)
+    page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(contents=links, sections=bodies)
+    with whole_file(path) as file:
+        file.write(page)
+    return path
+
+
+def table_html(made: Made) -> str:
+    """A table with its notes; cells of published values have the class ``published``."""
+    shown = made.shown
+    kinds = ["published" if str(name).startswith("published") else "" for name in shown.columns]
+    head = "".join(f'<th class="{kind}">{escape(str(name))}</th>' for name, kind in zip(shown.columns, kinds, strict=True))
+    rows = "".join(
+        "<tr>"
+        + "".join(f'<td class="{kind}">{escape(str(cell))}</td>' for cell, kind in zip(row, kinds, strict=True))
+        + "</tr>"
+        for row in shown.values.tolist()
+    )
+    notes = "".join(f"<p>{escape(note)}</p>" for note in made.notes)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{notes}'
+
+
+def _tables(sources: Sources) -> Iterator[tuple[str, str, str]]:
+    for name, make in TABLES.items():
+        if len((made := make(sources)).frame):
+            yield name, made.title, table_html(made)
+    for name, chosen in finished_sets(sources.records).items():
+        table = runs_table(chosen)
+        made = Made(f"Profile {name}", table, tuple(convention_notes(chosen)), formatted(table))
+        yield f"profile-{name}", made.title, table_html(made)
+
+
+def _figures(sources: Sources, folder: Path) -> Iterator[tuple[str, str, str]]:
+    for name, draw in FIGURES.items():
+        try:
+            plot = draw(sources)
+        except UserError:
+            continue  # no record holds it yet
+        png = plots.save(plot, folder, name)[0].read_bytes()
+        image = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        caption = escape(plot.caption)
+        yield f"drawn-{name}", f"Figure: {name}", f'<img alt="{caption}" src="{image}"><p>{caption}</p>'

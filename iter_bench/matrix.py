@@ -72,11 +72,11 @@ def load_profile(name: str) -> Profile:
     except FileNotFoundError:
         known = ", ".join(profile_names())
         raise SettingsError(f"no profile is called {name!r}; there are {known}, or name a .toml file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path}: {error}") from None
     except ValidationError as error:
         wrong = "\n".join(f"{path}, {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError(wrong) from None
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise SettingsError(f"{path}: {error}") from None
 
 
 Event = dict[str, Any]

@@ -68,13 +68,17 @@ class NerStage(Stage):
             for window, candidates in self.candidates(documents)
         ]
 
+    def unlabelled(self, prepared: Sequence[tuple[Window, Candidates]]) -> list[Example]:
+        """An example for each window with its candidates, for prediction."""
+        return [_example(window, candidates, NONE) for window, candidates in prepared]
+
     def find(
         self, documents: Sequence[Document], batch_size: int, given: Sequence[np.ndarray] | None = None
     ) -> list[tuple[Entity, ...]]:
         """The entities of each document, in order of position; ``given``: read in place of what is decided."""
         with part("tokenise"):
             prepared = self.candidates(documents)
-            examples = [_example(window, candidates, NONE) for window, candidates in prepared]
+            examples = self.unlabelled(prepared)
         names = [documents[window.document].id for window, _ in prepared]
         decided = self.decide(examples, batch_size, _best_class, names)
         with part("decode"):

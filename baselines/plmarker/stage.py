@@ -56,7 +56,7 @@ class Stage:
         self.device = device
         self.precision = "auto"
         self.windows = WindowTokenizer(tokenizer, length)
-        self._pack = pairs if config.settings.execution == "packed" else None
+        self.pack = pairs if config.settings.execution == "packed" else None
         self._offset = position_offset(module.encoder.config)
 
     @property
@@ -77,11 +77,16 @@ class Stage:
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Examples as one batch on the device."""
-        return collate(examples, self.levitated, self._offset, self.device, self._pack)
+        return collate(examples, self.levitated, self._offset, self.device, self.pack)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The cross-entropies of the stage."""
-        return self.module.losses(batch, self.config.settings.execution)
+        """The cross-entropies of the stage.
+
+        Minimised is their mean over the batch's pairs, as published; the value is that times the examples, since the loop
+        adds up values and reports them a sample.
+        """
+        means = self.module.losses(batch, self.config.settings.execution)
+        return {name: mean + (batch.examples - 1) * mean.detach() for name, mean in means.items()}
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 

@@ -12,13 +12,14 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
+from baselines.plmarker.flops import stage_flops
 from baselines.plmarker.imposed import Imposed, imposed
 from baselines.plmarker.layers import check_family
 from baselines.plmarker.ner import NerStage
 from baselines.plmarker.reachable import reachable
 from baselines.plmarker.relation import RelationStage
 from iter_bench import systems
-from iter_bench.devices import default_device
+from iter_bench.devices import compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
 from iter_bench.errors import SettingsError
@@ -60,6 +61,19 @@ class PlMarkerSystem:
     def parameters(self) -> int:
         """How many weights there are in both stages."""
         return sum(p.numel() for p in self.module.parameters())
+
+    @property
+    def matrix_weights(self) -> int:
+        """Weights of all linear layers of both stages."""
+        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, nn.Linear))
+
+    @property
+    def execution(self) -> dict[str, str]:
+        """How it computes; see ``iter_bench.throughput.measurable``."""
+        attention = self.ner.module.encoder.config._attn_implementation
+        if self.config.settings.execution == "shared_text":
+            attention = "sdpa (text), eager (markers)"
+        return {"dtype": compute_dtype(self.device, self.ner.precision), "attention": attention, "compile": "none"}
 
     @property
     def _stages(self) -> dict[str, NerStage | RelationStage]:
@@ -167,6 +181,13 @@ class PlMarkerSystem:
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> Imposed:
         """The extractions as decisions of both stages that ``predict`` takes in place of their own."""
         return imposed(self.ner, self.relation, documents, extractions)
+
+    def flops(self, documents: Sequence[Document], structure: Imposed) -> int:
+        """Floating-point operations for the documents with that structure, both stages, from shapes."""
+        work = stage_flops(self.ner, self.ner.unlabelled(self.ner.candidates(documents)))
+        if self.relation is not None:
+            work += stage_flops(self.relation, self.relation.pairs(documents, structure.entities)[0])
+        return work
 
     def find_entities(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[tuple[Entity, ...]]:
         """Stage 1: the entities of each document."""

@@ -3,7 +3,7 @@
 Two groups of weights (the encoder, and the heads above it) with a rate, schedule, warm-up and weight decay each; mixed
 precision; clipping; selection and early stopping on dev. After each epoch everything that the next one needs is stored, so
 that a killed run goes on where it was. All randomness follows from (seed, epoch), so a resumed run gives the numbers of an
-uninterrupted one.
+uninterrupted one. Several processes, where they were started, share every batch (``cluster/processes.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from iter_bench.checkpoints import CheckpointFolder, load_weights, weights_of
+from iter_bench.cluster import processes
 from iter_bench.devices import autocast
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.scoring import dev_scores
@@ -51,9 +52,11 @@ class Task(Protocol):
         ...
 
 
-def seed_everything(seed: int, epoch: int = 0) -> None:
-    """Sets torch's generators (all devices) from (seed, epoch)."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1))
+def seed_everything(seed: int, epoch: int = 0, process: int = 0) -> None:
+    """Sets torch's generators (all devices) from (seed, epoch); other processes than the first have numbers of their own."""
+    torch.manual_seed(
+        int(np.random.SeedSequence([seed, epoch, process][: 3 if process else 2]).generate_state(1, np.uint64)[0] >> 1)
+    )
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -180,21 +183,21 @@ def train(
         if _out_of_patience(history, settings.patience):
             break
         started = time.perf_counter()
-        seed_everything(seed, epoch)
+        seed_everything(seed, epoch, processes.place()[0])
         totals = _epoch(task, examples, lengths, optimizer, settings, seed, epoch, report)
         entry: dict[str, Any] = {"epoch": epoch, "loss": {name: value / len(examples) for name, value in totals.items()}}
         entry["train_seconds"] = time.perf_counter() - started
         entry["selected"] = evaluate is None
         if evaluate is not None:
             task.module.eval()
-            entry["dev"] = evaluate()
+            entry["dev"] = processes.of_first(evaluate)
             entry["selected"] = entry["dev"][select_by] > best
             if entry["selected"]:
                 best = entry["dev"][select_by]
                 best_weights = weights_of(task.module)
         entry["seconds"] = time.perf_counter() - started
         history.append(entry)
-        if checkpoints is not None:
+        if checkpoints is not None and processes.place()[0] == 0:
             checkpoints.store(task.module, optimizer.adamw, history, best_weights if entry["selected"] else None)
         if report is not None:
             report(entry)
@@ -223,19 +226,22 @@ def _epoch(
     task.module.train()
     sums: dict[str, Tensor] = {}
     batches = epoch_batches(lengths, settings.batch_size, seed, epoch)
+    first, count = processes.place()
     for step, rows in enumerate(batches):
-        batch = task.collate([examples[i] for i in rows])
-        with autocast(task.device, settings.precision):
-            parts = task.losses(batch)
-        loss = sum(parts.values())
-        loss.backward()
+        parts = {}
+        if share := [examples[i] for i in rows[first::count]]:
+            batch = task.collate(share)
+            with autocast(task.device, settings.precision):
+                parts = task.losses(batch)
+            sum(parts.values()).backward()
+        processes.add_gradients(task.module.parameters())
         clip_grad_norm_(task.module.parameters(), settings.clip_norm)
         optimizer.step(epoch * len(batches) + step)
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value.detach()
         if report is not None:
             report({"step": epoch * len(batches) + step + 1, "steps": len(batches) * settings.epochs})
-    totals = {name: float(value) for name, value in sums.items()}
+    totals = processes.add_up({name: float(value) for name, value in sums.items()})
     if not all(np.isfinite(value) for value in totals.values()):
         raise FloatingPointError(f"the loss is no longer finite in epoch {epoch}: {totals}; lower the learning rates")
     return totals

@@ -1,0 +1,1 @@
+"""More than one process: data-parallel training through accelerate."""

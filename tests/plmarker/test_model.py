@@ -129,3 +129,18 @@ def test_new_embeddings_start_as_words(tiny_encoders):
         assert ids[0] == [system.tokenizer.mask_token_id] and all(len(of) == 1 for of in ids)
         assert torch.equal(weight[-len(words) :], weight[[of[0] for of in ids]])
         assert stage.levitated == (len(weight) - 2, len(weight) - 1)
+
+
+@pytest.mark.parametrize("stage", ["ner", "relation"])
+def test_losses_are_reported_a_sample(tiny, stage):
+    """The loop adds up values over batches and divides by examples; the gradient is the batch mean's."""
+    system, documents = tiny(count=4, dropout=0.0)
+    own = getattr(system, stage)
+    batch = own.collate(own.examples(documents)[:3])
+    reported, means = own.losses(batch), own.module.losses(batch, "shared_text")
+    assert {name: float(value) / 3 for name, value in reported.items()} == pytest.approx(
+        {n: float(v) for n, v in means.items()}
+    )
+    weights = list(own.module.parameters())
+    for one, other in zip(*(torch.autograd.grad(sum(of.values()), weights) for of in (reported, means)), strict=True):
+        assert torch.equal(one, other)

@@ -1,0 +1,95 @@
+"""What is released: a wheel and a source archive without anything of others, which do the main job where nothing else is."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from iter_bench import data
+
+ROOT = Path(__file__).parents[1]
+BUILD = "import sys; from setuptools.build_meta import *; out = sys.argv[1]; build_sdist(out); build_wheel(out)"
+PARTS = ("iter_bench", "baselines", "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff")
+KINDS = {".py", ".csv", ".html", ".toml", ".mplstyle", ".md", ".txt", ".cfg", ""}
+PROFILE = """description = "Hardly trained."
+[[group]]
+encoder = "{encoder}"
+seeds = [1]
+data = {{ dataset = "synthetic-w1", train = "dev", dev = "none" }}
+training = {{ epochs = 1, batch_size = 16 }}
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> dict[str, dict[str, bytes]]:
+    """``wheel`` and ``source``: name of a packed file → its content; and the wheel's path as ``path``."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in PARTS:
+        (
+            shutil.copytree(ROOT / name, source / name, ignore=ignored)
+            if (ROOT / name).is_dir()
+            else shutil.copy(ROOT / name, source)
+        )
+    (source / ".env").write_text("TOKEN=secret")
+    (source / "runs").mkdir()
+    (source / "runs" / "corpus.json").write_text("[]")
+    subprocess.run([sys.executable, "-c", BUILD, str(out)], cwd=source, check=True, stdout=subprocess.DEVNULL)
+    (wheel,) = out.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        packed = {name: file.read(name) for name in file.namelist()}
+    with tarfile.open(next(out.glob("*.tar.gz"))) as file:
+        members = [member for member in file.getmembers() if member.isfile()]
+        archived = {member.name.split("/", 1)[1]: file.extractfile(member).read() for member in members}
+    return {"wheel": packed, "source": archived, "path": wheel}
+
+
+@pytest.mark.parametrize("kind", ["wheel", "source"])
+def test_only_code_and_its_data_files_are_packed(built, kind):
+    names = [PurePosixPath(name) for name in built[kind]]
+    assert {name.suffix for name in names if not any(p.endswith((".dist-info", ".egg-info")) for p in name.parts)} <= KINDS
+    assert not [name for name in names if ".env" in name.parts or name.parts[0] in ("runs", "results", "dist")]
+    assert not any(b"secret" in content and name.startswith(".env") for name, content in built[kind].items())
+    wanted = {
+        p.relative_to(ROOT).as_posix() for p in (ROOT / "iter_bench").rglob("*") if p.suffix in (".toml", ".mplstyle", ".csv")
+    }
+    assert wanted <= set(built[kind]) and len(wanted) > 5
+
+
+@pytest.mark.parametrize("kind", ["wheel", "source"])
+def test_no_sentence_of_a_corpus_is_packed(built, kind, data_dir):
+    texts = b"\n".join(built[kind].values()).decode(errors="replace")
+    looked_at = 0
+    for corpus in ("conll04", "scierc"):
+        for document in data.load(corpus, "test", data_dir=data_dir).documents:
+            if len(document.words) > 7:
+                looked_at += 1
+                assert " ".join(document.words[:8]) not in texts
+    assert looked_at > 500
+
+
+def test_the_wheel_does_the_main_job_in_an_empty_environment(built, tiny_encoder, tmp_path):
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", built["path"]]
+    subprocess.run(list(map(str, install)), check=True)
+    # the dependencies are those of this environment; iter_bench itself can only come from the wheel
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib"), "OMP_NUM_THREADS": "1"}
+    where = subprocess.check_output(
+        [python, "-c", "import iter_bench; print(iter_bench.__file__)"], cwd=tmp_path, env=environment
+    )
+    assert where.decode().startswith(str(tmp_path / "venv"))
+    (tmp_path / "tiny.toml").write_text(PROFILE.format(encoder=tiny_encoder))
+    command = [tmp_path / "venv" / "bin" / "iter-bench", "reproduce", "--profile", "tiny.toml"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "results" / "tables" / "tiny.md").is_file() and len(list(tmp_path.glob("results/runs/*.json"))) == 1

@@ -138,3 +138,9 @@ def test_golden_small_tables():
     found = data.hyperparameters({"mine": (best, ["training.lr_encoder"])})
     for made, name in ((paper.transfer(), "table7-transfer"), (found, "table5-hyperparameters")):
         assert tables.markdown(made.shown) == (FIXTURES / f"{name}.md").read_text()
+
+
+def test_errors_by_type_are_sums_over_runs():
+    row = beyond.types([record(1, 80), record(2, 60)]).frame.query("criterion == 'NER'").iloc[0]
+    assert (row.type, row.hit, row.missed, row.spurious) == ("PER", 140, 60, 30)
+    assert row["strict F1"] == pytest.approx(100 * 280 / (280 + 60 + 30))

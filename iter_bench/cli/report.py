@@ -15,11 +15,8 @@ def report(
     output: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
 ) -> None:
     """Write one self-contained HTML page with every table and figure that RESULTS has records for."""
-    from tempfile import TemporaryDirectory
-
     from iter_bench import html_report
     from iter_bench.tables.catalogue import load_sources
 
-    with TemporaryDirectory() as drawings:
-        path = html_report.write(load_sources(results), output, Path(drawings))
+    path = html_report.write(load_sources(results), output)
     typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a network")

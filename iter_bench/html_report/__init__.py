@@ -20,15 +20,9 @@ from iter_bench.tables.text import Made
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def write(sources: Sources, path: Path, figures: Path) -> Path:
-    """Writes the page and gives its path.
-
-    Args:
-        sources: what the tables and figures are made from.
-        path: of the page.
-        figures: folder for the drawings; the page holds copies of them.
-    """
-    sections = [*_tables(sources), *_figures(sources, figures)]
+def write(sources: Sources, path: Path) -> Path:
+    """Writes the page, made from ``sources``, and gives its path."""
+    sections = [*_tables(sources), *_figures(sources)]
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title, _ in sections)
     bodies = "".join(f'<section id="{name}"><h2>{escape(title)}</h2>{body}</section>' for name, title, body in sections)
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(contents=links, sections=bodies)
@@ -62,13 +56,12 @@ def _tables(sources: Sources) -> Iterator[tuple[str, str, str]]:
         yield f"profile-{name}", made.title, table_html(made)
 
 
-def _figures(sources: Sources, folder: Path) -> Iterator[tuple[str, str, str]]:
+def _figures(sources: Sources) -> Iterator[tuple[str, str, str]]:
     for name, draw in FIGURES.items():
         try:
             plot = draw(sources)
         except UserError:
             continue  # no record holds it yet
-        png = plots.save(plot, folder, name)[0].read_bytes()
-        image = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        image = f"data:image/png;base64,{base64.b64encode(plots.png(plot, dpi=200)).decode()}"
         caption = escape(plot.caption)
         yield f"drawn-{name}", f"Figure: {name}", f'<img alt="{caption}" src="{image}"><p>{caption}</p>'

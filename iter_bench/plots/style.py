@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import wraps
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
@@ -72,6 +73,14 @@ def in_style(draw: Callable[..., Plot]) -> Callable[..., Plot]:
             return draw(*arguments, **options)
 
     return drawn
+
+
+def png(plot: Plot, dpi: int = 120) -> bytes:
+    """The figure as PNG for a screen."""
+    buffer = BytesIO()
+    with styled():
+        plot.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def save(plot: Plot, folder: Path, name: str) -> list[Path]:

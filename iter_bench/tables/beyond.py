@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from iter_bench.records import Record
-from iter_bench.scoring import CONVENTIONS, CRITERIA
+from iter_bench.scoring import CONVENTIONS, CRITERIA, precision_recall_f1
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.output import LABELS, formatted_differences
 from iter_bench.tables.paper import percent
@@ -36,6 +36,25 @@ def conventions(records: Sequence[Record]) -> Made:
         "ignores the types of a relation's entities, RE+ doesn't: their distance is what wrong entity types cost."
     )
     return Made("Scoring conventions", pd.DataFrame(rows, columns=columns), (note, provenance(records)))
+
+
+def types(records: Sequence[Record]) -> Made:
+    """Which types are hit, missed and invented: counts (strict, NER and RE+) summed over the runs of a group."""
+    records = on_test(records)
+    rows = []
+    for group in group_runs(records):
+        about = {"dataset": group.dataset, "system": group.system, "encoder": group.encoder, "setting": group.setting}
+        tests = [record.scores.test["strict"] for record in group.records]
+        for criterion in (c for c in ("ner", "re_plus") if c in tests[0]):
+            for name in sorted({name for test in tests for name in test[criterion].per_type}):
+                tallies = [test[criterion].per_type[name] for test in tests if name in test[criterion].per_type]
+                hit, spurious, missed = (sum(getattr(tally, field) for tally in tallies) for field in ("tp", "fp", "fn"))
+                row = about | {"runs": len(tests), "criterion": LABELS[criterion], "type": name}
+                row |= {"hit": hit, "missed": missed, "spurious": spurious}
+                rows.append(row | {"strict F1": 100 * precision_recall_f1(hit, spurious, missed)[2]})
+    columns = ["dataset", "system", "encoder", "setting", "runs", "criterion", "type", "hit", "missed", "spurious", "strict F1"]
+    note = "Counts in convention `strict`, summed over the runs; F1 in percent, of these sums. A wrong type or border is both."
+    return Made("Errors by type", pd.DataFrame(rows, columns=columns), (note, provenance(records)))
 
 
 def significance(records: Sequence[Record]) -> Made:

@@ -67,6 +67,7 @@ TABLES: dict[str, Callable[[Sources], Made]] = {
     "table6-precision-recall": lambda sources: paper.precision_recall(sources.records),
     "table7-transfer": lambda _: paper.transfer(),
     "conventions": lambda sources: beyond.conventions(sources.records),
+    "types": lambda sources: beyond.types(sources.records),
     "differences": lambda sources: beyond.significance(sources.records),
 }
 """File name → what makes the table, in the order in which they are shown."""

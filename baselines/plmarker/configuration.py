@@ -24,7 +24,11 @@ Overlap = Literal["same_type", "any", "keep"]
 class PlMarkerSettings(Settings):
     """PL-Marker's own settings of a run; defaults are those of the authors' scripts, for SciERC where the data decide."""
 
-    max_span_words: int | None = Field(None, ge=1, description="L, the most words of a candidate span; none: 8, as released")
+    max_span_words: int | None = Field(
+        None,
+        ge=1,
+        description="L, the most words of a candidate span; none: that of the catalogue's data set with this schema, else 8",
+    )
     ner_pairs: int = Field(256, ge=1, description="the most marker pairs of a pack in stage 1")
     re_pairs: int = Field(16, ge=1, description="the most marker pairs of a pack in stage 2 (32 for ACE05)")
     ner_length: int = Field(512, ge=8, description="the most sub-tokens of a text in stage 1, if the encoder reads as many")

@@ -19,6 +19,7 @@ from baselines.plmarker.ner import NerStage
 from baselines.plmarker.reachable import reachable
 from baselines.plmarker.relation import RelationStage
 from iter_bench import systems
+from iter_bench.data.catalogue import catalogue
 from iter_bench.devices import compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
@@ -27,6 +28,11 @@ from iter_bench.settings import TrainingSettings
 from iter_bench.training import fit, seed_everything
 
 RELEASED_SPAN_WORDS = 8
+
+
+def _span_words(schema: Schema) -> int:
+    """L of the catalogue's data set with these types; the released one where there's none."""
+    return max((entry.max_span_words for entry in catalogue().values() if entry.schema == schema), default=RELEASED_SPAN_WORDS)
 
 
 class PlMarkerSystem:
@@ -90,7 +96,7 @@ class PlMarkerSystem:
             raise SettingsError(f"settings of plmarker: {error}") from None
         described = encoder_config(encoder)
         check_family(described)
-        chosen = chosen.model_copy(update={"max_span_words": chosen.max_span_words or RELEASED_SPAN_WORDS})
+        chosen = chosen.model_copy(update={"max_span_words": chosen.max_span_words or _span_words(schema)})
         seed_everything(seed)
         config = PlMarkerConfig(
             described.to_dict(), schema.entity_types, schema.relation_types, tuple(sorted(schema.symmetric)), chosen

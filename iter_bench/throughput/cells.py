@@ -19,7 +19,7 @@ from iter_bench.throughput.ceiling import Ceiling
 from iter_bench.throughput.conditions import Watch, measure_power
 from iter_bench.throughput.measurable import CountsFlops, DescribesExecution, TakesStructure
 from iter_bench.throughput.parts import listen
-from iter_bench.throughput.protocol import Rules, measure, problems
+from iter_bench.throughput.protocol import measure, problems
 from iter_bench.throughput.schema import (
     CellSettings,
     MeasuredDocuments,
@@ -29,7 +29,7 @@ from iter_bench.throughput.schema import (
     Work,
     rate_of,
 )
-from iter_bench.throughput.workloads import Workload, subtokens
+from iter_bench.throughput.workloads import subtokens
 from iter_bench.tokenization import forget_words
 
 CHECKED = 4
@@ -95,25 +95,22 @@ def check(prepared: Prepared, documents: Sequence[Document], batch_size: int) ->
 
 
 def run_cell(
-    subjects: Sequence[tuple[Subject, systems.System]],
-    workload: Workload,
+    built: Sequence[systems.System],
+    settings: Sequence[CellSettings],
     documents: Sequence[Document],
-    batch_size: int,
-    rules: Rules,
     ceiling_of: Callable[[str], Ceiling],
 ) -> list[ThroughputRecord]:
     """Measures the systems in alternation; a record each, VALID or not.
 
     Args:
-        subjects: what is measured, with the built systems.
-        workload: what the documents are.
+        built: what is measured.
+        settings: of each system's record; they differ in the subject only.
         documents: of a call.
-        batch_size: of ``predict``.
-        rules: of the measurement.
         ceiling_of: the hardware's ceiling for a dtype.
     """
     started, device = datetime.now(UTC), default_device()
-    ready = [prepare(subject, system, documents) for subject, system in subjects]
+    batch_size, rules = settings[0].batch_size, settings[0].rules
+    ready = [prepare(of.subject, system, documents) for of, system in zip(settings, built, strict=True)]
     wrong = [check(prepared, documents, batch_size) for prepared in ready]
     calls = [lambda prepared=prepared: prepared.predict(documents, batch_size) for prepared in ready]
 
@@ -124,20 +121,14 @@ def run_cell(
     samples = measure(calls, rules, synchronize=wait, before=forget_words, between=watch.look)
     conditions, described = watch.seen(), environment.describe()
     records = []
-    for i, ((subject, system), prepared, call, seconds) in enumerate(zip(subjects, ready, calls, samples, strict=True)):
-        settings = CellSettings(
-            subject=subject,
-            workload=workload,
-            batch_size=batch_size,
-            rules=rules,
-            hardware=described.hardware(str(device)),
-        )
+    for i, (prepared, call, seconds) in enumerate(zip(ready, calls, samples, strict=True)):
+        system = prepared.system
         execution = dict(system.execution) if isinstance(system, DescribesExecution) else {}
         ceiling = ceiling_of(execution["dtype"]) if "dtype" in execution else None
         records.append(
             ThroughputRecord(
-                run_id=settings.run_id,
-                settings=settings,
+                run_id=settings[i].run_id,
+                settings=settings[i],
                 system=system.name,
                 structure=prepared.structure,
                 documents=describe(documents, prepared),
@@ -145,7 +136,7 @@ def run_cell(
                 rate=rate_of(seconds, len(documents)),
                 parts=parts_of(call, device),
                 problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules)),
-                beside=tuple(other.name for _, other in subjects if other is not system),
+                beside=tuple(other.name for other in built if other is not system),
                 conditions=conditions,
                 work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
                 ceiling=ceiling,

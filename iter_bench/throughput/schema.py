@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -27,11 +28,18 @@ class Subject(Settings):
     model: dict[str, Any] = Field(default_factory=dict, description="the system's own settings")
     trained: str | None = Field(None, description="folder of a trained system; its own encoder and settings hold")
 
+    @property
+    def weights(self) -> str:
+        """The trained system's folder, or the encoder; of an absolute path its last part only."""
+        path = PurePath(self.trained or self.encoder)
+        return path.name if path.is_absolute() else self.trained or self.encoder
+
 
 class CellSettings(Settings):
     """Everything that decides a measurement, the machine included: another machine measures anew."""
 
     subject: Subject
+    lineup: tuple[Subject, ...] = Field(description="all systems that the sweep compares here, whether or not they could run")
     workload: Workload
     batch_size: int = Field(ge=1)
     rules: Rules
@@ -111,8 +119,7 @@ class ThroughputRecord(AnyRecord):
     @property
     def file_name(self) -> str:
         """``<workload>-<system>-<encoder>-b<batch size>-<run_id>.json``."""
-        subject = self.settings.subject
-        about = (self.settings.workload.name, self.system, subject.trained or subject.encoder)
+        about = (self.settings.workload.name, self.system, self.settings.subject.weights)
         return file_name(*about, f"b{self.settings.batch_size}", self.run_id)
 
     @property

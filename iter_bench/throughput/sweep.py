@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from iter_bench import environment, records
 from iter_bench.devices import default_device
+from iter_bench.document import Document, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.settings import Settings, content_id
@@ -52,29 +53,65 @@ class Sweep(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Systems to measure in alternation."""
+    """Systems to measure in alternation: those of a line-up whose encoders read the workload."""
 
     subjects: tuple[Subject, ...]
+    lineup: tuple[Subject, ...]
     workload: Workload
     batch_size: int
     rules: Rules
 
     def ids(self, hardware: str) -> list[str]:
         """Ids of the records that it leaves on that hardware, one a subject."""
-        common = {"workload": self.workload, "batch_size": self.batch_size, "rules": self.rules, "hardware": hardware}
-        return [CellSettings(subject=subject, **common).run_id for subject in self.subjects]
+        return [self.settings(subject, hardware).run_id for subject in self.subjects]
+
+    def settings(self, subject: Subject, hardware: str) -> CellSettings:
+        """Of the record of one subject on that hardware."""
+        return CellSettings(
+            subject=subject,
+            lineup=self.lineup,
+            workload=self.workload,
+            batch_size=self.batch_size,
+            rules=self.rules,
+            hardware=hardware,
+        )
 
     def __str__(self) -> str:
-        return f"{self.workload.name} batch {self.batch_size} {self.subjects[0].trained or self.subjects[0].encoder}"
+        weights = dict.fromkeys(subject.weights for subject in self.subjects)
+        return f"{self.workload.name}, batch {self.batch_size}, {' + '.join(weights)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A cell begins, or has ended.
+
+    Attributes:
+        cell: which.
+        number: from 1, of those that weren't finished before.
+        of: how many these are.
+        records: what was measured, VALID or not; None at the beginning.
+    """
+
+    cell: Cell
+    number: int
+    of: int
+    records: tuple[ThroughputRecord, ...] | None = None
 
 
 @dataclass
 class Outcome:
-    """What a call of ``run`` did; ``left``: cells that the budget didn't reach; ``skipped``: why something was left out."""
+    """What a call of ``run`` did.
+
+    Attributes:
+        measured: records of this call, VALID or not.
+        finished: how many cells were VALID before.
+        left: cells that the budget didn't reach.
+        skipped: what was left out, and why.
+    """
 
     measured: list[ThroughputRecord] = field(default_factory=list)
     finished: int = 0
-    left: int = 0
+    left: list[Cell] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
@@ -106,18 +143,19 @@ def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], li
     """All cells, and what was left out because an encoder can't read it."""
     found, skipped = [], []
     for group in sweep.group:
-        subjects = tuple(group.subjects)
-        limits = [(limit, s.encoder) for s in subjects if (limit := _limit(s)) is not None]
+        lineup = tuple(group.subjects)
+        limits = [_limit(subject) for subject in lineup]
         for length in group.lengths:
-            if limits and length > min(limits)[0]:
-                skipped.append(f"{length} sub-tokens: {min(limits)[1]} reads {min(limits)[0]} at most")
-                continue
-            for batch_size in group.batch_sizes:
+            subjects = tuple(s for s, limit in zip(lineup, limits, strict=True) if limit is None or length <= limit)
+            for subject, limit in zip(lineup, limits, strict=True):
+                if subject not in subjects:
+                    skipped.append(f"{length} sub-tokens: {subject.system}'s encoder {subject.weights} reads {limit} at most")
+            for batch_size in group.batch_sizes if subjects else ():
                 workload = of_length(length, max(batch_size, sweep.subtokens // length))
-                found.append(Cell(subjects, workload, batch_size, sweep.rules))
+                found.append(Cell(subjects, lineup, workload, batch_size, sweep.rules))
         for name in group.workloads:
             workload = of_dataset(name, group.documents, data_dir)
-            found.append(Cell(subjects, workload, PROFILES[name]["batch_size"], sweep.rules))
+            found.append(Cell(lineup, lineup, workload, PROFILES[name]["batch_size"], sweep.rules))
     return found, skipped
 
 
@@ -127,7 +165,7 @@ def run(
     *,
     data_dir: Path | None = None,
     minutes: float | None = None,
-    report: Callable[[str], None] = lambda line: None,
+    report: Callable[[Step], None] = lambda step: None,
 ) -> Outcome:
     """Measures what is unfinished, until the budget is spent; records are written as each cell ends.
 
@@ -136,43 +174,44 @@ def run(
         folder: of the records.
         data_dir: of real corpora.
         minutes: instead of the sweep's.
-        report: told in a line of each cell.
+        report: told of each cell as it begins and ends.
     """
     deadline = time.monotonic() + 60 * (sweep.minutes if minutes is None else minutes)
     device = default_device()
     hardware = environment.describe().hardware(str(device))
     outcome = Outcome()
     every, outcome.skipped = cells_of(sweep, data_dir)
-    waiting = []
-    for cell in every:
-        earlier = [records.find(folder, run_id, ThroughputRecord) for run_id in cell.ids(hardware)]
-        if all(record is not None and record.valid for record in earlier):
-            outcome.finished += 1
-        else:
-            waiting.append((any(earlier), cell))
-    waiting.sort(key=lambda pair: pair[0])
+    earlier = [(cell, _earlier(cell, folder, hardware)) for cell in every]
+    waiting = [cell for cell, found in earlier if not any(found)] + [
+        cell for cell, found in earlier if any(found) and not all(map(_valid, found))
+    ]
+    outcome.finished = len(every) - len(waiting)
     ceiling_of = cache(lambda dtype: measure_ceiling(device, dtype))
-    built: dict[str, System] = {}
-    for number, (_, cell) in enumerate(waiting):
+    built: dict[str, System | UserError] = {}
+    for number, cell in enumerate(waiting, 1):
         if time.monotonic() >= deadline:
-            outcome.left = len(waiting) - number
+            outcome.left = waiting[number - 1 :]
             break
-        documents, schema = documents_of(cell.workload, data_dir)
-        wanted = {_key(subject, cell.workload): subject for subject in cell.subjects}
-        for gone in built.keys() - wanted.keys():  # one group's systems at a time
-            del built[gone]
-        subjects = []
-        for key, subject in wanted.items():
-            try:
-                built.setdefault(key, built.get(key) or cells.build(subject, schema, documents))
-                subjects.append((subject, built[key]))
-            except UserError as error:
-                outcome.skipped.append(f"{subject.system}: {error}")
-        for record in cells.run_cell(subjects, cell.workload, documents, cell.batch_size, cell.rules, ceiling_of):
+        report(Step(cell, number, len(waiting)))
+        made: list[ThroughputRecord] = []
+        try:
+            documents, schema = documents_of(cell.workload, data_dir)
+            _build(cell, built, schema, documents)
+            systems = [(subject, built[_key(subject, cell.workload)]) for subject in cell.subjects]
+            outcome.skipped += [f"{subject.system}: {why}" for subject, why in systems if isinstance(why, UserError)]
+            ready = [(subject, system) for subject, system in systems if not isinstance(system, UserError)]
+            there = [_valid(record) for record in _earlier(cell, folder, hardware, [subject for subject, _ in ready])]
+            if all(there):  # as far as the cell can be measured at all
+                outcome.finished += bool(there)
+            else:
+                settings = [cell.settings(subject, hardware) for subject, _ in ready]
+                made = cells.run_cell([system for _, system in ready], settings, documents, ceiling_of)
+        except UserError as error:
+            outcome.skipped.append(f"{cell}: {error}")
+        for record in made:
             records.write(record, folder)
-            outcome.measured.append(record)
-            said = "VALID" if record.valid else "INVALID: " + "; ".join(record.problems)
-            report(f"{cell}: {record.system} {record.rate.median:.4g} documents/s, {said}")
+        outcome.measured += made
+        report(Step(cell, number, len(waiting), tuple(made)))
     outcome.skipped = list(dict.fromkeys(outcome.skipped))
     return outcome
 
@@ -191,6 +230,34 @@ def _limit(subject: Subject) -> int | None:
     if subject.trained is not None:
         return None  # windows are a trained system's own affair
     return max_length(encoder_config(subject.encoder))
+
+
+def _earlier(
+    cell: Cell, folder: Path, hardware: str, subjects: Sequence[Subject] | None = None
+) -> list[ThroughputRecord | None]:
+    """The records that there are of the subjects (none: all of the cell) on that hardware."""
+    return [
+        records.find(folder, run_id, ThroughputRecord)
+        for subject, run_id in zip(cell.subjects, cell.ids(hardware), strict=True)
+        if subjects is None or subject in subjects
+    ]
+
+
+def _valid(record: ThroughputRecord | None) -> bool:
+    return record is not None and record.valid
+
+
+def _build(cell: Cell, built: dict[str, System | UserError], schema: Schema, documents: Sequence[Document]) -> None:
+    """Adds the cell's systems to ``built``, or why one can't be measured; those of other cells make room."""
+    wanted = {_key(subject, cell.workload): subject for subject in cell.subjects}
+    for gone in built.keys() - wanted.keys():
+        del built[gone]
+    for key, subject in wanted.items():
+        if key not in built:
+            try:
+                built[key] = cells.build(subject, schema, documents)
+            except UserError as error:
+                built[key] = error
 
 
 def _key(subject: Subject, workload: Workload) -> str:

@@ -2,6 +2,7 @@
 
 PYTHON  ?= python3
 PROFILE ?= quick
+SWEEP   ?= quick
 # A variable of the shell that happens to be called VENV doesn't count, only `make VENV=...`.
 VENV := .venv
 
@@ -12,16 +13,19 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce tables figures report test test-slow verify wheel lint clean
+.PHONY: help setup reproduce throughput tables figures report test test-slow verify wheel lint clean
 
 help: ## list the targets
-	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
+	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [SWEEP=$(SWEEP)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## install the exact versions of requirements.lock into .venv; the others do it where needed
 
 reproduce: $(STAMP) ## train and score the systems, write records, tables and figures under results/
 	@$(BIN)/iter-bench reproduce --profile $(PROFILE)
+
+throughput: $(STAMP) ## measure documents/s of all systems, write records, Table 1 and Figure 3; goes on where it was
+	@$(BIN)/iter-bench throughput $(SWEEP)
 
 tables: $(STAMP) ## make every table and results/README.md again, from the records alone
 	@$(BIN)/iter-bench tables

@@ -7,7 +7,21 @@ import sys
 import typer
 
 from iter_bench import __version__
-from iter_bench.cli import data, evaluate, figures, ls, predict, report, reproduce, score, search, tables, train, verify
+from iter_bench.cli import (
+    data,
+    evaluate,
+    figures,
+    ls,
+    predict,
+    report,
+    reproduce,
+    score,
+    search,
+    tables,
+    throughput,
+    train,
+    verify,
+)
 from iter_bench.errors import UserError
 
 app = typer.Typer(
@@ -38,6 +52,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("score")(score.score)
 app.command("search")(search.search)
+app.command("throughput")(throughput.throughput)
 app.command("tables")(tables.tables)
 app.command("figures")(figures.figures)
 app.command("report")(report.report)

@@ -67,7 +67,7 @@ def build(subject: Subject, schema: Schema, documents: Sequence[Document]) -> sy
     system = systems.system_class(subject.system).build(subject.encoder, schema, documents, subject.model, seed=1)
     if not isinstance(system, TakesStructure):
         raise SettingsError(
-            f"{subject.system}: new weights decide nothing, and the system has no prepare_structure to be given the gold "
+            "new weights decide nothing, and the system has no prepare_structure to be given the gold "
             "structure; measure a trained one"
         )
     return system

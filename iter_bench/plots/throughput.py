@@ -48,6 +48,7 @@ def throughput(records: Sequence[ThroughputRecord]) -> Plot:
         ax.set_yscale("log")
         ax.xaxis.set_major_formatter(ScalarFormatter())
         ax.yaxis.set_major_formatter(LogFormatter())
+        ax.yaxis.set_minor_formatter(LogFormatter())
     legend(figure, axes)
     structures = " ".join(STRUCTURES[name] for name in sorted({record.structure for record in shown}))
     hardware = "; ".join(sorted({record.hardware for record in shown}))

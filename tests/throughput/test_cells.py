@@ -1,0 +1,90 @@
+"""What surrounds the clock: outputs are checked, operations and ceiling are put together, conditions make runs INVALID."""
+
+import pytest
+import torch
+from throughput_examples import Echo, Loses
+
+from iter_bench import data
+from iter_bench.errors import SettingsError
+from iter_bench.throughput import ceiling as ceilings
+from iter_bench.throughput import cells
+from iter_bench.throughput.ceiling import Ceiling, measure_ceiling
+from iter_bench.throughput.conditions import Conditions, Watch
+from iter_bench.throughput.parts import listen, part
+from iter_bench.throughput.protocol import Rules
+from iter_bench.throughput.schema import Subject
+
+CORPUS = data.load("synthetic-w1", "dev")
+DOCUMENTS = [document for document in CORPUS.documents if document.entities][:5]
+
+
+def prepared(system, **subject):
+    return cells.prepare(Subject(system=f"throughput_examples:{type(system).__name__}", **subject), system, DOCUMENTS)
+
+
+def test_imposed_structure_must_come_out():
+    ready = prepared(Echo())
+    assert (ready.structure, ready.entities) == ("gold", sum(len(d.entities) for d in DOCUMENTS))
+    assert cells.check(ready, DOCUMENTS, 2) == []
+    assert cells.check(prepared(Loses()), DOCUMENTS, 2) == ["wrong output: 1 of 5 documents don't have the imposed structure"]
+
+
+def test_batches_must_not_change_predictions():
+    class Leaks(Echo):
+        def predict(self, documents, *, batch_size=8, structure=None):
+            gold = self.reachable(documents).extractions
+            return gold if batch_size == 1 else [*gold[:1], *super().predict(documents[1:])]
+
+    assert cells.check(prepared(Leaks(), trained="somewhere"), DOCUMENTS, 2) == [
+        "wrong output: 3 of 4 documents differ from their extraction one by one"
+    ]
+
+
+def test_new_weights_need_a_structure():
+    with pytest.raises(SettingsError, match="no prepare_structure"):
+        cells.build(Subject(system="throughput_examples:Bare"), CORPUS.schema, DOCUMENTS)
+
+
+def test_work_is_operations_at_the_ceiling_or_reading_weights_at_it():
+    ready = prepared(Echo())  # 1000 operations a document; 500 weights of 4 bytes, read once in each of 3 batches
+    computing = Ceiling(dtype="float32", flops=1e4, matrix=8, copy_rate=1e9)
+    work = cells.work_of(ready, DOCUMENTS, 2, seconds=2.0, ceiling=computing)
+    assert (work.flops, work.seconds, work.share) == pytest.approx((1000, 0.1, 0.25))
+    reading = Ceiling(dtype="float32", flops=1e9, matrix=8, copy_rate=1e4)
+    work = cells.work_of(ready, DOCUMENTS, 2, seconds=2.0, ceiling=reading)
+    assert (work.flops, work.seconds, work.share) == pytest.approx((1000, 0.12, 0.3))
+    assert cells.work_of(ready, DOCUMENTS, 2, 2.0, None) is None
+
+
+def test_ceiling_is_measured(monkeypatch):
+    monkeypatch.setitem(ceilings.MATRICES, "cpu", (16, 128))
+    monkeypatch.setitem(ceilings.COPIED, "cpu", 2**16)
+    found = measure_ceiling(torch.device("cpu"), "float32")
+    assert found.matrix == 128, "the larger product has the higher rate by far"
+    assert found.seconds(found.flops, 0) == pytest.approx(1) and found.seconds(0, found.copy_rate) == pytest.approx(1)
+
+
+def test_conditions_make_a_run_invalid():
+    rules = Rules()
+    assert Conditions(others=0.05, gpu_processes=1, power_limited=1.0).problems(rules) == []
+    assert Conditions(others=0.5, gpu_processes=2, slowed=("thermal slowdown",)).problems(rules) == [
+        "throttling: thermal slowdown",
+        "another process on the GPU: there were 2",
+        "other processes took 50% of the cores, not 10% at most",
+    ]
+    seen = Watch(torch.device("cpu")).seen()
+    assert 0 <= seen.others <= 1 and seen.sm_clock is None and seen.gpu_processes is None
+
+
+def test_parts_are_heard_only_while_somebody_listens():
+    with part("no such part"):
+        pass
+    with listen(lambda: None) as seconds:
+        for _ in range(2):
+            with part("forward"):
+                pass
+        with pytest.raises(ValueError, match="count twice"), part("forward"), part("decode"):
+            pass
+        with pytest.raises(ValueError, match="no part is called"), part("encode"):
+            pass
+    assert set(seconds) == {"forward"}

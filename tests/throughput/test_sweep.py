@@ -1,0 +1,99 @@
+"""A sweep end to end, with systems that cost nothing: resumed, cut off, and told in words."""
+
+import pytest
+from throughput_examples import Echo
+from typer.testing import CliRunner
+
+from iter_bench import records
+from iter_bench.cli import app
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.throughput.sweep import cells_of, load_sweep, run, sweep_names
+
+SWEEP = """
+description = "Two cells."
+minutes = 1
+subtokens = 32
+rules = { warm_up = 1e-9, repetitions = 3, seconds = 0, drift = 1e9, others = 1 }
+[[group]]
+lengths = [16, 32, 1024]
+batch_sizes = [2]
+subjects = [SUBJECTS]
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Writes a sweep of these systems and gives its file."""
+
+    def write(*systems):
+        subjects = ", ".join(f'{{ system = "throughput_examples:{name}" }}' for name in systems)
+        path = tmp_path / "tiny.toml"
+        path.write_text(SWEEP.replace("SUBJECTS", subjects))
+        return str(path)
+
+    return write
+
+
+def test_a_second_run_measures_nothing_but_what_is_invalid(sweep, tmp_path):
+    wanted, folder = load_sweep(sweep("Echo", "Bare")), tmp_path / "throughput"
+    steps = []
+    first = run(wanted, folder, report=steps.append)
+    assert [record.documents.documents for record in first.measured] == [2, 2] and all(r.valid for r in first.measured)
+    assert [(step.number, step.of, step.records is None) for step in steps] == [
+        (1, 2, True),
+        (1, 2, False),
+        (2, 2, True),
+        (2, 2, False),
+    ]
+    assert [reason.split(":")[0] for reason in first.skipped] == ["1024 sub-tokens"] * 2 + ["throughput_examples"]
+    assert records.load_all(folder, ThroughputRecord) == sorted(first.measured, key=lambda record: record.file_name)
+
+    Echo.calls = 0
+    again = run(wanted, folder)
+    assert (again.measured, again.finished, again.left, Echo.calls) == ([], 2, [], 0), "a system that can't run changes nothing"
+    spoilt = first.measured[0].model_copy(update={"problems": ("drift",)})
+    records.write(spoilt, folder)
+    third = run(wanted, folder)
+    assert [record.run_id for record in third.measured] == [spoilt.run_id] and third.finished == 1
+    assert records.find(folder, spoilt.run_id, ThroughputRecord).valid
+
+
+def test_the_budget_leaves_cells_and_names_them(sweep, tmp_path):
+    outcome = run(load_sweep(sweep("Echo")), tmp_path, minutes=0)
+    assert [str(cell) for cell in outcome.left] == ["length-16, batch 2, minilm", "length-32, batch 2, minilm"]
+    assert outcome.measured == []
+
+
+def test_the_command_tells_all_and_ends_in_table_and_figure(sweep, tmp_path):
+    command = ["throughput", sweep("Echo", "Loses"), "--results", str(tmp_path / "results")]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    assert "1/2 length-16, batch 2, minilm: echo" in first.stderr and "loses INVALID" in first.stderr
+    assert "wrong output: 1 of 2 documents" in first.stderr and "left out: 1024 sub-tokens" in first.stderr
+    assert "Throughput by length" in first.stdout and "echo" in first.stdout and "loses" not in first.stdout
+    written = {path.name for path in (tmp_path / "results").rglob("*.*") if path.suffix != ".json"}
+    assert written == {
+        *(f"throughput-lengths.{suffix}" for suffix in ("csv", "md", "tex")),
+        *(f"figure3-throughput.{suffix}" for suffix in ("png", "svg", "md")),
+    }
+    nothing = CliRunner().invoke(app, ["throughput", sweep("Loses"), "--results", str(tmp_path / "other")])
+    assert isinstance(nothing.exception, UserError) and "no VALID record" in str(nothing.exception)
+
+
+def test_sweeps_of_the_package_hold_cells_for_every_system():
+    for name in sweep_names():
+        found, _ = cells_of(load_sweep(name))
+        assert {subject.system for cell in found for subject in cell.subjects} == {"iter", "asp", "plmarker"}
+        assert {cell.workload.name for cell in found} >= {"conll04", "ace05", "ace05-context", "conll03"}
+        ids = [run_id for cell in found for run_id in cell.ids("some machine")]
+        assert len(ids) == len(set(ids)), "two cells would overwrite each other's records"
+
+
+def test_wrong_sweeps_are_named(tmp_path):
+    with pytest.raises(SettingsError, match="no sweep is called 'slow'; there are gpu, quick"):
+        load_sweep("slow")
+    path = tmp_path / "wrong.toml"
+    path.write_text("description = 'x'\nminutes = 0\n[[group]]\nlengths = [16]\n")
+    with pytest.raises(SettingsError, match=r"minutes: .*\n.*wrong.toml, group.0.subjects: "):
+        load_sweep(str(path))

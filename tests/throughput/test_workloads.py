@@ -1,0 +1,43 @@
+"""Documents of a workload are as long as it says, by the tokenizer itself."""
+
+from statistics import mean
+
+import pytest
+
+from iter_bench.errors import SettingsError
+from iter_bench.throughput.workloads import PROFILES, documents_of, lengths_of, of_dataset, of_length, subtokens
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_lengths_have_the_bounds_and_the_mean_of_the_data_set(name, tmp_path):
+    for count in (32, 256):
+        lengths = lengths_of(of_dataset(name, count, tmp_path))
+        shortest, longest, average = PROFILES[name]["subtokens"]
+        assert (len(lengths), min(lengths), max(lengths)) == (count, shortest, longest)
+        assert mean(lengths) == pytest.approx(average, abs=0.3) and lengths == sorted(lengths)
+
+
+def test_documents_have_these_lengths(tmp_path):
+    for length in (16, 64):
+        found = subtokens(documents_of(of_length(length, 8))[0])
+        assert all(0.8 * length <= n <= length for n in found) and mean(found) >= 0.9 * length
+    plain, _ = documents_of(of_dataset("conll04", 32, tmp_path))
+    lengths = subtokens(plain)
+    assert mean(lengths) == pytest.approx(43.84, rel=0.05) and 165 <= max(lengths) <= 173
+    density = 100 * sum(len(d.entities) for d in plain) / sum(len(d.words) for d in plain)
+    assert density == pytest.approx(PROFILES["conll04"]["density"], rel=0.2)
+    assert documents_of(of_dataset("conll04", 32, tmp_path))[0] == plain, "the same documents for every system and run"
+
+
+def test_context_is_around_and_not_within(tmp_path):
+    without, _ = documents_of(of_dataset("ace05", 16, tmp_path))
+    around, _ = documents_of(of_dataset("ace05-context", 16, tmp_path))
+    assert [d.words for d in around] == [d.words for d in without]
+    assert mean(subtokens(around)) - mean(subtokens(without)) == pytest.approx(110.14, rel=0.05)
+
+
+def test_impossible_and_unknown_workloads_are_said(tmp_path):
+    with pytest.raises(SettingsError, match="no workload is called 'conll05'; there are conll04"):
+        of_dataset("conll05", 32, tmp_path)
+    with pytest.raises(SettingsError, match="take more"):
+        lengths_of(of_dataset("conll03-document", 3, tmp_path).model_copy(update={"mean": 1000.0}))

@@ -6,9 +6,8 @@ from record_examples import ENVIRONMENT, START
 
 from iter_bench.document import Extraction
 from iter_bench.systems import Reachable
-from iter_bench.throughput.conditions import Conditions
-from iter_bench.throughput.protocol import Rules
-from iter_bench.throughput.schema import CellSettings, Subject, ThroughputRecord, rate_of
+from iter_bench.throughput.schema import Conditions, ThroughputRecord, rate_of, stored
+from iter_bench.throughput.settings import CellSettings, Rules, Subject
 from iter_bench.throughput.workloads import of_dataset, of_length
 
 HARDWARE = ENVIRONMENT.hardware("cpu")
@@ -27,7 +26,7 @@ def measured(
         rules=Rules(),
         hardware=changes.pop("hardware", HARDWARE),
     )
-    samples = [10 / rate for rate in rates]
+    samples = stored([10 / rate for rate in rates])
     words = {"sha256": "ab" * 32, "documents": 10, "words": 500, "entities": 30, "relations": 20}
     fields = {
         "run_id": settings.run_id,

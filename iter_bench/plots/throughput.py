@@ -11,7 +11,8 @@ from matplotlib.ticker import LogFormatter, ScalarFormatter
 from iter_bench.errors import UserError
 from iter_bench.plots.runs import grid, legend
 from iter_bench.plots.style import FILLS, Plot, in_style, look
-from iter_bench.throughput.schema import Subject, ThroughputRecord
+from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.throughput.settings import Subject
 
 ABOUT = (
     "Documents a second against their length, both logarithmic: median, and from the 5th to the 95th percentile; documents in, "

@@ -10,7 +10,7 @@ import pandas as pd
 from iter_bench.tables.text import Made
 from iter_bench.throughput.parts import PARTS
 from iter_bench.throughput.schema import ThroughputRecord
-from iter_bench.throughput.workloads import PROFILES
+from iter_bench.throughput.settings import PROFILES
 
 TITLES = {name: profile["title"] for name, profile in PROFILES.items()}
 ABOUT = (

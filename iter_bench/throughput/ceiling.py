@@ -9,31 +9,11 @@ from statistics import median
 import torch
 
 from iter_bench.devices import synchronize
-from iter_bench.records.schema import Measured, Part
+from iter_bench.throughput.schema import Ceiling
 
 MATRICES = {"cuda": (4096, 8192, 16384), "cpu": (512, 1024, 2048)}
 COPIED = {"cuda": 2**30, "cpu": 2**28}  # bytes, more than caches hold
 REPETITIONS = 5
-
-
-class Ceiling(Part):
-    """Rates of a device.
-
-    Attributes:
-        dtype: of the product, as torch names it.
-        flops: operations a second of the fastest square matrix product, 2 a multiplication.
-        matrix: its number of rows.
-        copy_rate: bytes a second that a copy reads and writes together.
-    """
-
-    dtype: str
-    flops: Measured
-    matrix: int
-    copy_rate: Measured
-
-    def seconds(self, flops: float, read: float) -> float:
-        """Least time for so many operations and bytes read, when both go on at once."""
-        return max(flops / self.flops, read / self.copy_rate)
 
 
 def measure_ceiling(device: torch.device, dtype: str) -> Ceiling:

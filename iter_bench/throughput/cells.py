@@ -15,20 +15,12 @@ from iter_bench import data, environment, systems
 from iter_bench.devices import default_device, synchronize
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import SettingsError
-from iter_bench.throughput.ceiling import Ceiling
 from iter_bench.throughput.conditions import Watch, measure_power
 from iter_bench.throughput.measurable import CountsFlops, DescribesExecution, TakesStructure
 from iter_bench.throughput.parts import listen
 from iter_bench.throughput.protocol import measure, problems
-from iter_bench.throughput.schema import (
-    CellSettings,
-    MeasuredDocuments,
-    Structure,
-    Subject,
-    ThroughputRecord,
-    Work,
-    rate_of,
-)
+from iter_bench.throughput.schema import Ceiling, MeasuredDocuments, Structure, ThroughputRecord, Work, rate_of, stored
+from iter_bench.throughput.settings import CellSettings, Subject
 from iter_bench.throughput.workloads import subtokens
 from iter_bench.tokenization import forget_words
 
@@ -118,7 +110,7 @@ def run_cell(
         synchronize(device)
 
     watch = Watch(device)
-    samples = measure(calls, rules, synchronize=wait, before=forget_words, between=watch.look)
+    samples = [stored(of) for of in measure(calls, rules, synchronize=wait, before=forget_words, between=watch.look)]
     conditions, described = watch.seen(), environment.describe()
     records = []
     for i, (prepared, call, seconds) in enumerate(zip(ready, calls, samples, strict=True)):
@@ -132,7 +124,7 @@ def run_cell(
                 system=system.name,
                 structure=prepared.structure,
                 documents=describe(documents, prepared),
-                samples=tuple(seconds),
+                samples=seconds,
                 rate=rate_of(seconds, len(documents)),
                 parts=parts_of(call, device),
                 problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules)),

@@ -10,13 +10,8 @@ from typing import Any
 
 import psutil
 import torch
-from pydantic import Field
 
-from iter_bench.records.schema import Count, Measured, Part, Ratio
-from iter_bench.throughput.protocol import Rules
-
-WINDOW = 10.0
-"""Seconds over which energy is read at least: the driver's counter moves in steps of up to a tenth of a second."""
+from iter_bench.throughput.schema import WINDOW, Conditions, Power
 
 _SLOWING = {
     "HwSlowdown": "hardware slowdown",
@@ -25,42 +20,6 @@ _SLOWING = {
     "SwThermalSlowdown": "thermal slowdown",
 }
 """NVML's reasons that make a run INVALID. The board's own power limit doesn't: it is how the board is sold."""
-
-
-class Conditions(Part):
-    """What was seen between the blocks of a measurement.
-
-    Attributes:
-        sm_clock, memory_clock: MHz: least, median, most.
-        power_limited: share of looks at which the board's power limit held the clock down.
-        slowed: what else did, in words.
-        gpu_processes: most processes on the GPU at once, this one included.
-        others: share of the usable cores' time that other processes took.
-    """
-
-    sm_clock: tuple[Count, Count, Count] | None = None
-    memory_clock: tuple[Count, Count, Count] | None = None
-    power_limited: Ratio | None = None
-    slowed: tuple[str, ...] = ()
-    gpu_processes: Count | None = None
-    others: Ratio | None = None
-
-    def problems(self, rules: Rules) -> list[str]:
-        """Why these make a run INVALID."""
-        found = [f"throttling: {what}" for what in self.slowed]
-        if self.gpu_processes is not None and self.gpu_processes > 1:
-            found.append(f"another process on the GPU: there were {self.gpu_processes}")
-        if self.others is not None and self.others > rules.others:
-            found.append(f"other processes took {self.others:.0%} of the cores, not {rules.others:.0%} at most")
-        return found
-
-
-class Power(Part):
-    """Energy of the GPU over a window of calls of one system, nothing else running."""
-
-    watts: Measured
-    joules_per_sample: Measured
-    seconds: Measured = Field(ge=WINDOW)
 
 
 class Watch:

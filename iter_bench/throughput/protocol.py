@@ -11,20 +11,8 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
-from pydantic import Field
 
-from iter_bench.settings import Settings
-
-
-class Rules(Settings):
-    """What a measurement must have, and may not exceed, to be VALID."""
-
-    warm_up: float = Field(1.0, gt=0, description="seconds of untimed calls, two calls at least")
-    repetitions: int = Field(10, ge=3, description="timed calls of each system, at least")
-    seconds: float = Field(3.0, ge=0, description="timed seconds of each system, at least")
-    limit: float = Field(120.0, gt=0, description="seconds after which no further round begins; the run is then too short")
-    drift: float = Field(0.05, gt=0, description="most that the medians of the first and last third may differ, relatively")
-    others: float = Field(0.1, ge=0, le=1, description="largest share of the usable cores' time that others may take")
+from iter_bench.throughput.settings import Rules
 
 
 def measure(

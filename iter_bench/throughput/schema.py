@@ -2,53 +2,79 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from iter_bench import __version__
 from iter_bench.environment import Environment
 from iter_bench.records import AnyRecord
-from iter_bench.records.schema import Count, Measured, Part, file_name
-from iter_bench.settings import Settings, content_id
-from iter_bench.throughput.ceiling import Ceiling
-from iter_bench.throughput.conditions import Conditions, Power
-from iter_bench.throughput.protocol import Rules, rates
-from iter_bench.throughput.workloads import Workload
+from iter_bench.records.schema import Count, Measured, Part, Ratio, file_name
+from iter_bench.throughput.protocol import rates
+from iter_bench.throughput.settings import CellSettings, Rules
 
 Structure = Literal["predicted", "gold"]
 
 
-class Subject(Settings):
-    """A system to measure: new weights over an encoder, or a trained system's folder."""
+class Conditions(Part):
+    """What was seen between the blocks of a measurement.
 
-    system: str
-    encoder: str = "minilm"
-    model: dict[str, Any] = Field(default_factory=dict, description="the system's own settings")
-    trained: str | None = Field(None, description="folder of a trained system; its own encoder and settings hold")
+    Attributes:
+        sm_clock, memory_clock: MHz: least, median, most.
+        power_limited: share of looks at which the board's power limit held the clock down.
+        slowed: what else did, in words.
+        gpu_processes: most processes on the GPU at once, this one included.
+        others: share of the usable cores' time that other processes took.
+    """
 
-    @property
-    def weights(self) -> str:
-        """The trained system's folder, or the encoder; of an absolute path its last part only."""
-        path = PurePath(self.trained or self.encoder)
-        return path.name if path.is_absolute() else self.trained or self.encoder
+    sm_clock: tuple[Count, Count, Count] | None = None
+    memory_clock: tuple[Count, Count, Count] | None = None
+    power_limited: Ratio | None = None
+    slowed: tuple[str, ...] = ()
+    gpu_processes: Count | None = None
+    others: Ratio | None = None
+
+    def problems(self, rules: Rules) -> list[str]:
+        """Why these make a run INVALID."""
+        found = [f"throttling: {what}" for what in self.slowed]
+        if self.gpu_processes is not None and self.gpu_processes > 1:
+            found.append(f"another process on the GPU: there were {self.gpu_processes}")
+        if self.others is not None and self.others > rules.others:
+            found.append(f"other processes took {self.others:.0%} of the cores, not {rules.others:.0%} at most")
+        return found
 
 
-class CellSettings(Settings):
-    """Everything that decides a measurement, the machine included: another machine measures anew."""
+WINDOW = 10.0
+"""Seconds over which energy is read at least: the driver's counter moves in steps of up to a tenth of a second."""
 
-    subject: Subject
-    lineup: tuple[Subject, ...] = Field(description="all systems that the sweep compares here, whether or not they could run")
-    workload: Workload
-    batch_size: int = Field(ge=1)
-    rules: Rules
-    hardware: str
 
-    @property
-    def run_id(self) -> str:
-        """The settings' content."""
-        return content_id(self)
+class Power(Part):
+    """Energy of the GPU over a window of calls of one system, nothing else running."""
+
+    watts: Measured
+    joules_per_sample: Measured
+    seconds: Measured = Field(ge=WINDOW)
+
+
+class Ceiling(Part):
+    """Rates of a device.
+
+    Attributes:
+        dtype: of the product, as torch names it.
+        flops: operations a second of the fastest square matrix product, 2 a multiplication.
+        matrix: its number of rows.
+        copy_rate: bytes a second that a copy reads and writes together.
+    """
+
+    dtype: str
+    flops: Measured
+    matrix: int
+    copy_rate: Measured
+
+    def seconds(self, flops: float, read: float) -> float:
+        """Least time for so many operations and bytes read, when both go on at once."""
+        return max(flops / self.flops, read / self.copy_rate)
 
 
 class MeasuredDocuments(Part):
@@ -128,7 +154,12 @@ class ThroughputRecord(AnyRecord):
         return self.settings.hardware
 
 
-def rate_of(samples: tuple[float, ...] | list[float], documents: int) -> Rate:
+def stored(samples: Sequence[float]) -> tuple[float, ...]:
+    """The samples as a record holds them, so that all that is computed from them can be computed again from it."""
+    return TypeAdapter(tuple[Measured, ...]).validate_python(tuple(samples))
+
+
+def rate_of(samples: Sequence[float], documents: int) -> Rate:
     """Median, p5 and p95 over the samples (seconds a call)."""
     median, p5, p95 = rates(samples, documents)
     return Rate(median=median, p5=p5, p95=p95)

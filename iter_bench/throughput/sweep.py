@@ -24,9 +24,9 @@ from iter_bench.settings import Settings, content_id
 from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
-from iter_bench.throughput.protocol import Rules
-from iter_bench.throughput.schema import CellSettings, Subject, ThroughputRecord
-from iter_bench.throughput.workloads import PROFILES, Workload, documents_of, of_dataset, of_length
+from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.throughput.settings import PROFILES, CellSettings, Rules, Subject, Workload
+from iter_bench.throughput.workloads import documents_of, of_dataset, of_length
 
 SWEEPS = Path(__file__).parent / "sweeps"
 

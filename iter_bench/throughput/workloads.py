@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
-from pydantic import Field
 from scipy.optimize import brentq
 from scipy.stats import norm
 
@@ -21,32 +17,12 @@ from iter_bench.data.synthetic import SCHEMA, documents_of_length
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import load_tokenizer
 from iter_bench.errors import SettingsError
-from iter_bench.settings import Settings
+from iter_bench.throughput.settings import PROFILES, Workload
 from iter_bench.tokenization import WindowTokenizer
 
-PROFILES: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("workloads.toml").read_text(encoding="utf-8"))
 SHORTEST_WORDS = 6
 SPREAD = 0.6
 """Standard deviation of the logarithm of lengths; sentences of CoNLL04 and CoNLL03 have 0.6 to 0.8."""
-
-
-class Workload(Settings):
-    """Documents, the same for every system; lengths are in MiniLM's sub-tokens, special ones included."""
-
-    name: str = Field(description="a data set of workloads.toml, or length-N")
-    count: int = Field(ge=1, description="documents a call; those of a corpus are all taken")
-    shortest: int = Field(ge=1)
-    longest: int = Field(ge=8)
-    mean: float = Field(gt=0)
-    context: float = Field(0, ge=0, description="mean sub-tokens around each document that only give context")
-    density: float = Field(15, ge=0, le=20, description="gold entities per 100 words")
-    corpus: str | None = Field(None, description="catalogue name whose test split these are")
-    seed: int = Field(1, ge=0)
-
-    @property
-    def length(self) -> int | None:
-        """The one length of all documents, or None."""
-        return self.longest if self.shortest == self.longest else None
 
 
 def of_length(subtokens: int, count: int) -> Workload:

@@ -8,11 +8,11 @@ from iter_bench import data
 from iter_bench.errors import SettingsError
 from iter_bench.throughput import ceiling as ceilings
 from iter_bench.throughput import cells
-from iter_bench.throughput.ceiling import Ceiling, measure_ceiling
-from iter_bench.throughput.conditions import Conditions, Watch
+from iter_bench.throughput.ceiling import measure_ceiling
+from iter_bench.throughput.conditions import Watch
 from iter_bench.throughput.parts import listen, part
-from iter_bench.throughput.protocol import Rules
-from iter_bench.throughput.schema import Subject
+from iter_bench.throughput.schema import Ceiling, Conditions
+from iter_bench.throughput.settings import Rules, Subject
 
 CORPUS = data.load("synthetic-w1", "dev")
 DOCUMENTS = [document for document in CORPUS.documents if document.entities][:5]

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iter_bench.throughput.protocol import Rules, measure, problems, rates
+from iter_bench.throughput.protocol import measure, problems, rates
+from iter_bench.throughput.settings import Rules
 
 
 class Machine:

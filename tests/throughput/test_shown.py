@@ -8,7 +8,7 @@ from iter_bench import plots, tables
 from iter_bench.errors import UserError
 from iter_bench.plots.throughput import throughput
 from iter_bench.tables.throughput import counterpart, data_sets, lengths
-from iter_bench.throughput.schema import Subject
+from iter_bench.throughput.settings import Subject
 
 CONLL04, ACE05 = data_set("conll04"), data_set("ace05")
 BAD = {"problems": ("drift: by 9%",)}

@@ -1,0 +1,76 @@
+"""Everything that decides a throughput measurement: systems, documents, batch size, rules, machine."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import Field
+
+from iter_bench.settings import Settings, content_id
+
+PROFILES: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("workloads.toml").read_text(encoding="utf-8"))
+"""The data sets of ``workloads.toml``, by name."""
+
+
+class Rules(Settings):
+    """What a measurement must have, and may not exceed, to be VALID."""
+
+    warm_up: float = Field(1.0, gt=0, description="seconds of untimed calls, two calls at least")
+    repetitions: int = Field(10, ge=3, description="timed calls of each system, at least")
+    seconds: float = Field(3.0, ge=0, description="timed seconds of each system, at least")
+    limit: float = Field(120.0, gt=0, description="seconds after which no further round begins; the run is then too short")
+    drift: float = Field(0.05, gt=0, description="most that the medians of the first and last third may differ, relatively")
+    others: float = Field(0.1, ge=0, le=1, description="largest share of the usable cores' time that others may take")
+
+
+class Workload(Settings):
+    """Documents, the same for every system; lengths are in MiniLM's sub-tokens, special ones included."""
+
+    name: str = Field(description="a data set of workloads.toml, or length-N")
+    count: int = Field(ge=1, description="documents a call; those of a corpus are all taken")
+    shortest: int = Field(ge=1)
+    longest: int = Field(ge=8)
+    mean: float = Field(gt=0)
+    context: float = Field(0, ge=0, description="mean sub-tokens around each document that only give context")
+    density: float = Field(15, ge=0, le=20, description="gold entities per 100 words")
+    corpus: str | None = Field(None, description="catalogue name whose test split these are")
+    seed: int = Field(1, ge=0)
+
+    @property
+    def length(self) -> int | None:
+        """The one length of all documents, or None."""
+        return self.longest if self.shortest == self.longest else None
+
+
+class Subject(Settings):
+    """A system to measure: new weights over an encoder, or a trained system's folder."""
+
+    system: str
+    encoder: str = "minilm"
+    model: dict[str, Any] = Field(default_factory=dict, description="the system's own settings")
+    trained: str | None = Field(None, description="folder of a trained system; its own encoder and settings hold")
+
+    @property
+    def weights(self) -> str:
+        """The trained system's folder, or the encoder; of an absolute path its last part only."""
+        path = PurePath(self.trained or self.encoder)
+        return path.name if path.is_absolute() else self.trained or self.encoder
+
+
+class CellSettings(Settings):
+    """Everything that decides a measurement, the machine included: another machine measures anew."""
+
+    subject: Subject
+    lineup: tuple[Subject, ...] = Field(description="all systems that the sweep compares here, whether or not they could run")
+    workload: Workload
+    batch_size: int = Field(ge=1)
+    rules: Rules
+    hardware: str
+
+    @property
+    def run_id(self) -> str:
+        """The settings' content."""
+        return content_id(self)

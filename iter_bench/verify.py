@@ -2,15 +2,16 @@
 
 A number in a text is supported if a table that could be made again has it, or if it's the mean or the standard deviation,
 over the runs of a row of such a table, of precision, recall or F1 in any convention: exactly, or in percent, rounded to the
-decimals that are written. Looked at are numbers with one or two decimals, outside code. A paragraph after a line
-``<!-- verify: REASON -->`` holds numbers that have other sources.
+decimals that are written. Of tables of throughput only measured rates, speed-ups, shares of the ceiling and exponents count.
+Looked at are numbers with one or two decimals, outside code. A paragraph after a line ``<!-- verify: REASON -->`` holds
+numbers that have other sources.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -22,7 +23,9 @@ from iter_bench.errors import SettingsError, UserError
 from iter_bench.records import Record, RecordError
 from iter_bench.report import records_of, write_tables
 from iter_bench.run import Folders, execute
+from iter_bench.tables import throughput as throughput_tables
 from iter_bench.tables.catalogue import TABLES, load_sources
+from iter_bench.throughput import check
 from iter_bench.throughput.schema import ThroughputRecord
 
 NUMBER = re.compile(r"(?<![\w.])(?<!Python )\d+\.\d{1,2}(?![\w.]*\w)")
@@ -50,10 +53,11 @@ def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[s
     throughput = sorted((results / "throughput").glob("*.json"))
     for path in throughput:
         try:
-            if (name := records.load(path, ThroughputRecord).file_name) != path.name:
-                problems.append(f"{path}: should be called {name}")
+            measured = records.load(path, ThroughputRecord)
         except RecordError as error:
             problems.append(str(error))
+            continue
+        problems += [f"{path}: {problem}" for problem in check.check_record(measured, path.name)]
     made, supported = 0, set()
     try:
         sources = load_sources(results)
@@ -64,8 +68,12 @@ def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[s
             continue  # made with the table of runs that it belongs to
         if path.stem in TABLES:
             if sources:
-                problems += _compare(TABLES[path.stem](sources).write, results / "tables", path.stem)
+                table = TABLES[path.stem](sources)
+                different = _compare(table.write, results / "tables", path.stem)
+                problems += different
                 made += 1
+                if path.stem in throughput_tables.TABLES and not different:
+                    supported |= _written(table.frame.filter(throughput_tables.CITED).to_numpy().ravel())
             continue
         try:
             chosen = records_of(path.stem, known)
@@ -157,14 +165,20 @@ def _compare(write: Callable[[Path, str], list[Path]], folder: Path, name: str) 
 
 def _numbers_of(chosen: Sequence[Record]) -> set[str]:
     """The numbers that the records support, as they may be written with one or two decimals."""
-    found = [value for value in tables.runs_table(chosen).select_dtypes("number").to_numpy().ravel() if not pd.isna(value)]
+    found = list(tables.runs_table(chosen).select_dtypes("number").to_numpy().ravel())
     for group in tables.group_runs(chosen):
         for convention, by_criterion in group.records[0].scores.test.items():
             for criterion in by_criterion:
                 for ratio in ("precision", "recall", "f1"):
                     values = [getattr(record.scores.test[convention][criterion], ratio) for record in group.records]
                     found += [mean(values), *([stdev(values)] if len(values) > 1 else [])]
-    return {f"{factor * value:.{decimals}f}" for value in found for factor in (1, 100) for decimals in (1, 2)}
+    return _written(found)
+
+
+def _written(values: Iterable[float]) -> set[str]:
+    """The values, and in percent, with one or two decimals."""
+    there = [value for value in values if not pd.isna(value)]
+    return {f"{factor * value:.{decimals}f}" for value in there for factor in (1, 100) for decimals in (1, 2)}
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, str]]:

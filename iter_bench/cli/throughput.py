@@ -27,11 +27,9 @@ def throughput(
     """Measure documents a second, write records, Table 1 and Figure 3; what has a VALID record of this machine is skipped."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from iter_bench import records
     from iter_bench.cli.progress import console
     from iter_bench.errors import UserError
     from iter_bench.throughput import report
-    from iter_bench.throughput.schema import ThroughputRecord
     from iter_bench.throughput.sweep import load_sweep, records_of, run
 
     wanted, folder = load_sweep(sweep), results / "throughput"
@@ -61,7 +59,7 @@ def throughput(
     if not any(record.valid for record in here):
         raise UserError(f"sweep {sweep}: no VALID record of this machine; see above")
     report.show(here)
-    for path in report.write(records.load_all(folder, ThroughputRecord), results):
+    for path in report.write(results):
         console.print(f"written: {path}", soft_wrap=True)
 
 

@@ -9,10 +9,12 @@ from iter_bench.plots.beyond import conventions, speed
 from iter_bench.plots.runs import lambda_curve
 from iter_bench.plots.steps import steps
 from iter_bench.plots.style import Plot
+from iter_bench.plots.throughput import FIGURES as THROUGHPUT
 from iter_bench.records import Record
 from iter_bench.tables.beyond import on_test
 from iter_bench.tables.catalogue import Sources
 from iter_bench.tables.runs import group_runs
+from iter_bench.throughput.schema import ThroughputRecord
 
 
 def _steps(_: Sources) -> Plot:
@@ -26,9 +28,14 @@ def _several_seeds(records: Sequence[Record]) -> list[Record]:
     return [record for group in groups if len(group.records) > 1 for record in group.records]
 
 
+def _of_throughput(draw: Callable[[Sequence[ThroughputRecord]], Plot]) -> Callable[[Sources], Plot]:
+    return lambda sources: draw(sources.throughput)
+
+
 FIGURES: dict[str, Callable[[Sources], Plot]] = {
     "figure1-steps": _steps,
     "figure2-lambda": lambda sources: lambda_curve(_several_seeds(sources.records)),
+    **{name: _of_throughput(draw) for name, draw in THROUGHPUT.items()},
     "conventions": lambda sources: conventions(on_test(sources.records)),
     "speed": lambda sources: speed(on_test(sources.records)),
 }

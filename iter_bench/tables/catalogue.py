@@ -15,8 +15,9 @@ from iter_bench import records, search
 from iter_bench.errors import UserError
 from iter_bench.records import Record
 from iter_bench.settings import RunSettings
-from iter_bench.tables import beyond, data, paper
+from iter_bench.tables import beyond, data, paper, throughput
 from iter_bench.tables.text import Made
+from iter_bench.throughput.schema import ThroughputRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +28,17 @@ class Sources:
         records: of runs.
         data: the figures of the data sets, as ``iter-bench data stats --json`` prints them; empty where not stored.
         searches: name → best settings, and the names of what was varied.
+        throughput: records of throughput, VALID or not.
     """
 
     records: Sequence[Record]
     data: Mapping[str, Any]
     searches: Mapping[str, tuple[RunSettings, Sequence[str]]]
+    throughput: Sequence[ThroughputRecord] = ()
 
 
 def load_sources(results: Path) -> Sources:
-    """Reads ``runs/``, ``data.json`` and ``searches/`` below ``results``; what is missing is empty.
+    """Reads ``runs/``, ``throughput/``, ``data.json`` and ``searches/`` below ``results``; what is missing is empty.
 
     Raises:
         UserError: names the file that can't be read.
@@ -56,10 +59,16 @@ def load_sources(results: Path) -> Sources:
             raise UserError(f"{path}: {error}") from None
         varied = search.load_search(path.stem).space if path.stem in search.search_names() else ()
         searches[path.stem] = (best, tuple(varied))
-    return Sources(records.load_all(results / "runs"), stored, searches)
+    measured = records.load_all(results / "throughput", ThroughputRecord)
+    return Sources(records.load_all(results / "runs"), stored, searches, measured)
+
+
+def _of_throughput(make: Callable[[Sequence[ThroughputRecord]], Made]) -> Callable[[Sources], Made]:
+    return lambda sources: make(sources.throughput)
 
 
 TABLES: dict[str, Callable[[Sources], Made]] = {
+    **{name: _of_throughput(make) for name, make in throughput.TABLES.items()},
     "table2-data": lambda sources: data.data_table(sources.data),
     "table3-main": lambda sources: paper.main_results(sources.records),
     "table4-encoders": lambda sources: paper.encoders(sources.records),

@@ -1,13 +1,16 @@
-"""Table 1 and the table of lengths: documents a second, from VALID throughput records only; nothing published is mixed in."""
+"""Table 1, the table of lengths and how cost grows, from VALID throughput records; what was published has its own columns."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from iter_bench import published
 from iter_bench.tables.text import Made
+from iter_bench.throughput.growth import POINTS, fits, seconds
 from iter_bench.throughput.parts import PARTS
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import PROFILES
@@ -25,14 +28,104 @@ MEANING = (
 )
 
 
+PUBLISHED = (
+    "Published: Table 1 of the paper, on its own hardware and by its own rules; where published hardware is empty, the paper "
+    "names none. Measured rows stand beside the published one of the same system with the same encoder, or else with the "
+    "nearest number of parameters; nothing is computed across. Published speed-up: the paper's ITER of the same size, hardware "
+    "and batch size over the row. Its prose claims up to 23, 22 and 42 times ASP's speed and 12.5 times PL-Marker's; its table "
+    "gives neither 42 nor 12.5."
+)
+GROWTH = (
+    "Fitted: seconds a document = c · xᵃ, least squares on logarithms of the medians, ± standard error of a, over records of a "
+    "system that differ in x alone. Time is the whole timed region, encoder included. N: mean sub-tokens a document; entities "
+    "grow with it at the same density. E: entities a document at the same length. ω, L: the systems' settings `omega` and "
+    "`max_span_words`. Section 3.5 states O(N) for is_left, O(N·ω) for is_span and O(E²) for is_link; it leaves out the "
+    "encoder, whose attention is O(N²), and says nothing of ASP and PL-Marker."
+)
+
+
+PRINTED = ("dataset", "system", *(f"published {name}" for name in ("encoder", "M", "batch size", "hardware")))
+PRINTED += ("published samples/s", "published speed-up of ITER")
+
+
 def data_sets(records: Sequence[ThroughputRecord]) -> Made:
-    """Table 1: documents of the lengths and density of a data set, or of the data set itself."""
-    return _made("Table 1: throughput", records, lambda record: record.settings.workload.length is None)
+    """Table 1: documents of the lengths and density of a data set, or of the data set itself, beside what was published."""
+    of_kind = [record for record in records if record.settings.workload.length is None]
+    shown = _shown(of_kind)
+    rows = []
+    for name, title in TITLES.items():
+        printed = _printed(title)
+        ours = [record for record in shown if record.settings.workload.name == name]
+        beside = [(_nearest(record, printed), record) for record in ours]
+        for row in printed:
+            rows += [row | _row(record, shown) for nearest, record in beside if nearest is row] or [row]
+        rows += [_row(record, shown) for nearest, record in beside if nearest is None]
+    frame = pd.DataFrame(rows, columns=[*PRINTED, *_columns()[2:]])
+    return Made("Table 1: throughput", frame, (*_notes(of_kind, shown), PUBLISHED), _readable(frame))
 
 
 def lengths(records: Sequence[ThroughputRecord]) -> Made:
     """The same for documents of one length."""
-    return _made("Throughput by length", records, lambda record: record.settings.workload.length is not None)
+    of_kind = [record for record in records if record.settings.workload.length is not None]
+    shown = _shown(of_kind)
+    frame = pd.DataFrame([_row(record, shown) for record in shown], columns=_columns())
+    return Made("Throughput by length", frame, _notes(of_kind, shown), _readable(frame))
+
+
+def growth(records: Sequence[ThroughputRecord]) -> Made:
+    """How time grows with N, E, ω and L, beside what section 3.5 of the paper states."""
+    rows = []
+    for fit in fits(records):
+        settings = fit.records[0].settings
+        setting = {name: value for name, value in settings.subject.model.items() if name != fit.variable.model}
+        fixed = {"length": settings.workload.longest} if fit.variable.name != "N" else {}
+        if fit.variable.name != "E":
+            fixed["entities per 100 words"] = settings.workload.density
+        rows.append(
+            {
+                "system": published.SYSTEMS.get(fit.records[0].system, fit.records[0].system),
+                "encoder": settings.subject.weights,
+                "batch size": settings.batch_size,
+                "x": fit.variable.name,
+                "setting": ", ".join(f"{name}={value:g}" for name, value in sorted({**fixed, **setting}.items())),
+                "points": len(fit.values),
+                "x from": fit.values[0],
+                "x to": fit.values[-1],
+                "ms from": 1000 * seconds(fit.records[0]),
+                "ms to": 1000 * seconds(fit.records[-1]),
+                "exponent": fit.exponent,
+                "exponent error": fit.error,
+                "stated in 3.5": dict(fit.variable.stated).get(fit.records[0].system, ""),
+                "hardware": settings.hardware,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    if not rows:
+        return Made("How cost grows", frame, (f"No {POINTS} VALID records differ in N, E, ω or L alone.",))
+    text = frame.drop(columns="exponent error").map(lambda value: number(value) if isinstance(value, float) else value)
+    spread = zip(frame["exponent"], frame["exponent error"], strict=True)
+    text["exponent"] = [f"{value:.2f} ± {error:.2f}" for value, error in spread]
+    return Made("How cost grows", frame, (GROWTH,), text.astype(str))
+
+
+TABLES: dict[str, Callable[[Sequence[ThroughputRecord]], Made]] = {
+    "table1-throughput": data_sets,
+    "table1-throughput-lengths": lengths,
+    "table1-throughput-growth": growth,
+}
+"""File name → what makes the table."""
+CITED = ("samples/s", "samples/s p5", "samples/s p95", "speed-up of ITER", "share of ceiling", "exponent")
+"""Columns whose numbers a text may cite, for ``iter-bench verify``."""
+BRIEF = ("dataset", "system", "encoder", "setting", "batch size", "sub-tokens", "samples/s", "speed-up of ITER")
+"""Columns that a terminal shows of what was measured, with the hardware."""
+
+
+def brief(made: Made) -> pd.DataFrame:
+    """The measured rows for a terminal; no row where nothing was measured."""
+    if "samples/s" not in made.shown:
+        return pd.DataFrame()
+    text = made.shown[made.shown["samples/s"] != ""]
+    return text[[name for name in (*BRIEF, "share of ceiling", "hardware") if name in text]]
 
 
 def counterpart(record: ThroughputRecord, records: Sequence[ThroughputRecord]) -> ThroughputRecord | None:
@@ -41,7 +134,8 @@ def counterpart(record: ThroughputRecord, records: Sequence[ThroughputRecord]) -
     Where the line-up holds several ITERs, that with the same encoder; None where that leaves none, or several.
     """
     cell = _cell(record)
-    iters = [other for other in records if other.system == "iter" and other.valid and _cell(other) == cell]
+    near = [other for other in records if other.system == "iter" and other.valid and other.started == record.started]
+    iters = [other for other in near if _cell(other) == cell]
     weights = record.settings.subject.weights
     same = [other for other in iters if other.settings.subject.weights == weights] or iters
     return same[0] if len(same) == 1 else None
@@ -51,11 +145,9 @@ def _cell(record: ThroughputRecord) -> tuple[Any, ...]:
     return record.settings.model_dump_json(exclude={"subject"}), record.started, record.structure
 
 
-def _made(title: str, records: Sequence[ThroughputRecord], wanted: Callable[[ThroughputRecord], bool]) -> Made:
-    of_kind = [record for record in records if wanted(record)]
-    shown = sorted((record for record in of_kind if record.valid), key=_order)
-    frame = pd.DataFrame([_row(record, shown) for record in shown], columns=_columns())
-    return Made(title, frame, _notes(shown, len(of_kind) - len(shown)), _readable(frame))
+def _shown(records: Sequence[ThroughputRecord]) -> list[ThroughputRecord]:
+    """The VALID ones in the order of rows."""
+    return sorted((record for record in records if record.valid), key=_order)
 
 
 def _order(record: ThroughputRecord) -> tuple[Any, ...]:
@@ -63,14 +155,48 @@ def _order(record: ThroughputRecord) -> tuple[Any, ...]:
     place = list(PROFILES).index(settings.workload.name) if settings.workload.name in PROFILES else len(PROFILES)
     weights = tuple(subject.weights for subject in settings.lineup)
     within = settings.lineup.index(settings.subject)
-    return (settings.hardware, place, weights, settings.batch_size, settings.workload.longest, record.started, within)
+    workload = settings.workload
+    return (settings.hardware, place, weights, settings.batch_size, workload.longest, workload.density, record.started, within)
+
+
+def _printed(dataset: str) -> list[dict[str, Any]]:
+    """The rows of the paper's Table 1 for a data set, in its order."""
+    table = published.figures(table=1)
+    table = table[table.dataset == dataset]
+    rows = []
+    for entry in table.itertuples():
+        row = {"dataset": dataset, "system": entry.system, "published encoder": entry.encoder}
+        row |= {"published M": entry.parameters_millions, "published batch size": entry.batch_size}
+        row |= {"published hardware": entry.hardware or None, "published samples/s": entry.value}
+        same = table[(table.system == "ITER") & (table.hardware == entry.hardware) & (table.batch_size == entry.batch_size)]
+        same = [iter_.value for iter_ in same.itertuples() if _size(iter_.encoder) == _size(entry.encoder)]
+        if entry.system != "ITER" and len(same) == 1:
+            row["published speed-up of ITER"] = same[0] / entry.value
+        rows.append(row)
+    return rows
+
+
+def _size(encoder: str) -> str:
+    return encoder.rsplit("-", 1)[-1]
+
+
+def _nearest(record: ThroughputRecord, printed: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The published row of the same system: that with the same encoder, else with the nearest number of parameters."""
+    encoder = record.settings.subject.weights.removeprefix("random:")
+
+    def distance(row: dict[str, Any]) -> tuple[bool, float]:
+        same = published.same_encoder(row["published encoder"], encoder)
+        return not same, abs(math.log(1e6 * row["published M"] / record.parameters))
+
+    rows = [row for row in printed if row["system"] == published.SYSTEMS.get(record.system)]
+    return min(rows, key=distance, default=None)
 
 
 def _columns() -> list[str]:
     rates = ["samples/s", "samples/s p5", "samples/s p95", "speed-up of ITER", "share of ceiling", "operations"]
     rest = [*(f"{name} ms" for name in PARTS), "peak memory", "watts", "joules"]
-    about = ["dataset", "documents", "source", "sub-tokens", "system", "encoder", "setting", "parameters", "batch size"]
-    return [*about, *rates, *rest, "hardware"]
+    about = ["dataset", "system", "encoder", "setting", "parameters", "batch size", "documents", "source", "sub-tokens"]
+    return [*about, "entities", *rates, *rest, "hardware"]
 
 
 def _row(record: ThroughputRecord, records: Sequence[ThroughputRecord]) -> dict[str, Any]:
@@ -83,7 +209,8 @@ def _row(record: ThroughputRecord, records: Sequence[ThroughputRecord]) -> dict[
         "documents": documents.documents,
         "source": f"{workload.corpus}, test" if workload.corpus else "embedded",
         "sub-tokens": documents.subtokens[1],
-        "system": record.system,
+        "entities": documents.entities / documents.documents,
+        "system": published.SYSTEMS.get(record.system, record.system),
         "encoder": subject.weights,
         "setting": ", ".join([record.structure, *(value for value in how if value != "compiled: none"), *own]),
         "parameters": record.parameters,
@@ -106,7 +233,14 @@ def _row(record: ThroughputRecord, records: Sequence[ThroughputRecord]) -> dict[
 
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     forms: dict[str, Callable[[Any], str]] = {
+        "published M": "{:g}".format,
+        "published batch size": "{:g}".format,
+        "published samples/s": "{:g}".format,
+        "published speed-up of ITER": lambda value: f"{number(value)}×",
         "sub-tokens": "{:.1f}".format,
+        "documents": "{:.0f}".format,
+        "batch size": "{:.0f}".format,
+        "entities": "{:.1f}".format,
         "parameters": lambda value: f"{value / 1e6:.1f} M",
         "samples/s": number,
         "speed-up of ITER": lambda value: f"{number(value)}×",
@@ -120,7 +254,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     for name in frame.columns.drop(["samples/s p5", "samples/s p95", *(f"{part} ms" for part in PARTS)]):
         text[name] = ["" if pd.isna(value) else forms.get(name, str)(value) for value in frame[name]]
     spread = zip(text["samples/s"], frame["samples/s p5"], frame["samples/s p95"], strict=True)
-    text["samples/s"] = [f"{value} [{number(low)}, {number(high)}]" for value, low, high in spread]
+    text["samples/s"] = [f"{value} [{number(low)}, {number(high)}]" if value else "" for value, low, high in spread]
     return pd.DataFrame({name: values for name, values in text.items() if any(values)}, dtype=str)
 
 
@@ -129,9 +263,9 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _notes(shown: Sequence[ThroughputRecord], invalid: int) -> tuple[str, ...]:
-    left_out = f"INVALID records of this kind, not shown: {invalid}."
+def _notes(of_kind: Sequence[ThroughputRecord], shown: Sequence[ThroughputRecord]) -> tuple[str, ...]:
+    left_out = f"INVALID records of this kind, not shown: {len(of_kind) - len(shown)}."
     if not shown:
-        return (left_out,)
-    calls, seconds = min(len(record.samples) for record in shown), min(sum(record.samples) for record in shown)
-    return (f"{ABOUT}at least {calls} calls and {seconds:.3g} s.", MEANING, left_out)
+        return ("Nothing was measured for this.", left_out)
+    calls, spent = min(len(record.samples) for record in shown), min(sum(record.samples) for record in shown)
+    return (f"{ABOUT}at least {calls} calls and {spent:.3g} s.", MEANING, left_out)

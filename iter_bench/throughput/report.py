@@ -1,4 +1,4 @@
-"""Tables and the figure of throughput records as files."""
+"""What a sweep leaves beside its records: the same files as ``iter-bench tables`` and ``iter-bench figures`` write."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from pathlib import Path
 from rich.console import Console
 from rich.measure import Measurement
 
-from iter_bench import plots
+from iter_bench import plots, records, summary
 from iter_bench.errors import UserError
-from iter_bench.plots.throughput import throughput as figure3
+from iter_bench.plots.throughput import FIGURES
 from iter_bench.tables import rich_table
-from iter_bench.tables import throughput as tables
+from iter_bench.tables.throughput import TABLES, brief
 from iter_bench.throughput.schema import ThroughputRecord
 
-TABLES = {"table1-throughput": tables.data_sets, "throughput-lengths": tables.lengths}
-FIGURE = "figure3-throughput"
 
-
-def write(records: Sequence[ThroughputRecord], results: Path) -> list[Path]:
-    """Writes each of ``TABLES`` that has a row, and the figure where there is a VALID record of one length."""
+def write(results: Path) -> list[Path]:
+    """Writes each of `TABLES` and `FIGURES` that the records below ``results`` fill, and ``README.md``."""
+    known = records.load_all(results / "throughput", ThroughputRecord)
     written = []
     for name, make in TABLES.items():
-        if len((made := make(records)).frame):
+        if len((made := make(known)).frame):
             written += made.write(results / "tables", name)
-    try:
-        return written + plots.save(figure3(records), results / "figures", FIGURE)
-    except UserError:
-        return written  # no VALID record holds documents of one length
+    for name, draw in FIGURES.items():
+        try:
+            written += plots.save(draw(known), results / "figures", name)
+        except UserError:
+            continue  # no VALID record holds it
+    return [*written, summary.write(results)]
 
 
-def show(records: Sequence[ThroughputRecord]) -> None:
-    """Prints Table 1; where no record is of a data set, the table of lengths."""
-    made = next((made for make in TABLES.values() if len((made := make(records)).frame)), None)
-    if made is not None:
-        console, table = Console(), rich_table(made.shown, made.title)
-        # lines longer than the terminal are better than columns without their numbers
-        console.width = max(console.width, Measurement.get(console, console.options.update(width=300), table).maximum)
-        console.print(table)
+def show(measured: Sequence[ThroughputRecord]) -> None:
+    """Prints Table 1 and the table of lengths, as far as anything was measured for them."""
+    console = Console()
+    for make in TABLES.values():
+        if len(text := brief(made := make(measured))):
+            table = rich_table(text, made.title)
+            # lines longer than the terminal are better than columns without their numbers
+            console.width = max(console.width, Measurement.get(console, console.options.update(width=300), table).maximum)
+            console.print(table)

@@ -9,7 +9,9 @@ from iter_bench.cli import app
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.sweep import cells_of, load_sweep, run, sweep_names
+from iter_bench.verify import verify
 
+LENGTHS = "table1-throughput-lengths"
 SWEEP = """
 description = "Two cells."
 minutes = 1
@@ -74,9 +76,16 @@ def test_the_command_tells_all_and_ends_in_table_and_figure(sweep, tmp_path):
     assert "Throughput by length" in first.stdout and "echo" in first.stdout and "loses" not in first.stdout
     written = {path.name for path in (tmp_path / "results").rglob("*.*") if path.suffix != ".json"}
     assert written == {
-        *(f"throughput-lengths.{suffix}" for suffix in ("csv", "md", "tex")),
-        *(f"figure3-throughput.{suffix}" for suffix in ("png", "svg", "md")),
+        *(f"{name}.{suffix}" for name in ("table1-throughput", LENGTHS) for suffix in ("csv", "md", "tex")),
+        *(f"figure3-throughput-lengths.{suffix}" for suffix in ("png", "svg", "md")),
+        "README.md",
     }
+    before = {path.name: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")}
+    for again in ("tables", "figures"):
+        assert CliRunner().invoke(app, [again, "--results", str(tmp_path / "results")]).exit_code == 0
+    after = {path.name: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")}
+    assert before == {name: content for name, content in after.items() if name in before} | {"README.md": before["README.md"]}
+    assert verify(tmp_path / "results", [tmp_path / "results" / "README.md"])[1] == [], "what is made again says the same"
     nothing = CliRunner().invoke(app, ["throughput", sweep("Loses"), "--results", str(tmp_path / "other")])
     assert isinstance(nothing.exception, UserError) and "no VALID record" in str(nothing.exception)
 

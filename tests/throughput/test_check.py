@@ -1,0 +1,73 @@
+"""`iter-bench verify` computes what a throughput record says again, and names whatever was changed in it."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from record_examples import START
+from throughput_examples import measured
+
+from iter_bench import records
+from iter_bench.throughput.check import check_record
+from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.verify import verify
+
+WORK = {"flops": 2e9, "seconds": 0.004, "share": 0.4}
+CEILING = {"dtype": "float32", "flops": 1e12, "matrix": 512, "copy_rate": 1e10}
+RATES = tuple(100 + i % 3 for i in range(60))  # 60 calls of 0.1 s: enough for the rules
+
+
+def good(**changes):
+    return measured("iter", RATES, **{"work": WORK | {"share": 0.004 * 101}, "ceiling": CEILING, **changes})
+
+
+CHANGES = {
+    "median": ({"rate": {"median": 200.0, "p5": 100.0, "p95": 102.0}}, "rate: isn't the median"),
+    "validity": ({"samples": [0.1] * 5, "rate": {"median": 100.0, "p5": 100.0, "p95": 100.0}}, "too few samples: 5, not 10"),
+    "excuse": ({"problems": ["drift: it felt slow"]}, "problems: the rules give []"),
+    "others": ({"conditions": {"others": 0.5}}, "other processes took 50%"),
+    "share": ({"work": WORK | {"share": 0.9}}, "work.share"),
+    "ceiling": ({"ceiling": None}, "there is no ceiling"),
+    "faster": ({"work": WORK | {"seconds": 0.001, "share": 0.101}}, "work.seconds: the ceiling needs longer"),
+    "dtype": ({"ceiling": CEILING | {"dtype": "bfloat16"}}, "ceiling.dtype is bfloat16, the system computed in float32"),
+    "settings": ({"run_id": "0" * 12}, "run_id is 000000000000"),
+    "system": ({"system": "asp"}, "system is asp, the settings name iter"),
+    "structure": ({"structure": "predicted"}, "structure is predicted"),
+    "machine": ({"device": "cuda:0", "environment": {"cpu": "Faster CPU"}}, "the environment says Faster CPU"),
+    "time": ({"finished": (START + timedelta(seconds=5)).isoformat()}, "last longer than from started to finished"),
+    "no samples": ({"samples": []}, "samples: there are none"),
+    "field": ({"documents": {"documents": 0}}, "documents.documents: "),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_change_is_named(name, tmp_path):
+    folder = tmp_path / "throughput"
+    path = records.write(good(), folder)
+    assert verify(tmp_path, []) == ({"records": 1, "tables": 0, "numbers": 0}, [])
+    changes, wanted = CHANGES[name]
+    content = json.loads(path.read_text())
+    for key, value in changes.items():
+        content[key] = content[key] | value if key in ("environment", "documents") else value
+    path.write_text(json.dumps(content))
+    problems = verify(tmp_path, [])[1]
+    assert any(wanted in problem for problem in problems), problems
+
+
+def test_wrong_output_is_no_contradiction_and_other_names_are(tmp_path):
+    wrong = good(problems=("wrong output: 1 of 5 documents don't have the imposed structure",))
+    assert list(check_record(wrong, wrong.file_name)) == []
+    assert list(check_record(wrong, "mine.json")) == [f"should be called {wrong.file_name}"]
+    path = records.write(wrong, tmp_path)
+    assert records.load(path, ThroughputRecord) == wrong
+
+
+def test_texts_may_name_measured_rates_and_no_others(tmp_path):
+    from iter_bench.throughput import report
+
+    records.write(measured("iter", tuple(10.25 + i % 3 / 10 for i in range(60)), work=None), tmp_path / "throughput")
+    report.write(tmp_path)
+    text = tmp_path / "text.md"
+    text.write_text("ITER: 10.35 documents/s, not 11.35; the paper's 34.83 is not ours.\n")
+    problems = verify(tmp_path, [text])[1]
+    assert [problem.split(": ")[1].split()[0] for problem in problems] == ["11.35", "34.83"]

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -25,18 +26,19 @@ from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
 from iter_bench.throughput.schema import ThroughputRecord
-from iter_bench.throughput.settings import PROFILES, CellSettings, Rules, Subject, Workload
+from iter_bench.throughput.settings import DENSITY, PROFILES, CellSettings, Rules, Subject, Workload
 from iter_bench.throughput.workloads import documents_of, of_dataset, of_length
 
 SWEEPS = Path(__file__).parent / "sweeps"
 
 
 class Group(Settings):
-    """Cells with the same systems: every length at every batch size, and every data set at its own."""
+    """Cells with the same systems: every length at every batch size and density, and every data set at its own."""
 
     subjects: list[Subject] = Field(min_length=1)
     lengths: list[int] = Field([], description="sub-tokens; those beyond an encoder's limit are left out, and told")
     batch_sizes: list[int] = Field([8], min_length=1)
+    densities: list[float] = Field([DENSITY], min_length=1, description="gold entities per 100 words, of those lengths")
     workloads: list[str] = Field([], description="data sets of workloads.toml")
     documents: int = Field(64, ge=3, description="documents a call, of those data sets")
 
@@ -150,8 +152,8 @@ def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], li
             for subject, limit in zip(lineup, limits, strict=True):
                 if subject not in subjects:
                     skipped.append(f"{length} sub-tokens: {subject.system}'s encoder {subject.weights} reads {limit} at most")
-            for batch_size in group.batch_sizes if subjects else ():
-                workload = of_length(length, max(batch_size, sweep.subtokens // length))
+            for batch_size, density in product(group.batch_sizes, group.densities) if subjects else ():
+                workload = of_length(length, max(batch_size, sweep.subtokens // length), density)
                 found.append(Cell(subjects, lineup, workload, batch_size, sweep.rules))
         for name in group.workloads:
             workload = of_dataset(name, group.documents, data_dir)

@@ -17,7 +17,7 @@ from iter_bench.data.synthetic import SCHEMA, documents_of_length
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import load_tokenizer
 from iter_bench.errors import SettingsError
-from iter_bench.throughput.settings import PROFILES, Workload
+from iter_bench.throughput.settings import DENSITY, PROFILES, Workload
 from iter_bench.tokenization import WindowTokenizer
 
 SHORTEST_WORDS = 6
@@ -25,9 +25,10 @@ SPREAD = 0.6
 """Standard deviation of the logarithm of lengths; sentences of CoNLL04 and CoNLL03 have 0.6 to 0.8."""
 
 
-def of_length(subtokens: int, count: int) -> Workload:
-    """Documents as long as can be within ``subtokens``."""
-    return Workload(name=f"length-{subtokens}", count=count, shortest=subtokens, longest=subtokens, mean=subtokens)
+def of_length(subtokens: int, count: int, density: float = DENSITY) -> Workload:
+    """Documents as long as can be within ``subtokens``, with ``density`` entities per 100 words."""
+    lengths = {"shortest": subtokens, "longest": subtokens, "mean": subtokens}
+    return Workload(name=f"length-{subtokens}", count=count, density=density, **lengths)
 
 
 def of_dataset(name: str, count: int, data_dir: Path | None) -> Workload:

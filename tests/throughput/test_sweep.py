@@ -94,13 +94,16 @@ def test_sweeps_of_the_package_hold_cells_for_every_system():
     for name in sweep_names():
         found, _ = cells_of(load_sweep(name))
         assert {subject.system for cell in found for subject in cell.subjects} == {"iter", "asp", "plmarker"}
-        assert {cell.workload.name for cell in found} >= {"conll04", "ace05", "ace05-context", "conll03"}
+        if name == "growth":
+            assert [cell.workload.density for cell in found] == [2.5, 5, 10, 20]
+        else:
+            assert {cell.workload.name for cell in found} >= {"conll04", "ace05", "ace05-context", "conll03"}
         ids = [run_id for cell in found for run_id in cell.ids("some machine")]
         assert len(ids) == len(set(ids)), "two cells would overwrite each other's records"
 
 
 def test_wrong_sweeps_are_named(tmp_path):
-    with pytest.raises(SettingsError, match="no sweep is called 'slow'; there are gpu, quick"):
+    with pytest.raises(SettingsError, match="no sweep is called 'slow'; there are gpu, growth, quick"):
         load_sweep("slow")
     path = tmp_path / "wrong.toml"
     path.write_text("description = 'x'\nminutes = 0\n[[group]]\nlengths = [16]\n")

@@ -23,6 +23,8 @@ BY_SIZE = (
 BY_LENGTH = (
     "Documents a second against their length, both logarithmic: median, and from the 5th to the 95th percentile; " + REGION
 )
+TITLE_SIZE = 7
+"""Points; names of processors are long."""
 STRUCTURES = {
     "gold": "New weights, which decide nothing: every system was given the gold structure.",
     "predicted": "Trained weights and what they predict.",
@@ -43,7 +45,6 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     if not panels:
         raise UserError("no VALID record holds documents of a data set; measure first (`iter-bench throughput`)")
     figure, axes = grid(len(panels))
-    several = len({hardware for _, hardware in panels}) > 1
     for ax, ((_, hardware), members) in zip(axes, sorted(panels.items()), strict=True):
         title = PROFILES[members[0].settings.workload.name]["title"]
         _published(ax, title)
@@ -52,7 +53,8 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
             x = [record.parameters / 1e6]
             ax.plot(x, [rate.median], color=of.color, marker=of.marker, linestyle="none", label=f"{of.label}, measured")
             ax.vlines(x, rate.p5, rate.p95, color=of.color, linewidth=0.8)
-        ax.set(title=f"{title}\n{hardware}" if several else title, xlabel="million parameters", ylabel="documents/s")
+        ax.set(xlabel="million parameters", ylabel="documents/s")
+        ax.set_title(f"{title}\n{hardware}", fontsize=TITLE_SIZE)
         ax.margins(x=0.15, y=0.15)
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -85,7 +87,8 @@ def by_length(records: Sequence[ThroughputRecord]) -> Plot:
             if own := [record for record in members if record.settings.subject == subject]:
                 _line(ax, subject, settings.lineup, own)
         weights = " + ".join(dict.fromkeys(subject.weights for subject in settings.lineup))
-        ax.set(title=f"{weights}, batch {settings.batch_size}", xlabel="sub-tokens a document", ylabel="documents/s")
+        ax.set(xlabel="sub-tokens a document", ylabel="documents/s")
+        ax.set_title(f"{weights}, batch {settings.batch_size}\n{settings.hardware}", fontsize=TITLE_SIZE)
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
         ax.xaxis.set_major_formatter(ScalarFormatter())

@@ -125,7 +125,7 @@ def test_figure_3_draws_medians_and_bands_of_valid_records(tmp_path):
     records.append(measured(batch_size=1))  # one length is no curve
     plot = by_length(records)
     (ax,) = plot.figure.axes
-    assert (ax.get_xscale(), ax.get_yscale(), ax.get_title()) == ("log", "log", "minilm, batch 8")
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_title()) == ("log", "log", "minilm, batch 8\nSome CPU (2 cores)")
     drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines}
     assert drawn == {"ITER": ([15, 63], pytest.approx([100, 100], rel=1e-5)), "ASP": ([63], pytest.approx([5]))}
     for line, system in zip(ax.lines, ("iter", "asp"), strict=True):
@@ -144,10 +144,10 @@ def test_a_panel_for_each_batch_size_line_up_and_machine():
     of_panels = [{}, {"batch_size": 1}, {"hardware": "Other CPU"}, {"system": "plmarker", "lineup": mixed}]
     panels = by_length([measured(length=length, **panel) for panel in of_panels for length in (16, 64)]).figure.axes
     assert sorted(ax.get_title() for ax in panels) == [
-        "minilm, batch 1",
-        "minilm, batch 8",
-        "minilm, batch 8",
-        "random:flan-t5-small + random:bert-base-cased, batch 8",
+        "minilm, batch 1\nSome CPU (2 cores)",
+        "minilm, batch 8\nOther CPU",
+        "minilm, batch 8\nSome CPU (2 cores)",
+        "random:flan-t5-small + random:bert-base-cased, batch 8\nSome CPU (2 cores)",
     ]
     assert "PL-Marker, random:bert-base-cased" in [line.get_label() for ax in panels for line in ax.lines]
 

@@ -87,7 +87,7 @@ def growth(records: Sequence[ThroughputRecord]) -> Made:
                 "encoder": settings.subject.weights,
                 "batch size": settings.batch_size,
                 "x": fit.variable.name,
-                "setting": ", ".join(f"{name}={value:g}" for name, value in sorted({**fixed, **setting}.items())),
+                "setting": ", ".join(f"{name}={value}" for name, value in sorted({**fixed, **setting}.items())),
                 "points": len(fit.values),
                 "x from": fit.values[0],
                 "x to": fit.values[-1],

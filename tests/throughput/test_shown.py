@@ -99,10 +99,10 @@ def test_exponents_are_those_of_the_formula():
 
     def one(length=64, density=15.0, omega=1, entities=30, **changes):
         workload = of_length(length, 10).model_copy(update={"density": density})
-        lineup = [Subject(system="iter", model={"omega": n}) for n in (1, 2, 4)]
+        lineup = [Subject(system="iter", model={"omega": n, "activation": "relu"}) for n in (1, 2, 4)]
         seconds = 2 * (length - 1) ** 1.5 * (entities / 10) ** 0.25 * omega**0.5
         changed = measured(workload=workload, rates=(1 / seconds,) * 3, length=length, lineup=lineup, **changes)
-        subject = next(subject for subject in lineup if subject.model == {"omega": omega})
+        subject = next(subject for subject in lineup if subject.model["omega"] == omega)
         documents = changed.documents.model_copy(update={"entities": entities})
         settings = changed.settings.model_copy(update={"subject": subject})
         return changed.model_copy(update={"documents": documents, "settings": settings})
@@ -115,7 +115,7 @@ def test_exponents_are_those_of_the_formula():
     assert rows["stated in 3.5"].to_dict() == {"N": "O(N)", "E": "O(E²)", "ω": "O(N·ω)"}
     assert (rows.loc["N", "ms from"], rows.loc["E", "setting"]) == (
         pytest.approx(2000 * 15**1.5 * 3**0.25, rel=1e-4),
-        "length=64, omega=1",
+        "activation=relu, length=64, omega=1",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ from iter_bench.tokenization import forget_words
 
 CHECKED = 4
 """Documents that are extracted one by one as well, to see that batches change nothing."""
+
+PART_CALLS, PART_SECONDS = 3, 2.0
+"""Calls that are listened to, and seconds after which no further one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +162,13 @@ def describe(documents: Sequence[Document], prepared: Prepared) -> MeasuredDocum
     )
 
 
-def parts_of(call: Callable[[], object], device: torch.device, repetitions: int = 3) -> dict[str, float]:
-    """Median seconds of a call's parts, in repetitions of their own; empty for a system without marks."""
+def parts_of(call: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Median seconds of a call's parts, over up to ``PART_CALLS`` calls of their own; empty for a system without marks."""
     seen: dict[str, list[float]] = {}
-    for _ in range(repetitions):
+    start = time.monotonic()
+    for number in range(PART_CALLS):
+        if number and time.monotonic() - start > PART_SECONDS:
+            break
         forget_words()
         with listen(lambda: synchronize(device)) as seconds:
             call()

@@ -80,14 +80,14 @@ def growth(records: Sequence[ThroughputRecord]) -> Made:
         setting = {name: value for name, value in settings.subject.model.items() if name != fit.variable.model}
         fixed = {"length": settings.workload.longest} if fit.variable.name != "N" else {}
         if fit.variable.name != "E":
-            fixed["entities per 100 words"] = settings.workload.density
+            fixed["entities per 100 words"] = f"{settings.workload.density:g}"
         rows.append(
             {
                 "system": published.SYSTEMS.get(fit.records[0].system, fit.records[0].system),
                 "encoder": settings.subject.weights,
                 "batch size": settings.batch_size,
                 "x": fit.variable.name,
-                "setting": ", ".join(f"{name}={value}" for name, value in sorted({**fixed, **setting}.items())),
+                "setting": ", ".join(f"{name}={value}" for name, value in (fixed | setting).items()),
                 "points": len(fit.values),
                 "x from": fit.values[0],
                 "x to": fit.values[-1],
@@ -116,7 +116,7 @@ TABLES: dict[str, Callable[[Sequence[ThroughputRecord]], Made]] = {
 """File name → what makes the table."""
 CITED = ("samples/s", "samples/s p5", "samples/s p95", "speed-up of ITER", "share of ceiling", "exponent")
 """Columns whose numbers a text may cite, for ``iter-bench verify``."""
-BRIEF = ("dataset", "system", "encoder", "setting", "batch size", "sub-tokens", "samples/s", "speed-up of ITER")
+BRIEF = ("dataset", "system", "encoder", "setting", "batch size", "sub-tokens", "entities", "samples/s", "speed-up of ITER")
 """Columns that a terminal shows of what was measured, with the hardware."""
 
 

@@ -62,6 +62,13 @@ def seconds(record: ThroughputRecord) -> float:
     return median(record.samples) / record.documents.documents
 
 
+def _order(record: ThroughputRecord) -> tuple[Any, ...]:
+    settings = record.settings
+    weights = tuple(subject.weights for subject in settings.lineup)
+    place = settings.lineup.index(settings.subject)
+    return settings.hardware, weights, settings.batch_size, place, settings.workload.density
+
+
 def _of_model(name: str) -> Callable[[ThroughputRecord], Any]:
     return lambda record: record.settings.subject.model.get(name)
 
@@ -89,6 +96,7 @@ def fits(records: Sequence[ThroughputRecord]) -> list[Fit]:
     from scipy.stats import linregress
 
     valid = [record for record in records if record.valid and record.settings.workload.length is not None]
+    valid.sort(key=_order)
     found = []
     for variable in VARIABLES:
         groups: dict[str, list[tuple[float, ThroughputRecord]]] = {}

@@ -80,7 +80,8 @@ class Cell:
 
     def __str__(self) -> str:
         weights = dict.fromkeys(subject.weights for subject in self.subjects)
-        return f"{self.workload.name}, batch {self.batch_size}, {' + '.join(weights)}"
+        dense = f", {self.workload.density:g} entities per 100 words" if self.workload.density != DENSITY else ""
+        return f"{self.workload.name}{dense}, batch {self.batch_size}, {' + '.join(weights)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def test_exponents_are_those_of_the_formula():
     assert rows["stated in 3.5"].to_dict() == {"N": "O(N)", "E": "O(E²)", "ω": "O(N·ω)"}
     assert (rows.loc["N", "ms from"], rows.loc["E", "setting"]) == (
         pytest.approx(2000 * 15**1.5 * 3**0.25, rel=1e-4),
-        "activation=relu, length=64, omega=1",
+        "length=64, omega=1, activation=relu",
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogFormatter, LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, ScalarFormatter
 
 from iter_bench import published
 from iter_bench.errors import UserError
@@ -58,10 +59,8 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
         ax.margins(x=0.15, y=0.15)
         ax.set_xscale("log")
         ax.set_yscale("log")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 3)))
-            axis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(10, 10)))
-            axis.set_minor_formatter(NullFormatter())
+        _plain_numbers(ax.xaxis)
+        _plain_numbers(ax.yaxis)
     legend(figure, axes)
     return Plot(figure, f"{BY_SIZE} {_provenance(shown)}")
 
@@ -92,8 +91,7 @@ def by_length(records: Sequence[ThroughputRecord]) -> Plot:
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
         ax.xaxis.set_major_formatter(ScalarFormatter())
-        ax.yaxis.set_major_formatter(LogFormatter())
-        ax.yaxis.set_minor_formatter(LogFormatter())
+        _plain_numbers(ax.yaxis)
     legend(figure, axes)
     return Plot(figure, f"{BY_LENGTH} {_provenance([record for of in panels.values() for record in of])}")
 
@@ -103,6 +101,14 @@ FIGURES: dict[str, Callable[[Sequence[ThroughputRecord]], Plot]] = {
     "figure3-throughput-lengths": by_length,
 }
 """File name → what draws the figure."""
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Names ticks of a logarithmic axis 0.3, 1, 3, …, or 1, 2, 5, … where it is shorter than a decade."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 3) if high > 10 * low else (1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _provenance(records: Sequence[ThroughputRecord]) -> str:

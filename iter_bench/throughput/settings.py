@@ -34,7 +34,7 @@ class Workload(Settings):
     """Documents, the same for every system; lengths are in MiniLM's sub-tokens, special ones included."""
 
     name: str = Field(description="a data set of workloads.toml, or length-N")
-    count: int = Field(ge=1, description="documents a call; those of a corpus are all taken")
+    count: int = Field(ge=1, description="documents a call; a corpus that has fewer gives all")
     shortest: int = Field(ge=1)
     longest: int = Field(ge=8)
     mean: float = Field(gt=0)

@@ -60,7 +60,7 @@ def documents_of(workload: Workload, data_dir: Path | None = None) -> tuple[tupl
     """The workload's documents, in no order of length, and their schema."""
     if workload.corpus:
         corpus = data.load(workload.corpus, "test", data_dir=data_dir)
-        return corpus.documents, corpus.schema
+        return _spread(corpus.documents, workload), corpus.schema
     tokenizer = WindowTokenizer(load_tokenizer("minilm"), None)
     lengths = lengths_of(workload)
     Random(workload.seed).shuffle(lengths)
@@ -73,6 +73,15 @@ def documents_of(workload: Workload, data_dir: Path | None = None) -> tuple[tupl
             document = replace(document, context_before=around[:half], context_after=around[half:])
         documents.append(replace(document, id=f"{workload.name}-{i}"))
     return tuple(documents), SCHEMA
+
+
+def _spread(documents: Sequence[Document], workload: Workload) -> tuple[Document, ...]:
+    """As many of a corpus as asked for, evenly spaced by length, so that they are as long as all of it."""
+    ordered = sorted(documents, key=lambda document: (len(document.words), document.id))
+    count = min(workload.count, len(ordered))
+    chosen = [ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count)]
+    Random(workload.seed).shuffle(chosen)
+    return tuple(chosen)
 
 
 def lengths_of(workload: Workload) -> list[int]:

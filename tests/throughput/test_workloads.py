@@ -4,6 +4,7 @@ from statistics import mean
 
 import pytest
 
+from iter_bench import data
 from iter_bench.errors import SettingsError
 from iter_bench.throughput.settings import PROFILES
 from iter_bench.throughput.workloads import documents_of, lengths_of, of_dataset, of_length, subtokens
@@ -35,6 +36,15 @@ def test_context_is_around_and_not_within(tmp_path):
     around, _ = documents_of(of_dataset("ace05-context", 16, tmp_path))
     assert [d.words for d in around] == [d.words for d in without]
     assert mean(subtokens(around)) - mean(subtokens(without)) == pytest.approx(110.14, rel=0.05)
+
+
+def test_a_corpus_gives_documents_of_all_its_lengths():
+    every = data.load("synthetic", "test").documents
+    few, schema = documents_of(of_dataset("conll04", 20, None).model_copy(update={"corpus": "synthetic"}))
+    assert len(set(few)) == 20 and set(few) <= set(every) and schema == data.load("synthetic", "test").schema
+    assert mean(len(d.words) for d in few) == pytest.approx(mean(len(d.words) for d in every), rel=0.02)
+    all_of_it, _ = documents_of(of_dataset("conll04", 9999, None).model_copy(update={"corpus": "synthetic"}))
+    assert set(all_of_it) == set(every) and len(all_of_it) == len(every)
 
 
 def test_impossible_and_unknown_workloads_are_said(tmp_path):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from iter_bench import data, environment, records, scoring, systems
+from iter_bench import data, environment, mistakes, records, scoring, systems
 from iter_bench.data import spert
 from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.files import only_process
@@ -127,6 +127,7 @@ def _execute(
             criterion: scoring.per_document_counts(test, extractions, schema, "strict", criterion)
             for criterion in scoring.criteria(schema)
         },
+        mistakes=mistakes.count(test, extractions, schema),
         parameters=system.parameters,
         device=str(system.device),
         lambda_curve=curve,

@@ -18,7 +18,7 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from iter_bench import matrix, records, scoring, summary, tables
+from iter_bench import matrix, mistakes, records, scoring, summary, tables
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.records import Record, RecordError
 from iter_bench.report import records_of, write_tables
@@ -122,6 +122,11 @@ def check_record(record: Record, name: str) -> Iterator[str]:
             yield f"documents.{criterion}: the counts of the documents don't add up to those of scores.test.strict"
         if len(counts) != record.data["test"].documents:
             yield f"documents.{criterion}: {len(counts)} documents, the split has {record.data['test'].documents}"
+    for kind, criterion in (("entities", "ner"), ("relations", "re_plus")):
+        if kind in record.mistakes:
+            score = record.scores.test["strict"][criterion]
+            if mistakes.totals(record.mistakes[kind]) != (score.tp, score.fp, score.fn):
+                yield f"mistakes.{kind}: the classes don't add up to the counts of scores.test.strict.{criterion}"
     if record.finished < record.started:
         yield "finished before it started"
 

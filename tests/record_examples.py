@@ -48,6 +48,18 @@ def scores(quality, symmetric=False, relations=True):
     return by_convention
 
 
+def classes(quality, relations=True):
+    """Mistakes that add up to `scores`: misses with a wrong type, else missed; false positives beyond these are spurious."""
+    misses = 100 - quality
+    wrong = misses // 4
+    found = {"entities": {"hit": quality, "type": wrong, "missed": misses - wrong, "spurious": misses // 2 - wrong}}
+    if relations:
+        hit, extra, lost = quality // 2 - 5, misses // 4 + 5, misses // 2 + 5
+        found["relations"] = {"hit": hit, "entities": 3, "missed": 2, "missed entity": lost - 5, "spurious": extra - 3}
+        found["given"] = {"gold": hit + 2, "predicted": hit + extra - 3}
+    return found
+
+
 def record(
     seed=42, quality=80, *, system="iter", dataset="conll04", fold=None, test="test", symmetric=False, relations=True, **changes
 ):
@@ -80,6 +92,7 @@ def record(
         "durations": {"training": 30.0 + seed, "scoring": 1.0},
         "prediction": {"documents": 10, "seconds": 0.25, "batch_size": 8},
         "peak_memory": {"host": 3 * 2**30},
+        "mistakes": classes(quality, relations),
         "parameters": 22_713_216,
         "device": "cpu",
         "lambda_curve": [

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from iter_bench import tables
 from iter_bench.settings import RunSettings
-from iter_bench.tables import beyond, data, paper
+from iter_bench.tables import beyond, data, mistakes, paper
 
 GOLDEN = [
     record(42, 80),
@@ -144,3 +144,17 @@ def test_errors_by_type_are_sums_over_runs():
     row = beyond.types([record(1, 80), record(2, 60)]).frame.query("criterion == 'NER'").iloc[0]
     assert (row.type, row.hit, row.missed, row.spurious) == ("PER", 140, 60, 30)
     assert row["strict F1"] == pytest.approx(100 * 280 / (280 + 60 + 30))
+
+
+def test_golden_mistakes():
+    """To the letter; a record of version 1 is counted and not shown."""
+    known = [record(1, 80), record(2, 60), record(3, 70, mistakes={}, schema_version=1), record(1, 70, system="asp")]
+    for made, name in ((mistakes.entities(known), "mistakes-entities"), (mistakes.relations(known), "mistakes-relations")):
+        assert tables.markdown(made.shown) == (FIXTURES / f"{name}.md").read_text()
+        assert "Recorded before mistakes were counted, so not here: 1 runs." in made.notes
+
+
+def test_mistakes_by_hand():
+    (row,) = mistakes.relations([record(1, 80)]).frame.to_dict("records")
+    assert (row["gold"], row["hit %"], row["entities %"], row["missed entity %"], row["spurious %"]) == (50, 70, 6, 20, 14)
+    assert row["R given entities"] == pytest.approx(100 * 35 / 37) and row["P given entities"] == pytest.approx(100 * 35 / 42)

@@ -17,10 +17,11 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from iter_bench import __version__
 from iter_bench.document import Dataset
 from iter_bench.environment import Environment
+from iter_bench.mistakes import Kind
 from iter_bench.scoring import Convention, Criterion
 from iter_bench.settings import RunSettings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def _six_digits(value: float) -> float:
@@ -171,7 +172,7 @@ class AnyRecord(Part, ABC):
 class Record(AnyRecord):
     """One finished run. Fields are explained in ``docs/records.md``."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     kind: Literal["run"] = "run"
     version: str = __version__
     settings: RunSettings
@@ -182,6 +183,7 @@ class Record(AnyRecord):
     prediction: Prediction | None = None
     peak_memory: PeakMemory = PeakMemory()
     documents: dict[Criterion, DocumentCounts] = {}
+    mistakes: dict[Kind, dict[str, Count]] = {}
     parameters: Count
     device: str
     lambda_curve: list[LambdaPoint] | None = None

@@ -15,7 +15,7 @@ from iter_bench import records, search
 from iter_bench.errors import UserError
 from iter_bench.records import Record
 from iter_bench.settings import RunSettings
-from iter_bench.tables import beyond, data, paper, throughput
+from iter_bench.tables import beyond, data, mistakes, paper, throughput
 from iter_bench.tables.text import Made
 from iter_bench.throughput.schema import ThroughputRecord
 
@@ -77,6 +77,8 @@ TABLES: dict[str, Callable[[Sources], Made]] = {
     "table7-transfer": lambda _: paper.transfer(),
     "conventions": lambda sources: beyond.conventions(sources.records),
     "types": lambda sources: beyond.types(sources.records),
+    "mistakes-entities": lambda sources: mistakes.entities(sources.records),
+    "mistakes-relations": lambda sources: mistakes.relations(sources.records),
     "differences": lambda sources: beyond.significance(sources.records),
 }
 """File name → what makes the table, in the order in which they are shown."""

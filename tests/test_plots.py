@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 from record_examples import record
 
-from iter_bench import plots
+from iter_bench import data, plots
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import UserError
 from iter_bench.tables.captions import provenance
@@ -124,3 +124,15 @@ def test_conventions_and_speed_show_the_records_numbers():
         abs=1e-3,
     )
     assert "no benchmark" in plot.caption and "3 runs" in plot.caption
+
+
+def test_depth_is_drawn_for_each_system_with_its_interval():
+    documents = data.load("synthetic-w2", "test").documents
+    split = record().data["test"].model_copy(update={"sha256": data.fingerprint(documents), "documents": len(documents)})
+    shared = {"dataset": "synthetic-w2", "data": record().data | {"test": split}}
+    runs = [record(system=name, documents={"ner": [(3, 1, 1)] * 200}, **shared) for name in ("iter", "asp")]
+    (ax,) = plots.depth(runs).figure.axes
+    assert line(ax, "ASP").get_ydata() == pytest.approx([75, 75]) and ax.get_xlabel() == "ω of the document"
+    assert abs(line(ax, "ASP").get_xdata() - line(ax, "ITER").get_xdata()).max() < 0.05, "beside, so that none is hidden"
+    with pytest.raises(UserError):
+        plots.depth(RUNS)

@@ -5,14 +5,17 @@ import math
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pandas as pd
 import pytest
 from record_examples import ENVIRONMENT, record
 from rich.console import Console
 
+from iter_bench import data as corpus
 from iter_bench import tables
+from iter_bench.data import statistics
 from iter_bench.settings import RunSettings
-from iter_bench.tables import beyond, data, mistakes, paper
+from iter_bench.tables import beyond, data, mistakes, paper, slices
 
 GOLDEN = [
     record(42, 80),
@@ -158,3 +161,32 @@ def test_mistakes_by_hand():
     (row,) = mistakes.relations([record(1, 80)]).frame.to_dict("records")
     assert (row["gold"], row["hit %"], row["entities %"], row["missed entity %"], row["spurious %"]) == (50, 70, 6, 20, 14)
     assert row["R given entities"] == pytest.approx(100 * 35 / 37) and row["P given entities"] == pytest.approx(100 * 35 / 42)
+
+
+def test_slices_add_up_to_the_whole_and_stand_in_their_bin():
+    """Every document of the embedded corpus with ω = 3 is all hit, every other all missed; the longest quarter likewise."""
+    documents = corpus.load("synthetic-w3", "test").documents
+    split = record().data["test"].model_copy(update={"sha256": corpus.fingerprint(documents), "documents": len(documents)})
+    deep = [statistics.omega(document) == 3 for document in documents]
+    longest = sorted(len(document.words) for document in documents)[-len(documents) // 4 :]
+
+    def of(right):
+        counts = [(1, 0, 0) if hit else (0, 0, 1) for hit in right]
+        return record(dataset="synthetic-w3", data=record().data | {"test": split}, documents={"ner": counts})
+
+    frame = slices.depth([of(deep), record()]).frame
+    assert list(frame["ω"]) == [1, 2, 3] and list(frame["NER F1"]) == [0, 0, 100] and list(frame["NER F1 low"]) == [0, 0, 100]
+    assert frame.documents.sum() == len(documents) and frame.documents.iloc[2] == sum(deep)
+    frame = slices.length([of(len(document.words) > longest[0] for document in documents)]).frame
+    assert list(frame.documents) == [50] * 4 and frame["to"].iloc[2] <= longest[0] == frame["from"].iloc[3]
+    hits = sum(len(document.words) > longest[0] for document in documents)
+    assert list(frame["NER F1"]) == pytest.approx([0, 0, 0, 100 * 2 * hits / (hits + 50)])
+    other = record(dataset="synthetic-w3", documents={"ner": [(1, 0, 0)] * 200})
+    assert not len(slices.depth([other]).frame), "scored on another version of the corpus"
+
+
+def test_the_interval_is_that_of_a_share():
+    """F1 of documents with one item, hit or (missed and spurious) by halves, is the share of hits: a binomial."""
+    counts = np.array([[(1, 0, 0)] * 50 + [(0, 1, 1)] * 50])
+    f1, low, high = slices.f1_interval(counts)
+    assert f1 == 50 and (low, high) == pytest.approx((40.2, 59.8), abs=1.1)

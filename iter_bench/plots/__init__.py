@@ -2,7 +2,21 @@
 
 from iter_bench.plots.beyond import conventions, speed
 from iter_bench.plots.runs import lambda_curve, learning_curve, scores
+from iter_bench.plots.slices import depth, length
 from iter_bench.plots.steps import steps
 from iter_bench.plots.style import Plot, look, png, save
 
-__all__ = ["Plot", "conventions", "lambda_curve", "learning_curve", "look", "png", "save", "scores", "speed", "steps"]
+__all__ = [
+    "Plot",
+    "conventions",
+    "depth",
+    "lambda_curve",
+    "learning_curve",
+    "length",
+    "look",
+    "png",
+    "save",
+    "scores",
+    "speed",
+    "steps",
+]

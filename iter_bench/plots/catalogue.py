@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from iter_bench import data
+from iter_bench.plots import slices
 from iter_bench.plots.beyond import conventions, speed
 from iter_bench.plots.runs import lambda_curve
 from iter_bench.plots.steps import steps
@@ -37,6 +38,8 @@ FIGURES: dict[str, Callable[[Sources], Plot]] = {
     "figure2-lambda": lambda sources: lambda_curve(_several_seeds(sources.records)),
     **{name: _of_throughput(draw) for name, draw in THROUGHPUT.items()},
     "conventions": lambda sources: conventions(on_test(sources.records)),
+    "depth": lambda sources: slices.depth(sources.records),
+    "length": lambda sources: slices.length(sources.records),
     "speed": lambda sources: speed(on_test(sources.records)),
 }
 """File name → what draws the figure, in the order in which they are shown; UserError where no record holds it."""

@@ -39,6 +39,7 @@ DEFAULT = {split: CORPORA["synthetic", split] for split in SPLITS}
 # A change here is another corpus: raise VERSION with it, and say so in docs/synthetic-corpus.md.
 SHA256 = {
     "synthetic": "09d853365fae2a42f46b33cd1d60753031aea8de102978d59886e5e12b5cc7e6",
+    "synthetic-lengths": "2cd4b4cc7350a97051854c69c0bb8305a8c5a5ffadd3dc208071ebd852dc791e",
     "synthetic-w1": "21c6193e34d8e60c314c82f4fe5fabede5fec88c61f1c046ab6421b4307eff2f",
     "synthetic-w2": "41062ceec9c947d6b84fae9988eca8e307af2881e6220abbb6f27d979dbe22d6",
     "synthetic-w3": "bcb5c43bf4987a791d9cf0c58a73e2b43dfbab3567a0ce3065a0e6d52a6e3b9b",
@@ -112,7 +113,8 @@ def test_structure(name):
             assert all((r.head.type, r.tail.type) in ARGUMENTS[r.type] for r in document.relations)
             pairs = Counter(frozenset((r.head, r.tail)) for r in document.relations)
             assert set(pairs.values()) <= {1}, "one pair, one relation"
-            assert len(document.sentences) == 1 and 15 <= len(document.words) <= 35
+            shortest, longest = PRESETS[name].words
+            assert shortest <= len(document.words) <= longest and (len(document.sentences) == 1) == (len(document.words) <= 36)
             assert not any(" " in word for word in document.words)
             assert document.words[0][0].isupper() and document.words[-1] == "."
 

@@ -90,8 +90,9 @@ class CorpusSettings(Settings):
 PRESETS: Mapping[str, CorpusSettings] = MappingProxyType(
     {"synthetic": CorpusSettings()}
     | {f"synthetic-w{omega}": CorpusSettings(name=f"synthetic-w{omega}", omega=omega) for omega in (1, 2, 3, 4)}
+    | {"synthetic-lengths": CorpusSettings(name="synthetic-lengths", words=(10, 150), train=190, dev=40, test=150)}
 )
-"""Catalogue name → settings; those with ``-w`` differ in omega only."""
+"""Catalogue name → settings; those with ``-w`` differ in omega only, ``-lengths`` holds as many words in fewer documents."""
 
 
 def load(name: str, split: str) -> Dataset:

@@ -16,7 +16,18 @@ the sources in `iter_bench/published/`, measured ones come from records alone. A
 Every caption names runs, seeds and hardware; the command of a run is in its record (`environment.command`), that of a
 profile is `make reproduce PROFILE=<name>`.
 """
-FIRST = ("conventions", "mistakes-entities", "mistakes-relations", "types", "depth", "length", "differences", "speed")
+FIRST = (
+    "conventions",
+    "mistakes-entities",
+    "mistakes-relations",
+    "types",
+    "depth",
+    "length",
+    "differences",
+    "speed",
+    "energy",
+    "roofline",
+)
 """Shown in full after what is numbered as in the paper; the others are linked."""
 
 

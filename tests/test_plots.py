@@ -5,6 +5,7 @@ import re
 import pytest
 from matplotlib.colors import to_hex
 from record_examples import record
+from throughput_examples import data_set, measured
 
 from iter_bench import data, plots
 from iter_bench.document import Document, Entity, Extraction, Relation
@@ -44,9 +45,11 @@ def test_scores_follow_the_convention_and_the_data_set():
 
 
 def test_two_settings_of_a_system_can_be_told_apart():
-    ax = plots.scores([record(42), record(42, training={"epochs": 7})]).figure.axes[0]
+    plot = plots.scores([record(42), record(42, training={"epochs": 7})])
+    ax = plot.figure.axes[0]
     fills = {x.get_label(): x.get_fillstyle() for x in ax.lines if x.get_label().startswith("ITER")}
-    assert fills == {"ITER (training.epochs=20)": "full", "ITER (training.epochs=7)": "none"}
+    assert fills == {"ITER 1": "full", "ITER 2": "none"}
+    assert "ITER 1 on conll04: training.epochs=20. ITER 2 on conll04: training.epochs=7." in plot.caption
 
 
 def test_learning_curve():
@@ -114,16 +117,57 @@ def test_steps_mark_every_start_span_and_link():
 
 def test_conventions_and_speed_show_the_records_numbers():
     ax = plots.conventions([record(1, 80, system="asp"), record(2, 80, system="asp")]).figure.axes[0]
-    strict = [x.get_ydata()[0] for x in ax.lines if x.get_label() == "strict"]
+    strict = [x.get_xdata()[0] for x in ax.lines if x.get_label() == "strict"]
     assert strict[0] == pytest.approx(F1[80], abs=1e-3) and len(ax.lines) == 3 * 3
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["ASP\nNER", "ASP\nRE", "ASP\nRE+"]
-    plot = plots.speed([*RUNS, record(42, prediction=None)])
-    mean = line(plot.figure.axes[0], "ITER, minilm")
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["ASP, NER", "ASP, RE", "ASP, RE+"]
+    with pytest.raises(UserError, match="timed prediction"):
+        plots.speed([*RUNS, record(45, prediction=None)])  # a mean over part of a row's runs is none
+    plot = plots.speed(RUNS)
+    ax = plot.figure.axes[0]
+    mean = ax.lines[0]
+    assert ax.get_legend_handles_labels()[1] == ["ITER, minilm"]
     assert mean.get_xdata()[0] == 40 and mean.get_ydata()[0] == pytest.approx(
         200 * sum((q // 2 - 5) / (2 * (q // 2 - 5) + (100 - q) // 4 + 5 + (100 - q) // 2 + 5) for q in SEEDS.values()) / 3,
         abs=1e-3,
     )
     assert "no benchmark" in plot.caption and "3 runs" in plot.caption
+
+
+def test_speed_takes_throughput_records_where_there_are_any_and_never_mixes_sources():
+    runs = [record(1, 80), record(1, 70, system="asp")]
+    bench = [
+        measured("iter", (290.0, 300.0, 310.0), workload=data_set("conll04"), batch_size=64),
+        measured("iter", workload=data_set("conll04"), batch_size=1),
+        measured("asp", (9e9,) * 3, workload=data_set("conll04"), problems=("drift",)),
+        measured("asp", (9e9,) * 3, length=64),
+    ]
+    figure = plots.speed(runs, bench).figure
+    scored, benchmark = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == [
+        "conll04, scored pass\nSome CPU (2 cores)",
+        "conll04, throughput record\nSome CPU (2 cores)",
+    ]
+    assert [x.get_xdata()[0] for x in scored.lines] == [40, 40], "ASP has no VALID record of this data set"
+    assert [x.get_xdata()[0] for x in benchmark.lines] == pytest.approx([300], rel=1e-4), "the fastest batch size"
+
+
+def test_joules_are_drawn_where_measured_and_else_said_to_be_missing():
+    runs = [record(seed, 80 + seed) for seed in (1, 2)]
+    plot = plots.energy(runs, [measured("iter", workload=data_set("conll04"))])
+    assert not plot.figure.axes[0].lines and "not measured" in plot.figure.axes[0].texts[0].get_text()
+    assert plot.caption.endswith("Nothing was measured for this.")
+    power = {"watts": 300.0, "joules_per_sample": 0.5, "seconds": 10.0}
+    (ax,) = plots.energy(runs, [measured("iter", workload=data_set("conll04"), power=power)]).figure.axes
+    assert ax.lines[0].get_xdata()[0] == 0.5 and ax.get_xlabel() == "joules a sample"
+
+
+def test_the_roofline_is_what_was_reached_below_the_ceiling():
+    ceiling = {"dtype": "float32", "flops": 1e12, "matrix": 4096, "copy_rate": 1e10}
+    shown = [measured(ceiling=ceiling), measured("asp", work=None), measured("plmarker", ceiling=ceiling, problems=("drift",))]
+    plot = plots.roofline(shown)
+    point, roof, half = plot.figure.axes[0].lines
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((2 * 8, 2 * 100), rel=1e-4), "2 G a document"
+    assert roof.get_ydata()[0] == 1000 and half.get_ydata()[0] == 500 and "1 VALID records" in plot.caption
 
 
 def test_depth_is_drawn_for_each_system_with_its_interval():

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from iter_bench import data
 from iter_bench.plots import slices
-from iter_bench.plots.beyond import conventions, speed
+from iter_bench.plots.conventions import conventions
 from iter_bench.plots.runs import lambda_curve
+from iter_bench.plots.speed import energy, roofline, speed
 from iter_bench.plots.steps import steps
 from iter_bench.plots.style import Plot
 from iter_bench.plots.throughput import FIGURES as THROUGHPUT
@@ -40,6 +41,8 @@ FIGURES: dict[str, Callable[[Sources], Plot]] = {
     "conventions": lambda sources: conventions(on_test(sources.records)),
     "depth": lambda sources: slices.depth(sources.records),
     "length": lambda sources: slices.length(sources.records),
-    "speed": lambda sources: speed(on_test(sources.records)),
+    "speed": lambda sources: speed(sources.records, sources.throughput),
+    "energy": lambda sources: energy(sources.records, sources.throughput),
+    "roofline": lambda sources: roofline(sources.throughput),
 }
 """File name → what draws the figure, in the order in which they are shown; UserError where no record holds it."""

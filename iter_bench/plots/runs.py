@@ -7,10 +7,10 @@ from statistics import mean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from iter_bench.errors import UserError
-from iter_bench.plots.style import COLUMN_WIDTH, FILLS, PAGE_WIDTH, RATIOS, Plot, in_style, look
+from iter_bench.plots.labels import fill, label, settings
+from iter_bench.plots.style import COLUMN_WIDTH, PAGE_WIDTH, RATIOS, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Convention, Criterion
 from iter_bench.tables.captions import provenance
@@ -30,54 +30,58 @@ def scores(records: Sequence[Record], convention: Convention = "strict") -> Plot
         UserError: there are no records.
     """
     panels = panels_of(records)
-    figure, axes = grid(len(panels))
+    figure, axes = grid(len(panels), wide=max(map(len, panels.values())) > 4)
     for ax, ((dataset, encoder), groups) in zip(axes, panels.items(), strict=True):
         criteria = [c for c in CRITERIA if any(c in g.records[0].scores.test[convention] for g in groups)]
         for i, group in enumerate(groups):
-            fill = FILLS[variant(groups, i)]
-            _score_marks(ax, group, convention, criteria, fill, offset=(i - (len(groups) - 1) / 2) * 0.8 / len(groups))
+            _score_marks(ax, group, groups, convention, criteria, offset=(i - (len(groups) - 1) / 2) * 0.8 / len(groups))
         ax.set_xticks(range(len(criteria)), [LABELS[criterion] for criterion in criteria])
         ax.set_xlim(-0.5, len(criteria) - 0.5)
         ax.grid(axis="x", visible=False)
         ax.margins(y=0.15)
         ax.set(title=f"{dataset}, {encoder}", ylabel="F1 (%)")
     legend(figure, axes)
-    about = f"F1 on the scored split, convention {convention}; small points are single runs, large marks their means."
-    return Plot(figure, f"{about} {provenance(records)}")
+    about = (
+        f"F1 on the scored split, convention {convention}; small points are single runs, large marks their means. Several "
+        "settings of a system stand in the order of their numbers."
+    )
+    return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
 
 
 @in_style
 def learning_curve(records: Sequence[Record]) -> Plot:
-    """F1 on dev and training loss over epochs: thin lines are runs, thick ones their mean; a row a data set and encoder.
+    """F1 on dev (where there is one) and training loss over epochs; a row a data set and encoder, lines as in `lambda_curve`.
 
     Raises:
         UserError: there are no records with a history.
     """
     records = [record for record in records if record.history]
     panels = panels_of(records)
-    figure = Figure(figsize=(PAGE_WIDTH, PANEL_HEIGHT * len(panels)))
-    rows = figure.subplots(len(panels), 2, squeeze=False)
-    for (left, right), ((dataset, encoder), groups) in zip(rows, panels.items(), strict=True):
+    scored = any(epoch.dev for record in records for epoch in record.history)
+    figure = Figure(figsize=(PAGE_WIDTH if scored else COLUMN_WIDTH, PANEL_HEIGHT * len(panels)))
+    rows = figure.subplots(len(panels), 1 + scored, squeeze=False)
+    for axes, ((dataset, encoder), groups) in zip(rows, panels.items(), strict=True):
+        left, right = axes[0] if scored else None, axes[-1]
         for i, group in enumerate(groups):
-            strength = STRENGTHS[variant(groups, i)]
-            system, label = look(group.system), group_label(group)
-            look_of = {"color": system.color, "strength": strength}
+            strength = STRENGTHS[min(sum(other.system == group.system for other in groups[:i]), len(STRENGTHS) - 1)]
+            look_of, name = {"color": look(group.system).color, "strength": strength}, label(group, groups)
             for stage, loss_line in zip(dict.fromkeys(e.stage for e in group.records[0].history), ("-", "--"), strict=False):
                 histories = [[e for e in record.history if e.stage == stage] for record in group.records]
-                for criterion, line in (("re_plus", "-"), ("ner", "--")):
+                for criterion, line in (("re_plus", "-"), ("ner", "--")) if left else ():
                     curves = [{e.epoch + 1: 100 * e.dev[criterion] for e in h if criterion in e.dev} for h in histories]
-                    _curves(left, curves, f"{label}, {LABELS[criterion]}", linestyle=line, **look_of)
+                    _curves(left, curves, f"{name}, {LABELS[criterion]}", linestyle=line, **look_of)
                 losses = [{e.epoch + 1: sum(e.loss.values()) for e in history} for history in histories]
-                _curves(right, losses, label if stage is None else f"{label}, {stage}", linestyle=loss_line, **look_of)
-        left.set(title=f"{dataset}, {encoder}", xlabel="epoch", ylabel="F1 on dev (%)")
+                _curves(right, losses, name if stage is None else f"{name}, {stage}", linestyle=loss_line, **look_of)
+        if left:
+            left.set(title=f"{dataset}, {encoder}", xlabel="epoch", ylabel="F1 on dev (%)")
         right.set(title=f"{dataset}, {encoder}", xlabel="epoch", ylabel="training loss a sample", yscale="log")
-        for ax in (left, right):
+        for ax in axes:
             ax.xaxis.get_major_locator().set_params(integer=True)
-        right.yaxis.set_major_formatter(LogFormatter())
-        right.yaxis.set_minor_formatter(LogFormatter())
-    legend(figure, rows[:, 0] if any(ax.lines for ax in rows[:, 0]) else rows[:, 1])
-    about = "F1 on dev (strict) and mean training loss a sample, by epoch; thin lines are single runs, thick ones their means."
-    return Plot(figure, f"{about} {provenance(records)}")
+        plain_numbers(right.yaxis)
+    legend(figure, rows[:, 0])
+    about = "F1 on dev (strict) and mean" if scored else "Mean"
+    about += " training loss a sample, by epoch; thin lines are single runs, thick ones their means."
+    return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
 
 
 @in_style
@@ -88,20 +92,22 @@ def lambda_curve(records: Sequence[Record]) -> Plot:
         UserError: no record has such a curve.
     """
     records = [record for record in records if record.lambda_curve]
-    groups = group_runs(_some(records))
-    figure, axes = grid(len(groups))
-    for ax, group in zip(axes, groups, strict=True):
+    panels = panels_of(records)
+    shown = [(group, groups) for groups in panels.values() for group in groups]
+    figure, axes = grid(len(shown))
+    for ax, (group, groups) in zip(axes, shown, strict=True):
         for ratio, (color, line) in RATIOS.items():
             curves = [{p.lambda_: 100 * getattr(p, ratio) for p in record.lambda_curve} for record in group.records]
             _curves(ax, curves, LABELS[ratio], color=color, linestyle=line)
         ax.axvline(0.5, color="#808080", linewidth=0.8, linestyle=":", zorder=1)
-        ax.set(title=f"{group.dataset}, {group_label(group)}, {group.encoder}", xlabel="λ", ylabel="RE+ (%)", xlim=(0, 1))
+        title = f"{group.dataset}, {label(group, groups)}, {group.encoder}"
+        ax.set(title=title, xlabel="λ", ylabel="RE+ (%)", xlim=(0, 1), ylim=(0, None))
     legend(figure, axes)
     about = (
         "RE+ (strict) on the scored split over λ, the probability above which a relation is kept (dotted: the default, 0.5); "
         "thin lines are single runs, thick ones their means."
     )
-    return Plot(figure, f"{about} {provenance(records)}")
+    return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
 
 
 def _some(records: Sequence[Record]) -> Sequence[Record]:
@@ -118,43 +124,37 @@ def panels_of(records: Sequence[Record]) -> dict[tuple[str, str], list[Group]]:
     return panels
 
 
-def grid(panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, two a row."""
+def grid(panels: int, *, wide: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, two a row; ``wide``: one that is alone takes the row."""
     columns = min(2, panels)
     rows = -(-panels // columns)
-    figure = Figure(figsize=(PAGE_WIDTH if columns == 2 else COLUMN_WIDTH, PANEL_HEIGHT * rows))
+    figure = Figure(figsize=(PAGE_WIDTH if columns == 2 or wide else COLUMN_WIDTH, PANEL_HEIGHT * rows))
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for unused in axes[panels:]:
         unused.remove()
     return figure, axes[:panels]
 
 
-def group_label(group: Group) -> str:
-    """The system's label, with its setting where it has several."""
-    label = look(group.system).label
-    return f"{label} ({group.setting})" if group.setting else label
-
-
-def variant(groups: Sequence[Group], i: int) -> int:
-    """How many groups before the i-th are of its system: which of `FILLS` it gets, the last for all more."""
-    earlier = sum(group.system == groups[i].system for group in groups[:i])
-    return min(earlier, len(FILLS) - 1)
-
-
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
     """One legend below all panels, so that it hides nothing."""
     handles = {}
     for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, len(handles)))
 
 
 def _score_marks(
-    ax: Axes, group: Group, convention: Convention, criteria: Sequence[Criterion], fill: str, offset: float
+    ax: Axes,
+    group: Group,
+    groups: Sequence[Group],
+    convention: Convention,
+    criteria: Sequence[Criterion],
+    offset: float,
 ) -> None:
     system, means = look(group.system), []
-    marks = {"linestyle": "none", "marker": system.marker, "color": system.color, "fillstyle": fill}
+    marks = {"linestyle": "none", "marker": system.marker, "color": system.color}
+    marks["fillstyle"] = fill(group, groups)
     for i, criterion in enumerate(criteria):
         tests = [record.scores.test[convention] for record in group.records]
         if not (runs := [100 * test[criterion].f1 for test in tests if criterion in test]):
@@ -163,7 +163,7 @@ def _score_marks(
         means.append((i + offset + 0.03, mean(runs)))
         top = (i + offset, max(runs))
         ax.annotate(f"{means[-1][1]:.1f}", top, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=6)
-    ax.plot(*zip(*means, strict=True), markersize=5.5, label=group_label(group), **marks)
+    ax.plot(*zip(*means, strict=True), markersize=5.5, label=label(group, groups), **marks)
 
 
 def _curves(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.plots.style import PAGE_WIDTH, Plot, in_style
 
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
 COLORS = {"is_left": "#0072B2", "is_span": "#009E73", "is_link": "#D55E00"}
 
 
@@ -69,4 +70,13 @@ def _link(ax: Axes, relation: Relation, words: int) -> None:
     ax.plot(x, y, color=COLORS["is_link"], linewidth=1, gid="link")
     arrow = {"arrowstyle": "-|>", "color": COLORS["is_link"], "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7}
     ax.annotate("", (x[-1], y[-1]), (x[-4], y[-4]), arrowprops=arrow, annotation_clip=False)
-    ax.text((head + tail) / 2, height + 0.02, relation.type, ha="center", va="bottom", fontsize=6, color=COLORS["is_link"])
+    ax.text(
+        (head + tail) / 2,
+        height + 0.02,
+        relation.type,
+        ha="center",
+        va="bottom",
+        fontsize=6,
+        color=COLORS["is_link"],
+        bbox=PAPER,
+    )

@@ -11,12 +11,16 @@ from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLUMN_WIDTH = 3.3
 PAGE_WIDTH = 6.8
 """Inches, of a figure over one and over both columns of a page."""
+TITLE_SIZE = 7
+"""Points, of titles with the name of a processor, which is long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,14 @@ def look(system: str) -> Look:
     if system in SYSTEMS:
         return SYSTEMS[system]
     return Look(*OTHERS[zlib.crc32(system.encode()) % len(OTHERS)], system)
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Names ticks of a logarithmic axis 0.3, 1, 3, …, or 1, 2, 5, … where it is shorter than a decade."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 3) if high > 10 * low else (1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def styled() -> AbstractContextManager[None]:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import ScalarFormatter
 
 from iter_bench import published
 from iter_bench.errors import UserError
 from iter_bench.plots.runs import grid, legend
-from iter_bench.plots.style import FILLS, Plot, in_style, look
+from iter_bench.plots.style import FILLS, TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import PROFILES, Subject
 
@@ -24,8 +23,6 @@ BY_SIZE = (
 BY_LENGTH = (
     "Documents a second against their length, both logarithmic: median, and from the 5th to the 95th percentile; " + REGION
 )
-TITLE_SIZE = 7
-"""Points; names of processors are long."""
 STRUCTURES = {
     "gold": "New weights, which decide nothing: every system was given the gold structure.",
     "predicted": "Trained weights and what they predict.",
@@ -59,8 +56,8 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
         ax.margins(x=0.15, y=0.15)
         ax.set_xscale("log")
         ax.set_yscale("log")
-        _plain_numbers(ax.xaxis)
-        _plain_numbers(ax.yaxis)
+        plain_numbers(ax.xaxis)
+        plain_numbers(ax.yaxis)
     legend(figure, axes)
     return Plot(figure, f"{BY_SIZE} {_provenance(shown)}")
 
@@ -91,7 +88,7 @@ def by_length(records: Sequence[ThroughputRecord]) -> Plot:
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
         ax.xaxis.set_major_formatter(ScalarFormatter())
-        _plain_numbers(ax.yaxis)
+        plain_numbers(ax.yaxis)
     legend(figure, axes)
     return Plot(figure, f"{BY_LENGTH} {_provenance([record for of in panels.values() for record in of])}")
 
@@ -101,14 +98,6 @@ FIGURES: dict[str, Callable[[Sequence[ThroughputRecord]], Plot]] = {
     "figure3-throughput-lengths": by_length,
 }
 """File name → what draws the figure."""
-
-
-def _plain_numbers(axis: Axis) -> None:
-    """Names ticks of a logarithmic axis 0.3, 1, 3, …, or 1, 2, 5, … where it is shorter than a decade."""
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 3) if high > 10 * low else (1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _provenance(records: Sequence[ThroughputRecord]) -> str:

@@ -15,7 +15,7 @@ from iter_bench import records, search
 from iter_bench.errors import UserError
 from iter_bench.records import Record
 from iter_bench.settings import RunSettings
-from iter_bench.tables import beyond, data, mistakes, paper, slices, throughput
+from iter_bench.tables import beyond, data, mistakes, paper, slices, speed, throughput
 from iter_bench.tables.text import Made
 from iter_bench.throughput.schema import ThroughputRecord
 
@@ -81,6 +81,7 @@ TABLES: dict[str, Callable[[Sources], Made]] = {
     "mistakes-relations": lambda sources: mistakes.relations(sources.records),
     "depth": lambda sources: slices.depth(sources.records),
     "length": lambda sources: slices.length(sources.records),
+    "speed": lambda sources: speed.speed(sources.records, sources.throughput),
     "differences": lambda sources: beyond.significance(sources.records),
 }
 """File name → what makes the table, in the order in which they are shown."""

@@ -33,9 +33,11 @@ INTERVAL = (
 )
 DEPTH = (
     "ω of a document: the most positions inside one of its gold entities at which an entity begins; deeper documents also hold "
-    "more entities. Data sets of one depth are left out."
+    "more entities. Of data sets with nested entities in documents of one sentence, so that deep ones are not just long."
 )
-LENGTH = f"Words of a document, {BINS} bins with the same number of documents each."
+LENGTH = (
+    f"Words of a document, {BINS} bins with the same number of documents each, of data sets with several sentences a document."
+)
 
 
 def depth(records: Sequence[Record]) -> Made:
@@ -62,7 +64,7 @@ def _made(
     for group in group_runs([record for record in on_test(records) if record.documents and _documents(record)]):
         documents = _documents(group.records[0])
         keys = np.array(key(documents))
-        if len(set(keys.tolist())) < 2:
+        if len(set(keys.tolist())) < 2 or (name == "words") != any(len(document.sentences) > 1 for document in documents):
             continue
         used += group.records
         words = np.array([len(document.words) for document in documents])

@@ -7,8 +7,13 @@ import pytest
 from record_examples import record
 from typer.testing import CliRunner
 
-from iter_bench import records, summary
+from iter_bench import data, examples, records, summary
 from iter_bench.cli import app
+from iter_bench.data import spert
+from iter_bench.data.synthetic import SCHEMA
+from iter_bench.document import Entity, Extraction, Relation
+from iter_bench.errors import UserError
+from iter_bench.html_report.examples import examples_html
 from iter_bench.verify import verify
 
 
@@ -39,6 +44,58 @@ def test_the_page_holds_everything_and_needs_no_network(results, tmp_path):
     links = {attributes["href"][1:] for tag, attributes in seen if tag == "a"}
     assert ids == links and {"table3-main", "table7-transfer", "conventions", "drawn-figure2-lambda"} <= ids
     assert "FLAN-T5-xl" in text and "75.68" in text  # one published row, one measured value
+
+
+def test_examples_show_what_each_system_found_right_wrong_and_not(tmp_path):
+    documents = data.load("synthetic", "test").documents
+    run_, other = record(system="plmarker", dataset="synthetic"), record(dataset="conll04")
+    first = documents[0]
+    ends = {end for relation in first.relations for end in (relation.head, relation.tail)}
+    lost = next(entity for entity in first.entities if entity not in ends)
+    wrong, kept = Entity(lost.start, lost.end, "product"), {*first.entities} - {lost}
+    backwards = [Relation(r.tail, r.head, r.type) for r in first.relations]
+    found = [Extraction(d.id, d.entities, d.relations) for d in documents]
+    found[0] = Extraction(first.id, tuple(sorted({wrong, *kept})), tuple(sorted(backwards)))
+    spert.write_predictions(tmp_path / "predictions.json", documents, found)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "old.json").write_text("[]")
+    examples.write([other, run_], lambda _: tmp_path / "predictions.json", tmp_path / "examples")
+    assert sorted(path.name for path in (tmp_path / "examples").iterdir()) == ["gold.json", run_.file_name]
+    loaded = examples.load(tmp_path / "examples", [run_])
+    assert [d.id for d in loaded.documents] == [d.id for d in documents[::10]] and loaded.found[0][1] == tuple(found[::10])
+    page = examples_html(loaded, SCHEMA)
+    block = page.split("<h3>")[1]
+    assert block.count('<span class="wrong">]product✗</span>') == 1
+    assert block.count('<span class="right">]') == len(first.entities) - 1
+    assert f"○ {' '.join(first.words[lost.start : lost.end])} ({lost.type})" in block
+    directed = [r for r in first.relations if r.type not in SCHEMA.symmetric]
+    assert directed and block.count('<div class="wrong">✗ ') == len(directed), "the wrong way round"
+    assert 'class="wrong"' not in "".join(page.split("<h3>")[2:])
+    with pytest.raises(UserError, match="has no record"):
+        examples.load(tmp_path / "examples", [other])
+
+
+class Finds:
+    def predict(self, documents):
+        return [Extraction(document.id, (Entity(0, 2, "person"),)) for document in documents]
+
+
+def test_figure_1_of_any_text_or_document_as_predicted_or_gold(tmp_path, monkeypatch):
+    monkeypatch.setattr("iter_bench.systems.load_system", lambda _: Finds())
+    drawn = tmp_path / "drawn"
+    assert run("figures", "steps", "Ann Lee left.", "--system", "runs/x/mine", "--output", drawn).exit_code == 0
+    assert "predicted by mine" in drawn.with_suffix(".md").read_text() and drawn.with_suffix(".png").stat().st_size > 5000
+    gold = tmp_path / "gold"
+    run("figures", "steps", "--document", "synthetic-1.0-test-000003", "--output", gold)
+    assert "synthetic-1.0-test-000003, gold" in gold.with_suffix(".md").read_text()
+    for arguments, message in (
+        (["a text"], "name a --system"),
+        ([], "either a text or"),
+        (["--document", "none"], "no document 'none'"),
+        ([" ", "--system", "x"], "no word"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run("figures", "steps", *arguments)
 
 
 def test_tables_and_figures_are_remade_to_the_byte_and_verified(results):

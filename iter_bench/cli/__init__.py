@@ -54,11 +54,11 @@ app.command("score")(score.score)
 app.command("search")(search.search)
 app.command("throughput")(throughput.throughput)
 app.command("tables")(tables.tables)
-app.command("figures")(figures.figures)
 app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("ls")(ls.ls)
 app.add_typer(data.app, name="data")
+app.add_typer(figures.app, name="figures")
 
 
 def main() -> None:

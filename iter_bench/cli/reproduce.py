@@ -19,7 +19,7 @@ def reproduce(
     work: Work = Path("runs"),
 ) -> None:
     """Train and score every run of a profile; finished runs are skipped, an interrupted one goes on where it was."""
-    from iter_bench import matrix
+    from iter_bench import examples, matrix
     from iter_bench.cli.progress import RunProgress, console
     from iter_bench.errors import UserError
     from iter_bench.report import write_report
@@ -36,6 +36,7 @@ def reproduce(
         done, failed = matrix.execute_all(runs, one, workers=workers, report=progress.report)
     if done:
         write_report(done, results, Path(profile).stem)
+        examples.write(done, folders.predictions, results / "examples")
     if failed:
         raise UserError(f"{len(failed)} of {len(runs)} runs failed:\n" + "\n".join(f"{i}: {why}" for i, why in failed.items()))
 

@@ -1,16 +1,19 @@
-"""One HTML page with all tables and figures: self-contained, no network, tables sort by a click on a column's head."""
+"""One HTML page with all tables, figures and example predictions: self-contained, tables sort by a click on a head."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 from string import Template
 
 from iter_bench import plots
+from iter_bench.data.synthetic import SCHEMA
 from iter_bench.errors import UserError
 from iter_bench.files import whole_file
+from iter_bench.html_report.examples import examples_html
 from iter_bench.plots.catalogue import FIGURES
 from iter_bench.report import finished_sets
 from iter_bench.tables import convention_notes, formatted, runs_table
@@ -18,11 +21,13 @@ from iter_bench.tables.catalogue import TABLES, Sources
 from iter_bench.tables.text import Made
 
 TEMPLATE = Path(__file__).with_name("page.html")
+LONG = 48
+"""Letters, from which on a cell may take several lines."""
 
 
 def write(sources: Sources, path: Path) -> Path:
     """Writes the page, made from ``sources``, and gives its path."""
-    sections = [*_tables(sources), *_figures(sources)]
+    sections = [*_tables(sources), *_figures(sources), *_examples(sources)]
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title, _ in sections)
     bodies = "".join(f'<section id="{name}"><h2>{escape(title)}</h2>{body}</section>' for name, title, body in sections)
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(contents=links, sections=bodies)
@@ -32,18 +37,34 @@ def write(sources: Sources, path: Path) -> Path:
 
 
 def table_html(made: Made) -> str:
-    """A table with its notes; cells of published values have the class ``published``."""
+    """A table with its notes; columns of published values have the class ``published``, of numbers ``number``."""
     shown = made.shown
-    kinds = ["published" if str(name).startswith("published") else "" for name in shown.columns]
-    head = "".join(f'<th class="{kind}">{escape(str(name))}</th>' for name, kind in zip(shown.columns, kinds, strict=True))
+    kinds = [_classes(str(name), shown[name]) for name in shown.columns]
+    head = "".join(
+        f'<th class="{kind}"><button>{escape(str(name))}</button></th>' for name, kind in zip(shown.columns, kinds, strict=True)
+    )
     rows = "".join(
         "<tr>"
         + "".join(f'<td class="{kind}">{escape(str(cell))}</td>' for cell, kind in zip(row, kinds, strict=True))
         + "</tr>"
         for row in shown.values.tolist()
     )
-    notes = "".join(f"<p>{escape(note)}</p>" for note in made.notes)
+    notes = "".join(f"<p>{_prose(note)}</p>" for note in made.notes)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{notes}'
+
+
+def _classes(name: str, cells: Iterable[str]) -> str:
+    classes = ["published"] if name.startswith("published") else []
+    filled = [str(cell) for cell in cells if cell]
+    if filled and all(cell.lstrip("<+−- ")[:1].isdigit() for cell in filled):
+        classes.append("number")
+    elif any(len(cell) > LONG for cell in filled):
+        classes.append("long")
+    return " ".join(classes)
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _tables(sources: Sources) -> Iterator[tuple[str, str, str]]:
@@ -64,4 +85,9 @@ def _figures(sources: Sources) -> Iterator[tuple[str, str, str]]:
             continue  # no record holds it yet
         image = f"data:image/png;base64,{base64.b64encode(plots.png(plot, dpi=200)).decode()}"
         caption = escape(plot.caption)
-        yield f"drawn-{name}", f"Figure: {name}", f'<img alt="{caption}" src="{image}"><p>{caption}</p>'
+        yield f"drawn-{name}", f"Figure: {name}", f'<img alt="{caption}" src="{image}"><p>{_prose(plot.caption)}</p>'
+
+
+def _examples(sources: Sources) -> Iterator[tuple[str, str, str]]:
+    if sources.examples:
+        yield "examples", "Example predictions", examples_html(sources.examples, SCHEMA)

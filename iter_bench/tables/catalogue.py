@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from iter_bench import records, search
+from iter_bench import examples, records, search
 from iter_bench.errors import UserError
+from iter_bench.examples import Examples
 from iter_bench.records import Record
 from iter_bench.settings import RunSettings
 from iter_bench.tables import beyond, data, mistakes, paper, slices, speed, throughput
@@ -29,16 +30,18 @@ class Sources:
         data: the figures of the data sets, as ``iter-bench data stats --json`` prints them; empty where not stored.
         searches: name → best settings, and the names of what was varied.
         throughput: records of throughput, VALID or not.
+        examples: predictions on a few documents of the embedded corpus.
     """
 
     records: Sequence[Record]
     data: Mapping[str, Any]
     searches: Mapping[str, tuple[RunSettings, Sequence[str]]]
     throughput: Sequence[ThroughputRecord] = ()
+    examples: Examples | None = None
 
 
 def load_sources(results: Path) -> Sources:
-    """Reads ``runs/``, ``throughput/``, ``data.json`` and ``searches/`` below ``results``; what is missing is empty.
+    """Reads ``runs/``, ``throughput/``, ``searches/``, ``examples/`` and ``data.json`` below ``results``, where they are.
 
     Raises:
         UserError: names the file that can't be read.
@@ -60,7 +63,8 @@ def load_sources(results: Path) -> Sources:
         varied = search.load_search(path.stem).space if path.stem in search.search_names() else ()
         searches[path.stem] = (best, tuple(varied))
     measured = records.load_all(results / "throughput", ThroughputRecord)
-    return Sources(records.load_all(results / "runs"), stored, searches, measured)
+    runs = records.load_all(results / "runs")
+    return Sources(runs, stored, searches, measured, examples.load(results / "examples", runs))
 
 
 def _of_throughput(make: Callable[[Sequence[ThroughputRecord]], Made]) -> Callable[[Sources], Made]:

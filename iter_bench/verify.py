@@ -61,8 +61,9 @@ def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[s
     made, supported = 0, set()
     try:
         sources = load_sources(results)
-    except UserError:
-        sources = None  # what is wrong with a record was said above
+    except UserError as error:
+        sources = None
+        problems += [] if problems else [str(error)]  # what is wrong with a record was said above
     for path in sorted((results / "tables").glob("*.csv")):
         if path.stem.endswith(SIGNIFICANCE):
             continue  # made with the table of runs that it belongs to

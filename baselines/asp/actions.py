@@ -38,7 +38,9 @@ class Script:
     links: np.ndarray
 
 
-def script_of(document: Document, source: Source, config: AspConfig) -> tuple[Script, list[Entity], dict[Entity, str]]:
+def script_of(
+    document: Document | Extraction, source: Source, config: AspConfig
+) -> tuple[Script, list[Entity], dict[Entity, str]]:
     """The actions that write ``document``'s annotation in the window that ``source`` is of.
 
     Of entities that overlap, a largest possible set without overlap is kept, earliest end first.
@@ -69,7 +71,7 @@ def script_of(document: Document, source: Source, config: AspConfig) -> tuple[Sc
     return script, kept, lost
 
 
-def _links(document: Document, entities: Sequence[Entity], config: AspConfig) -> np.ndarray:
+def _links(document: Document | Extraction, entities: Sequence[Entity], config: AspConfig) -> np.ndarray:
     order = {entity: i for i, entity in enumerate(entities)}
     relation_index = {name: i for i, name in enumerate(config.relation_types)}
     links = set()

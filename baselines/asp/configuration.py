@@ -39,6 +39,11 @@ class AspSettings(Settings):
     )
     lookahead: int = Field(4, ge=2, description="outputs that a pass of speculative decoding tries")
 
+    @property
+    def width(self) -> int:
+        """Outputs that a pass of the decoder tries."""
+        return self.lookahead if self.decoding == "speculative" else 1
+
 
 @dataclass(frozen=True)
 class AspConfig:

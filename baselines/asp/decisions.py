@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.asp.actions import CLOSE, OPEN
+from baselines.asp.actions import CLOSE, COPY, OPEN
+from baselines.asp.batch import padded
+from baselines.asp.imposed import CLOSES, OPENS, Imposed
 
 
 class Greedy:
@@ -29,3 +34,36 @@ class Greedy:
     def links(self, logits: Tensor) -> Tensor:
         """The class [P] of each pair from its logits [P, 1 + 2·|T_R|]; 0 is none."""
         return logits.argmax(1)
+
+
+class Given:
+    """The decisions of a given structure instead; the logits that would have decided are computed all the same.
+
+    Args:
+        structure: of each source of the batch.
+        lookahead: how far beyond the end of a source a pass looks.
+        device: where the logits are.
+    """
+
+    def __init__(self, structure: Sequence[Imposed], lookahead: int, device: torch.device):
+        def upload(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(device, non_blocking=True)
+
+        self._marks = upload(np.pad(padded([of.marks for of in structure], 0), ((0, 0), (0, lookahead))))
+        self._types = upload(np.concatenate([of.types for of in structure]))
+        self._links = upload(np.concatenate([of.classes for of in structure]))
+
+    def actions(self, opening: Tensor, closing: Tensor, rows: Tensor, pointer: Tensor) -> Tensor:
+        """As ``Greedy.actions``; which of two brackets at one place is next follows from which of them is valid."""
+        marks = self._marks[rows[:, None], pointer]
+        closes = (marks & CLOSES > 0) & (closing > -torch.inf)
+        opens = (marks & OPENS > 0) & (opening > -torch.inf)
+        return torch.where(closes, CLOSE, torch.where(opens, OPEN, COPY))
+
+    def types(self, logits: Tensor) -> Tensor:
+        """As ``Greedy.types``."""
+        return self._types
+
+    def links(self, logits: Tensor) -> Tensor:
+        """As ``Greedy.links``."""
+        return self._links

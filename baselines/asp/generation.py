@@ -21,10 +21,11 @@ from torch import Tensor, nn
 
 from baselines.asp.actions import CLOSE, COPY, OPEN, brackets
 from baselines.asp.batch import mask_of, padded
-from baselines.asp.decisions import Greedy
+from baselines.asp.decisions import Given, Greedy
 from baselines.asp.decoder import Cache, Memory
 from baselines.asp.modeling import AspModel
 from baselines.asp.source import Source
+from iter_bench.throughput.parts import part
 
 CHECK = 8
 
@@ -50,26 +51,28 @@ def waits_for_nothing(device: torch.device) -> bool:
 
 
 @torch.inference_mode()
-def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | None = None) -> list[Output]:
+def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given | None = None) -> list[Output]:
     """Decodes a batch; all sequences are valid (``actions``), and each writes its whole source unless ``max_steps`` ends it."""
-    decisions = decisions or Greedy()
-    own = model.config.settings
-    run = _Run(model, sources, pad, decisions, own.lookahead if own.decoding == "speculative" else 1)
-    passes = 0
-    while run.rows.numel():
-        run.step()
-        passes += 1
-        if run.on_cpu or passes % CHECK == 0:
-            run.drop_finished()
-    written = torch.cat((run.counts[:, None], run.actions), dim=1).cpu().numpy()
-    actions = [row[1:][: min(row[0], own.max_steps or row[0])] for row in written]
-    return _read_brackets(model, actions, run.states, decisions)
+    decisions, own = decisions or Greedy(), model.config.settings
+    with part("transfer"):
+        run = _Run(model, sources, pad, decisions, own.width)
+    with part("forward"):
+        run.encode()
+        passes = 0
+        while run.rows.numel():
+            run.step()
+            passes += 1
+            if run.on_cpu or passes % CHECK == 0:
+                run.drop_finished()
+        written = torch.cat((run.counts[:, None], run.actions), dim=1).cpu().numpy()
+        actions = [row[1:][: min(row[0], own.max_steps or row[0])] for row in written]
+        return _read_brackets(model, actions, run.states, decisions)
 
 
 class _Run:
     """A batch on its way: A of its B rows are unfinished. Slots count a row's outputs, the pointer its copies."""
 
-    def __init__(self, model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy, width: int):
+    def __init__(self, model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given, width: int):
         self.model, self.config, self.decisions, self.width = model, model.config, decisions, width
         device = next(model.parameters()).device
         self.on_cpu = waits_for_nothing(device)
@@ -84,25 +87,29 @@ class _Run:
         self.can_close = upload(_filled([s.can_close for s in sources], beyond))
         self.length = upload(lengths)
         self.offset = upload(np.array([source.offset for source in sources]))
-        attention_mask = upload(mask_of([s.input_ids for s in sources]))
-        encoded = model.encode(upload(padded([s.input_ids for s in sources], pad)), attention_mask)
-        self.memory: Memory = model.decoder.memory(encoded, attention_mask)
-
-        batch, room = len(sources), int(lengths.max()) + width + 16
-        self.cache = Cache(model.decoder.shape, batch, room, self.memory.layers[0][0])
-        self.states = encoded.new_zeros(batch, room, encoded.shape[-1])
-        self.actions = torch.zeros(batch, room, dtype=torch.long, device=device)
-        self.counts = torch.zeros(batch, dtype=torch.long, device=device)
+        self.attention_mask = upload(mask_of([s.input_ids for s in sources]))
+        self.input_ids = upload(padded([s.input_ids for s in sources], pad))
         self.ahead = torch.arange(width, device=device)
         self.most = 0  # no row has more outputs
         # of the unfinished rows:
-        self.rows = torch.arange(batch, device=device)
+        self.rows = torch.arange(len(sources), device=device)
         self.pointer = torch.zeros_like(self.rows)
         self.slot = torch.zeros_like(self.rows)
         self.opened = torch.full_like(self.rows, -1)  # pointer of the open <m>
-        self.left = encoded.new_zeros(batch, model.type_head.inner.out_features)  # and what its state adds to type_head
         self.next_id = torch.full_like(self.rows, self.config.start)
         self.finished = torch.zeros_like(self.rows, dtype=torch.bool)
+
+    def encode(self) -> None:
+        """The encoder, and what the decoder keeps of it; no output is written yet."""
+        model, batch, room = self.model, len(self.rows), self.copied.shape[1] + 16
+        encoded = model.encode(self.input_ids, self.attention_mask)
+        self.memory: Memory = model.decoder.memory(encoded, self.attention_mask)
+        self.cache = Cache(model.decoder.shape, batch, room, self.memory.layers[0][0])
+        self.states = encoded.new_zeros(batch, room, encoded.shape[-1])
+        self.actions = self.rows.new_zeros(batch, room)
+        self.counts = self.rows.new_zeros(batch)
+        # what the state that wrote the open <m> adds to type_head, of the unfinished rows
+        self.left = encoded.new_zeros(batch, model.type_head.inner.out_features)
 
     def step(self) -> None:
         """One pass of the decoder: up to ``width`` more outputs for each unfinished row."""
@@ -197,7 +204,7 @@ def _filled(sequences: Sequence[np.ndarray], columns: int) -> np.ndarray:
     return out
 
 
-def _read_brackets(model: AspModel, actions: Sequence[np.ndarray], states: Tensor, decisions: Greedy) -> list[Output]:
+def _read_brackets(model: AspModel, actions: Sequence[np.ndarray], states: Tensor, decisions: Greedy | Given) -> list[Output]:
     """Types of all entities and classes of all pairs, from the states [B, L, width] that wrote their brackets."""
     found = [brackets(row) for row in actions]
     entities = [len(closing) for _, closing in found]

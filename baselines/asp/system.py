@@ -16,19 +16,23 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from baselines.asp import actions
 from baselines.asp.batch import Batch, Example, collate, example_of
 from baselines.asp.configuration import AspConfig, AspSettings
+from baselines.asp.decisions import Given, Greedy
+from baselines.asp.flops import asp_flops
 from baselines.asp.generation import generate
+from baselines.asp.imposed import Imposed, imposed
 from baselines.asp.modeling import HEADS, AspModel
-from baselines.asp.source import source_of
+from baselines.asp.source import Source, source_of
 from baselines.asp.warm_start import decoder_for, shape_of
 from iter_bench import systems
 from iter_bench.batching import in_batches
 from iter_bench.checkpoints import load_weights, weights_of
-from iter_bench.devices import autocast, default_device
+from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.settings import TrainingSettings
-from iter_bench.tokenization import WindowTokenizer
+from iter_bench.throughput.parts import part
+from iter_bench.tokenization import Window, WindowTokenizer
 from iter_bench.training import fit, seed_everything
 
 WEIGHTS_FILE = "model.safetensors"
@@ -142,8 +146,7 @@ class AspSystem:
     def examples(self, documents: Sequence[Document]) -> list[Example]:
         """The documents' windows with their targets; made once a run."""
         prepared = []
-        for window in self.windows.windows(documents):
-            source = source_of(window, self.config)
+        for window, source in zip(*self._sources(documents), strict=True):
             script, _, _ = actions.script_of(documents[window.document], source, self.config)
             prepared.append(example_of(script, source, self.config))
         return prepared
@@ -170,35 +173,68 @@ class AspSystem:
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 
-    def predict(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[Extraction]:
-        """One extraction a document, greedily decoded."""
+    def predict(
+        self, documents: Sequence[Document], *, batch_size: int = 8, structure: Sequence[Imposed] | None = None
+    ) -> list[Extraction]:
+        """One extraction a document, greedily decoded; ``structure`` as ``prepare_structure`` gave it for them."""
         self.module.eval()
-        windows = self.windows.windows(documents)
-        sources = [source_of(window, self.config) for window in windows]
+        with part("tokenise"):
+            windows, sources = self._sources(documents)
         found: list[Extraction | None] = [None] * len(windows)
 
         def run(rows: list[int]) -> None:
-            outputs = generate(self.module, [sources[i] for i in rows], self._pad)
-            for row, output in zip(rows, outputs, strict=True):
-                decided = (output.actions, output.types, output.links)
-                found[row] = actions.replay(documents[windows[row].document].id, *decided, sources[row], self.config)
+            given = None if structure is None else [structure[i] for i in rows]
+            with part("transfer"):
+                decisions = Greedy() if given is None else Given(given, self.config.settings.width, self.device)
+            outputs = generate(self.module, [sources[i] for i in rows], self._pad, decisions)
+            with part("decode"):
+                for i, (row, output) in enumerate(zip(rows, outputs, strict=True)):
+                    decided = (output.actions, output.types, output.links)
+                    extraction = actions.replay(documents[windows[row].document].id, *decided, sources[row], self.config)
+                    found[row] = extraction if given is None else given[i].as_given(extraction)
 
         lengths = [len(source.input_ids) for source in sources]
         with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
             in_batches(lengths, batch_size, run, name=lambda i: documents[windows[i].document].id)
-        return self.windows.merge(found, windows, documents)
+        with part("decode"):
+            return self.windows.merge(found, windows, documents)
+
+    def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> list[Imposed]:
+        """The extractions as decisions that ``predict`` takes in place of its own, one a window."""
+        windows, sources = self._sources(documents)
+        return [imposed(extractions[w.document], source, self.config) for w, source in zip(windows, sources, strict=True)]
+
+    def flops(self, documents: Sequence[Document], structure: Sequence[Imposed]) -> int:
+        """Floating-point operations for the documents with that structure, from shapes."""
+        return asp_flops(self.module, self._sources(documents)[1], structure)
+
+    @property
+    def matrix_weights(self) -> int:
+        """Weights of all linear layers."""
+        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, torch.nn.Linear))
+
+    @property
+    def execution(self) -> dict[str, str]:
+        """How it computes; see ``iter_bench.throughput.measurable``."""
+        attention = f"{self.module.encoder.config._attn_implementation} (encoder), sdpa (decoder)"
+        return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": "none"}
+
+    def _sources(self, documents: Sequence[Document]) -> tuple[list[Window], list[Source]]:
+        """The documents' windows, and what is read and copied of each."""
+        windows = self.windows.windows(documents)
+        return windows, [source_of(window, self.config) for window in windows]
 
     # --- what it can express ------------------------------------------------------------------------------------------
 
     def reachable(self, documents: Sequence[Document]) -> systems.Reachable:
         """What of the gold annotation windows, brackets without nesting and ``max_steps`` let through."""
-        windows = self.windows.windows(documents)
+        windows, sources = self._sources(documents)
         within_windows, lost = self.windows.reachable_gold(documents, windows)
         found: list[Extraction] = []
         reasons: list[dict[Entity, str]] = [{} for _ in documents]
         seconds: list[set[Relation]] = [set() for _ in documents]
-        for window in windows:
-            written, beyond, second = actions.reachable(documents[window.document], source_of(window, self.config), self.config)
+        for window, source in zip(windows, sources, strict=True):
+            written, beyond, second = actions.reachable(documents[window.document], source, self.config)
             found.append(written)
             reasons[window.document].update(beyond)
             seconds[window.document].update(second)

@@ -1,0 +1,62 @@
+"""Floating-point operations of ASP for given documents, from the shapes of its matrix products.
+
+Counted is what decoding output by output needs: each output once, each valid action once, each pair once. What speculative
+decoding tries and throws away is the implementation's affair. A multiplication with an addition counts two, as in
+``iter_bench.encoders.flops``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from baselines.asp.actions import CLOSE, OPEN
+from baselines.asp.heads import Scorer
+from baselines.asp.imposed import Imposed
+from baselines.asp.modeling import AspModel
+from baselines.asp.source import Source
+from iter_bench.encoders.flops import encoder_flops
+
+
+def asp_flops(model: AspModel, sources: Sequence[Source], structure: Sequence[Imposed]) -> int:
+    """Operations for the windows with that structure."""
+    return sum(
+        encoder_flops(model.encoder, len(source.input_ids)) + _decoder(model, source, written) + _heads(model, source, written)
+        for source, written in zip(sources, structure, strict=True)
+    )
+
+
+def _decoder(model: AspModel, source: Source, written: Imposed) -> int:
+    """Keys and values of the encoder's states once; then each output attends to those before it, itself, and all states."""
+    shape, layer = model.decoder.shape, model.decoder.layers[0]
+    states, outputs = len(source.input_ids), len(written.actions)
+    of_output = (layer.self_qkv, layer.self_out, layer.cross_q, layer.cross_out, layer.ffn_in, layer.ffn_out)
+    weights = states * layer.cross_kv.weight.numel() + outputs * sum(linear.weight.numel() for linear in of_output)
+    keys = outputs * (outputs + 1) // 2 + outputs * states
+    return shape.layers * (2 * weights + 4 * keys * shape.heads * shape.head_width)
+
+
+def _heads(model: AspModel, source: Source, written: Imposed) -> int:
+    actions, pointer, entities = written.actions, written.pointer, len(written.types)
+    opens, closes = actions == OPEN, actions == CLOSE
+    is_open = (np.cumsum(opens) - opens) > (np.cumsum(closes) - closes)
+    last = np.append(-1, np.flatnonzero(opens))[np.cumsum(opens) - opens]  # step of the last <m> before
+    may_open = int((source.can_open[pointer] & ~is_open).sum())
+    may_close = int((source.can_close[pointer] & is_open & (pointer > pointer[last])).sum())
+    work = may_open * (_share(model.open_head) + _logits(model.open_head))
+    work += (may_close + int(opens.sum())) * _share(model.type_head) + may_close * _logits(model.type_head)
+    work += entities * (2 * _share(model.type_head) + _logits(model.type_head))  # once all are written
+    if model.config.relation_types:
+        work += entities * 2 * _share(model.link_head) + len(written.classes) * _logits(model.link_head)
+    return work
+
+
+def _share(head: Scorer) -> int:
+    """One state's share of the first layer."""
+    return 2 * head.width * head.inner.out_features
+
+
+def _logits(head: Scorer) -> int:
+    """Last layer."""
+    return 2 * head.outer.weight.numel()

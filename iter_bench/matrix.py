@@ -1,58 +1,107 @@
 """A profile: the runs that belong together, as a file, and their execution.
 
-A profile is a TOML file with groups of runs; a group is a run's settings with ``seeds`` (and ``folds``) in place of one
-seed. Finished runs are recognised by their content and skipped, so an interrupted matrix goes on where it was; a run that
-fails is listed with its reason and doesn't stop the others.
+A profile is a TOML file with groups of runs; a group is a run's settings with ``seeds`` in place of one seed, and with several
+encoders, folds and contexts where it says so. A recipe is the file of a run's settings, as ``iter-bench train --config`` takes
+it and a search writes it; groups name recipes, so that hyper-parameters stand in one place (``docs/profiles.md``). Finished
+runs are recognised by their content and skipped, so an interrupted matrix goes on where it was; a run that fails is listed with
+its reason and doesn't stop the others.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from iter_bench import records
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import DataSettings, RunSettings, Settings, TrainingSettings
+from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings
 
 PROFILES = Path(__file__).parent / "profiles"
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+"""One name or several."""
 
 
 class Group(Settings):
-    """Runs that differ in seed or fold only; the other fields are those of ``RunSettings``."""
+    """Runs that differ in encoder, seed, fold or context only; the other fields are those of ``RunSettings``."""
 
     system: str = "iter"
-    encoder: str = "minilm"
+    encoder: Names = Field(["minilm"])
     seeds: list[int] = Field([42], min_length=1)
     folds: list[int] = Field([], description="folds of a cross-validated data set; each is run with each seed")
+    contexts: list[int] = Field([], description="context words on each side of a sentence; each is run with each seed")
+    start: str | None = Field(
+        None, description="each run starts from the encoder that the profile's run on this data set with its seed trained"
+    )
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
     model: dict[str, Any] = Field(default_factory=dict)
 
     def runs(self) -> Iterator[RunSettings]:
-        """The single runs."""
-        for fold in self.folds or [self.data.fold]:
-            for seed in self.seeds:
-                data = self.data.model_copy(update={"fold": fold})
-                yield RunSettings(
-                    system=self.system, encoder=self.encoder, seed=seed, data=data, training=self.training, model=self.model
-                )
+        """The single runs, each with the encoder as named."""
+        folds, contexts = self.folds or [self.data.fold], self.contexts or [self.data.context]
+        for encoder, context, fold, seed in product(self.encoder, contexts, folds, self.seeds):
+            data = DataSettings.model_validate({**self.data.model_dump(), "fold": fold, "context": context})
+            yield RunSettings(
+                system=self.system, encoder=encoder, seed=seed, data=data, training=self.training, model=self.model
+            )
+
+
+_RECIPES = TypeAdapter(Annotated[list[str], BeforeValidator(_listed)])
 
 
 class Profile(Settings):
-    """What a profile file holds."""
+    """A profile, after its includes and recipes were put in."""
 
     description: str
     group: list[Group] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _can_be_run(self) -> Profile:
+        self.runs()
+        return self
+
     def runs(self) -> list[RunSettings]:
-        """All runs, each once."""
-        return list({run.run_id: run for group in self.group for run in group.runs()}.values())
+        """All runs, each once; one that starts from another comes after it."""
+        found = {run.run_id: run for group in self.group if group.start is None for run in group.runs()}
+        first = list(found.values())
+        for group in self.group:
+            for run in group.runs() if group.start is not None else ():
+                run = run.model_copy(update={"encoder": TRAINED + _source(run, group.start, first).run_id})
+                found[run.run_id] = run
+        return list(found.values())
+
+
+def _source(run: RunSettings, dataset: str, runs: Sequence[RunSettings]) -> RunSettings:
+    same = [r for r in runs if (r.data.dataset, r.encoder, r.seed) == (dataset, run.encoder, run.seed) and r.system == "iter"]
+    if len(same) != 1:
+        raise ValueError(
+            f"start: {len(same)} runs of ITER on {dataset} with encoder {run.encoder} and seed {run.seed} are in the profile; "
+            "one is needed to start from"
+        )
+    return same[0]
+
+
+class _File(Settings):
+    """What a profile file holds; see ``docs/profiles.md``."""
+
+    description: str
+    include: Names = Field([], description="profiles whose groups come first")
+    group: list[dict[str, Any]] = Field([])
+    change: dict[str, Any] = Field({}, description="fields of a group, laid over every group, included ones too")
 
 
 def profile_names() -> list[str]:
@@ -66,15 +115,59 @@ def load_profile(name: str) -> Profile:
     Raises:
         SettingsError: there is none, or the file isn't valid; every wrong field is named.
     """
-    path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+    return _load(name, ())
+
+
+def _load(name: str, including: tuple[str, ...]) -> Profile:
+    path, content = _read(name, PROFILES, "profile")
+    if name in including:
+        raise SettingsError(f"{path}: includes itself, by way of {', '.join(including)}")
     try:
-        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        known = ", ".join(profile_names())
-        raise SettingsError(f"no profile is called {name!r}; there are {known}, or name a .toml file") from None
+        file = _File.model_validate(content)
+        groups = [
+            group.model_dump(exclude_unset=True) for other in file.include for group in _load(other, (*including, name)).group
+        ]
+        groups += [_with_recipes(group) for group in file.group]
+        return Profile(description=file.description, group=[_over(group, file.change) for group in groups])
     except ValidationError as error:
-        wrong = "\n".join(f"{path}, {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        wrong = "\n".join(f"{path}, {'.'.join(map(str, e['loc'])) or 'profile'}: {e['msg']}" for e in error.errors())
         raise SettingsError(wrong) from None
+
+
+def _with_recipes(group: dict[str, Any]) -> dict[str, Any]:
+    """The group over the recipes that it names, a later one over an earlier."""
+    merged: dict[str, Any] = {}
+    for name in _RECIPES.validate_python(group.get("recipe", [])):
+        path, content = _read(name, RECIPES, "recipe")
+        try:
+            RunSettings.model_validate(content)
+        except ValidationError as error:
+            wrong = "\n".join(f"{path}, {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise SettingsError(wrong) from None
+        content.pop("seed", None)  # the group has its own
+        merged = _over(merged, content)
+    return _over(merged, {name: value for name, value in group.items() if name != "recipe"})
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, tables within them merged likewise; where they disagree, what ``above`` says."""
+    merged = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _over(merged[name], value) if both else value
+    return merged
+
+
+def _read(name: str, folder: Path, what: str) -> tuple[Path, dict[str, Any]]:
+    """The file of that name in the package's folder, or the TOML file that it names, and its content."""
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
+        raise SettingsError(f"no {what} is called {name!r}; there are {known}, or name a .toml file") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
         raise SettingsError(f"{path}: {error}") from None
 
@@ -116,10 +209,12 @@ def execute_all(
         for run in runs:
             settle(run, lambda run=run: execute(run, lambda event: report(run, event)))
         return done, failed
-    with pool(workers) as processes:
-        futures = {processes.submit(execute, run, None): run for run in runs}
-        for future in as_completed(futures):
-            settle(futures[future], future.result)
+    started = [run for run in runs if run.encoder.startswith(TRAINED)]  # these need what others train
+    for wave in ([run for run in runs if run not in started], started):
+        with pool(workers) as processes:
+            futures = {processes.submit(execute, run, None): run for run in wave}
+            for future in as_completed(futures):
+                settle(futures[future], future.result)
     return done, failed
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +14,10 @@ from typing import Any
 from iter_bench import data, environment, mistakes, records, scoring, systems
 from iter_bench.data import spert
 from iter_bench.document import Dataset, Document, Extraction, Schema
+from iter_bench.errors import UserError
 from iter_bench.files import only_process
 from iter_bench.memory import PeakMemory
-from iter_bench.settings import DataSettings, RunSettings
+from iter_bench.settings import TRAINED, DataSettings, RunSettings
 
 LAMBDAS = tuple(round(0.05 * i, 2) for i in range(21))
 
@@ -43,6 +46,10 @@ class Folders:
     def system(self, run_id: str) -> Path:
         """The trained system, for ``evaluate`` and ``predict``."""
         return self.work / run_id / "system"
+
+    def encoder(self, run_id: str) -> Path:
+        """The trained system's encoder alone, where another run started from it."""
+        return self.work / run_id / "encoder"
 
     def predictions(self, run_id: str) -> Path:
         """Predictions on the test split, in SpERT JSON."""
@@ -89,7 +96,7 @@ def _execute(
     schema = splits["train"].schema
     dev = splits["dev"].documents if "dev" in splits else ()
     system = systems.system_class(settings.system).build(
-        settings.encoder, schema, splits["train"].documents, settings.model, seed=settings.seed
+        encoder_of(settings, folders), schema, splits["train"].documents, settings.model, seed=settings.seed
     )
     described = {role: describe(system, dataset) for role, dataset in splits.items()}
     resumed = folders.checkpoints(settings.run_id).exists()
@@ -137,6 +144,30 @@ def _execute(
     )
     records.write(record, folders.records)
     return record
+
+
+def encoder_of(settings: RunSettings, folders: Folders) -> str:
+    """The encoder as systems know it: of ``trained:<run id>`` the folder of what that run trained, made where it's missing.
+
+    Raises:
+        UserError: that run has no trained system here, or none of ITER.
+    """
+    if not settings.encoder.startswith(TRAINED):
+        return settings.encoder
+    run_id = settings.encoder.removeprefix(TRAINED)
+    folder, source = folders.encoder(run_id), folders.system(run_id)
+    if folder.is_dir():
+        return str(folder)
+    if not (source / systems.SYSTEM_FILE).is_file():
+        raise UserError(f"encoder {settings.encoder}: {source} holds no trained system; do the run {run_id} first")
+    system = systems.load_system(source)
+    if not hasattr(system, "save_encoder"):
+        raise UserError(f"encoder {settings.encoder}: {source} is of {system.name}; only an ITER's encoder can be started from")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        system.save_encoder(made := Path(scratch) / "encoder")
+        with suppress(OSError):  # another worker was faster
+            made.rename(folder)
+    return str(folder)
 
 
 def describe(system: systems.System, dataset: Dataset) -> records.SplitData:

@@ -14,6 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Schedule = Literal["linear", "constant"]
 
+TRAINED = "trained:"
+"""Before the id of a run, as an encoder's name: the encoder that this run trained."""
+
 
 def _none(value: Any) -> Any:
     """TOML has no null, so its files write the word."""
@@ -72,7 +75,7 @@ class RunSettings(Settings):
     """One run: everything that decides its numbers, apart from machine and versions."""
 
     system: str = Field("iter", description="registered system; `iter-bench ls systems` shows them")
-    encoder: str = Field("minilm", description="minilm, a hub name, a folder, or random:NAME for an architecture only")
+    encoder: str = Field("minilm", description="minilm, a hub name, a folder, random:NAME (an architecture) or trained:RUN_ID")
     seed: int = Field(42, ge=0)
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()

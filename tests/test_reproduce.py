@@ -3,10 +3,13 @@
 import json
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
-from iter_bench import records, systems
+from iter_bench import data, matrix, records, systems
 from iter_bench.cli import app
+from iter_bench.errors import UserError
+from iter_bench.run import Folders, encoder_of
 
 GROUP = """
 [[group]]
@@ -40,3 +43,24 @@ def test_all_systems_end_in_one_table(tiny_encoder, tmp_path, monkeypatch):
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "runs").iterdir()}
     listed = CliRunner().invoke(app, ["ls", "runs", "--json"])
     assert len(json.loads(listed.stdout)) == len(done)
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_the_encoder_that_another_trained(tiny_encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    group = GROUP.format(system="iter", encoder=tiny_encoder)
+    start = group.replace('train = "dev"', 'train = "test"') + 'start = "synthetic-w1"\n'
+    (tmp_path / "start.toml").write_text(f'description = "One after the other."\n{start}{group}')
+    result = CliRunner().invoke(app, ["reproduce", "--profile", "start.toml", "--workers", "2"])
+    assert result.exit_code == 0, result.output
+    source, started = matrix.load_profile("start.toml").runs()
+    folders = Folders()
+    trained = systems.load_system(folders.system(source.run_id)).module.encoder.state_dict()
+    first = systems.system_class("iter").build(
+        encoder_of(started, folders), data.schema_of("synthetic-w1"), (), {"omega": 1}, seed=5
+    )
+    now = first.module.encoder.state_dict()
+    assert all(torch.equal(now[name], weight) for name, weight in trained.items())
+    assert records.find(folders.records, started.run_id).encoder == f"trained:{source.run_id}"
+    with pytest.raises(UserError, match="do the run 0123456789ab first"):
+        encoder_of(started.model_copy(update={"encoder": "trained:0123456789ab"}), folders)

@@ -126,6 +126,11 @@ class IterSystem:
         self.tokenizer.save_pretrained(folder)
         systems.write_system_file(folder, self)
 
+    def save_encoder(self, folder: Path) -> None:
+        """The encoder alone and its tokenizer, as a folder that any run can name as its encoder."""
+        self.module.encoder.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
     # --- training -----------------------------------------------------------------------------------------------------
 
     def fit(

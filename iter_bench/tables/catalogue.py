@@ -16,7 +16,7 @@ from iter_bench.errors import UserError
 from iter_bench.examples import Examples
 from iter_bench.records import Record
 from iter_bench.settings import RunSettings
-from iter_bench.tables import beyond, data, mistakes, paper, slices, speed, throughput
+from iter_bench.tables import beyond, data, mistakes, paper, slices, speed, throughput, transfer
 from iter_bench.tables.text import Made
 from iter_bench.throughput.schema import ThroughputRecord
 
@@ -78,7 +78,7 @@ TABLES: dict[str, Callable[[Sources], Made]] = {
     "table4-encoders": lambda sources: paper.encoders(sources.records),
     "table5-hyperparameters": lambda sources: data.hyperparameters(sources.searches),
     "table6-precision-recall": lambda sources: paper.precision_recall(sources.records),
-    "table7-transfer": lambda _: paper.transfer(),
+    "table7-transfer": lambda sources: transfer.transfer(sources.records),
     "conventions": lambda sources: beyond.conventions(sources.records),
     "types": lambda sources: beyond.types(sources.records),
     "mistakes-entities": lambda sources: mistakes.entities(sources.records),

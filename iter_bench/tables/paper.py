@@ -1,4 +1,4 @@
-"""The paper's tables 3, 4, 6 and 7 from records: what was published and what was measured, in columns of their own."""
+"""The paper's tables 3, 4 and 6 from records: what was published and what was measured, in columns of their own."""
 
 from __future__ import annotations
 
@@ -131,20 +131,6 @@ def precision_recall(records: Sequence[Record]) -> Made:
     frame = frame.sort_values("dataset", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
     note = "Criterion `re` of the paper does not state its convention; it stands with `strict`, a symmetric pair counting once."
     return Made("Table 6: precision, recall, F1", frame, (CONVENTIONS, note, provenance(records_of(groups))))
-
-
-def transfer() -> Made:
-    """Table 7: ITER started from a model trained on CoNLL03; nothing of it is measured here yet."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in published.figures(table=7).itertuples():
-        encoder, _, started = entry.encoder.partition("+")
-        name = f"{'NER' if entry.metric == 'ner_f1' else 'RE+'} {'from CoNLL03' if started else 'from the encoder'}"
-        row = rows.setdefault((entry.dataset, encoder), {"dataset": entry.dataset, "encoder": encoder})
-        row |= {f"published {name}": entry.value, f"published {name} std": entry.std, "published seeds": int(entry.seeds)}
-    names = [f"{metric} {start}" for metric in ("NER", "RE+") for start in ("from the encoder", "from CoNLL03")]
-    columns = ["dataset", "encoder", *(f"published {name}{std}" for name in names for std in ("", " std")), "published seeds"]
-    columns += [*(f"measured {name}{std}" for name in names for std in ("", " std")), "measured seeds"]
-    return Made("Table 7: transfer from CoNLL03", pd.DataFrame(rows.values(), columns=columns), (CONVENTIONS, provenance([])))
 
 
 def _main_columns() -> list[str]:

@@ -1,0 +1,93 @@
+"""Profiles: what includes, recipes, changes and starts make of them, and those that come with the package."""
+
+import tomllib
+
+import pytest
+
+from iter_bench import matrix, published
+from iter_bench.errors import SettingsError
+from iter_bench.settings import RunSettings
+
+RECIPE = 'seed = 7\nsystem = "plmarker"\n[data]\ndataset = "conll04"\ntest = "dev"\n[training]\nepochs = 3\nlr_heads = 1e-3\n'
+
+
+@pytest.fixture
+def profile(tmp_path, monkeypatch):
+    """Writes a profile file and loads it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best.toml").write_text(RECIPE)
+
+    def load(text, name="mine.toml"):
+        (tmp_path / name).write_text(f'description = "Mine."\n{text}')
+        return matrix.load_profile(name)
+
+    return load
+
+
+def test_a_group_stands_over_its_recipes_and_a_change_over_all(profile):
+    group = '[[group]]\nrecipe = "best.toml"\nseeds = [1, 2]\ncontexts = [0]\ndata = { test = "test" }\n'
+    runs = profile(group + "training = { epochs = 5 }").runs()
+    expected = {"system": "plmarker", "data": {"dataset": "conll04"}, "training": {"epochs": 5, "lr_heads": 1e-3}}
+    assert runs == [RunSettings.model_validate({**expected, "seed": seed}) for seed in (1, 2)]
+    over = profile('include = "mine.toml"\n[change]\nencoder = ["a", "b"]\nseeds = [3]\ntraining = { epochs = 1 }', "over.toml")
+    assert [(r.encoder, r.seed, r.training.epochs, r.training.lr_heads) for r in over.runs()] == [
+        ("a", 3, 1, 1e-3),
+        ("b", 3, 1, 1e-3),
+    ]
+    both = profile('include = ["mine.toml", "mine.toml", "over.toml"]', "both.toml")
+    assert both.runs() == runs + over.runs()  # each once
+
+
+def test_a_start_names_the_run_that_comes_before_it(profile):
+    source = '[[group]]\nencoder = ["a", "b"]\nseeds = [1, 2]\ndata = { dataset = "conll03" }\n'
+    target = '[[group]]\nencoder = "b"\nseeds = [1]\nstart = "conll03"\ndata = { dataset = "conll04" }\n'
+    *sources, started = profile(target + source).runs()
+    (source_run,) = [run for run in sources if (run.encoder, run.seed) == ("b", 1)]
+    assert len(sources) == 4 and started.encoder == f"trained:{source_run.run_id}" and started.data.dataset == "conll04"
+    changed = profile('include = "mine.toml"\nchange = { training = { epochs = 1 } }', "over.toml").runs()
+    assert changed[-1].encoder != started.encoder and changed[-1].encoder in {f"trained:{run.run_id}" for run in changed}
+    with pytest.raises(SettingsError, match="0 runs of ITER on conll03 with encoder b and seed 3"):
+        profile(source + target.replace("[1]", "[3]"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('include = "mine.toml"', "includes itself"),
+        ("include = []\n[[group]]", "include"),
+        ('[[group]]\nrecipe = "nothing"', "no recipe is called 'nothing'; there are asp-ace05"),
+        ('[[group]]\nrecipe = "bad.toml"', "bad.toml, training.epoch: Extra"),
+        ("[[group]]\nrecipe = 3", "valid list"),
+        ("[[group]]\nseed = 1", r"group.0.seed: Extra"),
+        ("[[group]]\ncontexts = [-1]", "context"),
+        ("[change]\nseeds = [1]", "at least 1 item"),
+        ("[[group]]\ntraining = 3", "group.0.training"),
+    ],
+)
+def test_what_is_wrong_is_named(text, reason, profile, tmp_path):
+    (tmp_path / "bad.toml").write_text("[training]\nepoch = 3")
+    with pytest.raises(SettingsError, match=reason):
+        profile(text)
+
+
+def test_recipes_of_the_paper_are_its_table_5():
+    for row in published.hyperparameters().to_dict("records"):
+        content = tomllib.loads((matrix.RECIPES / f"iter-{row['dataset'].lower()}.toml").read_text())
+        stated = {**content["training"], **content["model"]}
+        assert published.DATASETS[content["data"]["dataset"]] == row["dataset"]
+        assert {name: stated[name] for name in row if name not in ("dataset", "source", "place")} == {
+            name: value for name, value in row.items() if name not in ("dataset", "source", "place")
+        }
+
+
+def test_profiles_of_the_package():
+    runs = {name: matrix.load_profile(name).runs() for name in matrix.profile_names()}
+    ids = {name: [run.run_id for run in those] for name, those in runs.items()}
+    assert all(len(set(those)) == len(those) for those in ids.values())
+    assert {*ids["ace05"], *ids["conll03"], *ids["conll03-transfer"]} < set(ids["paper"])
+    table4 = {r.encoder for r in runs["ace05"] if r.system == "iter"}
+    assert all(any(published.same_encoder(name, r) for r in table4) for name in published.figures(table=4)["encoder"])
+    for name, those in runs.items():
+        if name.endswith("-systems"):
+            assert {run.system for run in those} == {"iter", "asp", "plmarker"}
+            assert {run.seed for run in those} == {1, 2, 3, 4, 5}

@@ -1,8 +1,9 @@
 """A hyper-parameter search: a file names the base run and the space, Optuna proposes, every trial is a run with a record.
 
 A search file is TOML: ``trials``, ``base`` (the settings of a run) and ``space``, in which ``training.lr_encoder = { low =
-2e-5, high = 1e-3, log = true }`` or ``model.activation = { choices = ["gelu", "relu"] }`` name what varies. Trials are
-scored on the split that the base calls its test; that must not be the test split itself.
+2e-5, high = 1e-3, log = true }`` or ``model.activation = { choices = ["gelu", "relu"] }`` name what varies. The first trial
+is the base itself, so that no search ends worse than what it began with. Trials are scored on the split that the base calls
+its test; that must not be the test split itself.
 """
 
 from __future__ import annotations
@@ -51,8 +52,25 @@ class Search(Settings):
     def _never_on_test(self) -> Search:
         if self.base.data.test == "test":
             raise ValueError('a search that looks at the test split spoils it: set base.data.test to "dev"')
-        self.run({name: _first(domain) for name, domain in self.space.items()})
+        if lacking := [name for name, domain in self.space.items() if not _holds(domain, self.own().get(name))]:
+            raise ValueError(
+                f"the first trial is the base itself: give it a value within the space for {', '.join(lacking)}, as in "
+                "base.model.dropout = 0.3"
+            )
+        self.run(self.own())
         return self
+
+    def own(self) -> dict[str, Any]:
+        """The base's own value of everything that varies; what it doesn't name is left out."""
+        found, values = {}, self.base.model_dump()
+        for name in self.space:
+            *parents, last = name.split(".")
+            place = values
+            for parent in parents:
+                place = place.get(parent, {}) if isinstance(place, dict) else {}
+            if isinstance(place, dict) and last in place:
+                found[name] = place[last]
+        return found
 
     def run(self, parameters: dict[str, Any]) -> RunSettings:
         """The base with other values, named as ``training.lr_encoder``."""
@@ -66,8 +84,10 @@ class Search(Settings):
         return RunSettings.model_validate(values)
 
 
-def _first(domain: Range | Choices) -> Any:
-    return domain.low if isinstance(domain, Range) else domain.choices[0]
+def _holds(domain: Range | Choices, value: Any) -> bool:
+    if isinstance(domain, Choices):
+        return value in domain.choices
+    return isinstance(value, int | float) and domain.low <= value <= domain.high
 
 
 def search_names() -> list[str]:
@@ -146,7 +166,10 @@ def optimise(
 
 
 def write_best(search: Search, best: records.Record, path: Path) -> None:
-    """The best trial's settings as a file for ``iter-bench train --config``, with the split names of the base."""
+    """The best trial's settings as a file for ``iter-bench train --config`` and for a profile's ``recipe``.
+
+    It has the split names of the base; a profile that scores on the test split says so itself.
+    """
     settings = best.settings.model_dump(mode="json", exclude_defaults=True)
     lines = [f"# Best of {search.trials} trials ({search.description}) Run {best.run_id}."]
     lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items() if not isinstance(value, dict)]
@@ -186,6 +209,8 @@ def _study(search: Search, journal: Path) -> Any:
     )
     # a sampler with the same seed would propose again what it proposed before the interruption
     study.sampler = optuna.samplers.TPESampler(seed=search.sampler_seed + len(study.trials), constant_liar=True)
+    if not study.trials:
+        study.enqueue_trial(search.own())
     for trial in study.get_trials(states=_states("RUNNING")):
         study.tell(trial.number, state=_states("FAIL")[0])
         study.enqueue_trial(trial.params)

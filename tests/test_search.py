@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from record_examples import record
 
-from iter_bench import search
+from iter_bench import matrix, search
 from iter_bench.errors import SettingsError
 from iter_bench.settings import RunSettings
 
@@ -19,6 +19,9 @@ dev = "none"
 test = "dev"
 [base.training]
 epochs = 2
+lr_encoder = 5e-5
+[base.model]
+activation = "gelu"
 [space]
 "training.lr_encoder" = { low = 1e-5, high = 1e-2, log = true }
 "training.batch_size" = { low = 4, high = 16 }
@@ -57,13 +60,20 @@ def test_a_search_goes_on_where_it_was_and_its_best_setting_is_a_run(wanted, tmp
     done, failed = search.optimise(
         wanted, execute, journal=tmp_path / "journal", workers=1, report=lambda run, event: calls.append((run, event))
     )
+    assert calls[0][0] == wanted.base  # so that no search ends worse than it began
     assert len(calls) == 10 and len(done) + len(failed) == len({run.run_id for run, _ in calls}) == 10
     assert {r.run_id for r in done} == {run.run_id for run, event in calls if "finished" in event}
     assert all("finite" in reason for reason in failed.values())
     f1 = [r.scores.test["strict"]["re_plus"].f1 for r in done]
     assert f1 == sorted(f1, reverse=True) and done[0].settings.model["activation"] == "gelu"
-    search.write_best(wanted, done[0], tmp_path / "best.toml")
-    assert RunSettings.model_validate(tomllib.loads((tmp_path / "best.toml").read_text())) == done[0].settings
+    best = tmp_path / "best.toml"
+    search.write_best(wanted, done[0], best)
+    assert RunSettings.model_validate(tomllib.loads(best.read_text())) == done[0].settings
+    profile = tmp_path / "profile.toml"
+    group = f'[[group]]\nrecipe = "{best}"\nseeds = [1, 2]\ndata = {{ test = "test" }}'
+    profile.write_text(f'description = "What was found, on the test split."\n{group}')
+    for seed, run in enumerate(matrix.load_profile(str(profile)).runs(), 1):
+        assert (run.seed, run.data.test, run.training) == (seed, "test", done[0].settings.training)
 
 
 def test_a_search_is_refused_on_the_test_split_and_for_settings_that_there_are_not(tmp_path):
@@ -71,6 +81,8 @@ def test_a_search_is_refused_on_the_test_split_and_for_settings_that_there_are_n
         ('test = "dev"', 'test = "test"', "spoils"),
         ("training.lr_encoder", "training.rate", "rate"),
         ("trials = 10", "trials = 0", "trials"),
+        ('activation = "gelu"\n[space]', "[space]", "model.activation"),
+        ("lr_encoder = 5e-5", "lr_encoder = 5e-6", "training.lr_encoder"),
     ):
         path = tmp_path / "bad.toml"
         path.write_text(FILE.replace(good, bad))

@@ -20,6 +20,7 @@ FIRST = (
     "conventions",
     "mistakes-entities",
     "mistakes-relations",
+    "mistakes",
     "types",
     "depth",
     "length",

@@ -180,3 +180,16 @@ def test_depth_is_drawn_for_each_system_with_its_interval():
     assert abs(line(ax, "ASP").get_xdata() - line(ax, "ITER").get_xdata()).max() < 0.05, "beside, so that none is hidden"
     with pytest.raises(UserError):
         plots.depth(RUNS)
+
+
+def test_mistakes_fill_a_hundred_percent_of_gold_and_spurious_stand_on_the_other_side():
+    runs = [record(seed, quality) for seed, quality in ((1, 80), (2, 60))]
+    entities, relations = plots.mistakes([*runs, record(3, mistakes={}, schema_version=1)]).figure.axes
+    bars = {drawn.get_label(): drawn[0] for drawn in entities.containers}
+    spans = {name: (bar.get_x(), bar.get_width()) for name, bar in bars.items()}
+    assert spans["hit"] == pytest.approx((0, 70)) and spans["missed"] == pytest.approx((77.5, 22.5))
+    assert spans["spurious"] == pytest.approx((-7.5, 7.5)), "means of 5 and 10 of 100"
+    of_gold = [drawn[0].get_width() for drawn in relations.containers if not drawn.get_label().startswith("spurious")]
+    assert sum(of_gold) == pytest.approx(100)
+    with pytest.raises(UserError):
+        plots.mistakes([record(3, mistakes={})])

@@ -1,6 +1,7 @@
 """Figures from records: each function gives a `Plot`, which `save` writes as PNG and SVG with its caption."""
 
 from iter_bench.plots.conventions import conventions
+from iter_bench.plots.mistakes import mistakes
 from iter_bench.plots.runs import lambda_curve, learning_curve, scores
 from iter_bench.plots.slices import depth, length
 from iter_bench.plots.speed import energy, roofline, speed
@@ -16,6 +17,7 @@ __all__ = [
     "learning_curve",
     "length",
     "look",
+    "mistakes",
     "png",
     "roofline",
     "save",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from iter_bench import data
 from iter_bench.plots import slices
 from iter_bench.plots.conventions import conventions
+from iter_bench.plots.mistakes import mistakes
 from iter_bench.plots.runs import lambda_curve
 from iter_bench.plots.speed import energy, roofline, speed
 from iter_bench.plots.steps import steps
@@ -39,6 +40,7 @@ FIGURES: dict[str, Callable[[Sources], Plot]] = {
     "figure2-lambda": lambda sources: lambda_curve(_several_seeds(sources.records)),
     **{name: _of_throughput(draw) for name, draw in THROUGHPUT.items()},
     "conventions": lambda sources: conventions(on_test(sources.records)),
+    "mistakes": lambda sources: mistakes(sources.records),
     "depth": lambda sources: slices.depth(sources.records),
     "length": lambda sources: slices.length(sources.records),
     "speed": lambda sources: speed(sources.records, sources.throughput),

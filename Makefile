@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce throughput tables figures report test test-slow verify wheel lint clean
+.PHONY: help setup reproduce throughput tables figures report notebooks test test-slow verify wheel lint clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [SWEEP=$(SWEEP)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
@@ -35,6 +35,9 @@ figures: $(STAMP) ## draw every figure and make results/README.md again, from th
 
 report: $(STAMP) ## write report.html: all tables and figures on one page that needs no network
 	@$(BIN)/iter-bench report
+
+notebooks: $(STAMP) ## run the notebooks again and store their outputs
+	@$(BIN)/python notebooks/execute.py
 
 # Two processes of one thread each are faster than one process of two.
 test: export OMP_NUM_THREADS = 1

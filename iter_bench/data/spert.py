@@ -9,8 +9,6 @@ neighbours around it. Here the markers are taken off, and those neighbours are r
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 from iter_bench.data.validation import Problems, RecordBuilder, decode, is_text, read_bytes, shown
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.errors import DataError
+from iter_bench.files import whole_file
 
 LEFT_MARKER, RIGHT_MARKER = "<extra_id_22>", "<extra_id_23>"
 
@@ -84,24 +83,19 @@ def read_predictions(path: Path, schema: Schema, documents: Sequence[Document]) 
     """What a system found in ``documents``, in their order.
 
     A prediction may say what gold can't: a relation of an entity with itself, both directions of a symmetric pair. One that
-    stands twice, letter by letter, counts once. Samples are matched by position; words (and ids, where the file has them)
-    must be those of the documents.
+    stands twice, letter by letter, counts once. Samples are matched by ``id`` where all have one, in any order, else by
+    position; words must be those of the documents.
 
     Raises:
         DataError: the file can't be read, a record is bad, or the samples are not those of ``documents``.
     """
     problems = Problems(path, skip_bad=None)
-    samples = _samples(path)
-    if len(samples) != len(documents):
-        raise DataError(f"{path}: has {len(samples)} samples, the gold data {len(documents)}; they must be the same samples")
     extractions = []
-    for i, (sample, document) in enumerate(zip(samples, documents, strict=True)):
+    for i, sample, document in _matched(path, documents):
         builder = RecordBuilder(problems, f"record {i}", schema)
         if (parts := _words_of(builder, sample, i, context=0)) is None:
             continue
-        identity, shift, _ = parts
-        if "id" in sample and identity != document.id:
-            builder.bad("id", "other sample than gold's", f"{shown(identity)}, gold has {shown(document.id)}")
+        _, shift, _ = parts
         if builder.words != document.words:
             builder.bad("tokens", "other words than gold's", _first_difference(builder.words, document.words))
         entities = _entities(builder, sample, shift)
@@ -156,17 +150,13 @@ def parse_json(text: str, where: str) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON so that the file at ``path`` is always whole: the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    """Writes JSON so that the file at ``path`` is always whole: the old one or the new one. Raises DataError."""
     try:
-        with open(handle, "w", encoding="utf-8") as file:
+        with whole_file(path) as file:
             json.dump(content, file, ensure_ascii=False, allow_nan=False)
             file.write("\n")
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
 def _samples(path: Path) -> list[Any]:
@@ -174,6 +164,26 @@ def _samples(path: Path) -> list[Any]:
     if not isinstance(content, list):
         raise DataError(f"{path}: should be a JSON array of samples, is {type(content).__name__}")
     return content
+
+
+def _matched(path: Path, documents: Sequence[Document]) -> list[tuple[int, Any, Document]]:
+    """Each document with the sample that is about it, and the sample's place in the file."""
+    samples = _samples(path)
+    ids = [str(sample["id"]) if isinstance(sample, dict) and "id" in sample else None for sample in samples]
+    if not samples or None in ids:
+        if len(samples) != len(documents):
+            counts = f"has {len(samples)} samples, the gold data {len(documents)}"
+            raise DataError(f"{path}: {counts}; they must be the same samples")
+        return [(i, sample, document) for i, (sample, document) in enumerate(zip(samples, documents, strict=True))]
+    place = {identity: i for i, identity in enumerate(ids)}
+    problems = {
+        "stand twice": [identity for i, identity in enumerate(ids) if place[identity] != i],
+        "are none of the gold data": sorted(place.keys() - {document.id for document in documents}),
+        "of the gold data are missing": [document.id for document in documents if document.id not in place],
+    }
+    if wrong := [f"{len(found)} ids {what}, the first is {shown(found[0])}" for what, found in problems.items() if found]:
+        raise DataError(f"{path}: {'; '.join(wrong)}. Predictions are about the same samples, each once")
+    return [(place[document.id], samples[place[document.id]], document) for document in documents]
 
 
 def _words_of(builder: RecordBuilder, sample: Any, index: int, context: int) -> tuple[str, int, dict[str, Any]] | None:

@@ -195,7 +195,8 @@ def test_predictions_may_say_what_gold_can_not(tmp_path, make):
     [
         ([], "has 0 samples, the gold data 1"),
         ([changed(tokens=["Ann", "Bob", *WORDS[2:]])], "record 0, tokens: other words than gold's (word 1 is 'Bob'"),
-        ([changed(id="8")], "record 0, id: other sample than gold's"),
+        ([changed(id="8")], "1 ids are none of the gold data, the first is '8'; 1 ids of the gold data are missing"),
+        ([changed(id="7"), changed(id="7")], "1 ids stand twice, the first is '7'"),
         ([changed(relations=[{"type": "x", "head": 0, "tail": 1}])], "record 0, relations[0].type: unknown type"),
         ([changed(entities=[{"type": "Per", "start": 0, "end": 99}], relations=[])], "record 0, entities[0]: offsets"),
     ],
@@ -207,9 +208,21 @@ def test_predictions_of_other_samples_are_refused(make, pred, message):
     assert message in str(error.value) and "skip" not in str(error.value)
 
 
+def test_predictions_are_matched_by_id_in_any_order_else_by_position(make):
+    gold, _ = spert.read(make([SAMPLE, changed(id="8", relations=[])]), SCHEMA)
+    here, there = changed(id="7"), changed(id="8", entities=[], relations=[])
+    first = spert.read_predictions(make([here, there]), SCHEMA, gold)
+    assert [e.id for e in first] == ["7", "8"] and first[0].entities and not first[1].entities
+    assert spert.read_predictions(make([there, here]), SCHEMA, gold) == first
+    without = [{key: value for key, value in sample.items() if key != "id"} for sample in (here, there)]
+    assert spert.read_predictions(make(without), SCHEMA, gold) == first
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "gold.json"
     spert.write_json(path, ["old"])
     with pytest.raises(ValueError, match="float"):
         spert.write_json(path, [float("nan")])
     assert json.loads(path.read_text()) == ["old"] and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(DataError, match=r"gold\.json/below\.json: can't be written: "):
+        spert.write_json(path / "below.json", [])

@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 
 from iter_bench import records
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings
+from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, refusal
 
 PROFILES = Path(__file__).parent / "profiles"
 RECIPES = Path(__file__).parent / "recipes"
@@ -130,8 +130,7 @@ def _load(name: str, including: tuple[str, ...]) -> Profile:
         groups += [_with_recipes(group) for group in file.group]
         return Profile(description=file.description, group=[_over(group, file.change) for group in groups])
     except ValidationError as error:
-        wrong = "\n".join(f"{path}, {'.'.join(map(str, e['loc'])) or 'profile'}: {e['msg']}" for e in error.errors())
-        raise SettingsError(wrong) from None
+        raise refusal(error, str(path)) from None
 
 
 def _with_recipes(group: dict[str, Any]) -> dict[str, Any]:
@@ -142,8 +141,7 @@ def _with_recipes(group: dict[str, Any]) -> dict[str, Any]:
         try:
             RunSettings.model_validate(content)
         except ValidationError as error:
-            wrong = "\n".join(f"{path}, {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise SettingsError(wrong) from None
+            raise refusal(error, str(path)) from None
         content.pop("seed", None)  # the group has its own
         merged = _over(merged, content)
     return _over(merged, {name: value for name, value in group.items() if name != "recipe"})

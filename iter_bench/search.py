@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from iter_bench import matrix, records
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import RunSettings, Settings
+from iter_bench.settings import RunSettings, Settings, refusal
 
 SEARCHES = Path(__file__).parent / "searches"
 
@@ -110,8 +110,7 @@ def load_search(name: str) -> Search:
     except (tomllib.TOMLDecodeError, KeyError) as error:
         raise SettingsError(f"{path}: {error}") from None
     except ValidationError as error:
-        wrong = "\n".join(f"{path}, {'.'.join(map(str, e['loc'])) or 'search'}: {e['msg']}" for e in error.errors())
-        raise SettingsError(wrong) from None
+        raise refusal(error, str(path)) from None
 
 
 def optimise(

@@ -10,7 +10,9 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from iter_bench.errors import SettingsError
 
 Schedule = Literal["linear", "constant"]
 
@@ -27,6 +29,18 @@ class Settings(BaseModel):
     """Base of all settings: frozen, and strict about names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def refusal(error: ValidationError, where: str = "") -> SettingsError:
+    """The error for a person: every wrong setting by name with its reason, a line each, after ``where`` it stands."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        name = ".".join(map(str, problem["loc"]))
+        unknown = problem["type"] == "extra_forbidden"
+        reason = "there is no such setting" if unknown else problem["msg"].removeprefix("Value error, ")
+        place = ", ".join(filter(None, (where, name)))
+        lines.append(f"{place}: {reason}" if place else reason)
+    return SettingsError("\n".join(lines))
 
 
 def content_id(settings: Settings) -> str:

@@ -5,7 +5,8 @@ import torch
 from typer.testing import CliRunner
 
 from iter_bench import checkpoints, matrix, records, systems, training
-from iter_bench.cli import app
+from iter_bench.cli import app, main
+from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.run import Folders, execute
@@ -24,8 +25,6 @@ def documents():
 
 @pytest.fixture
 def build(tiny_encoder):
-    from iter_bench.data.synthetic import SCHEMA
-
     return lambda documents: systems.system_class("iter").build(tiny_encoder, SCHEMA, documents, {"d_ff": 16}, seed=5)
 
 
@@ -117,7 +116,26 @@ def test_profiles_of_the_package_are_valid_and_wrong_ones_name_the_field(tmp_pat
 
 def test_command_line_overrides_and_refuses():
     run = CliRunner().invoke(app, ["train", "--set", "training.epoch=3"])
-    assert isinstance(run.exception, SettingsError) and "training.epoch" in str(run.exception)
+    assert isinstance(run.exception, SettingsError) and str(run.exception) == "training.epoch: there is no such setting"
+
+
+def test_a_folder_that_can_not_be_made_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("sys.argv", ["iter-bench", "train", "--work", str(tmp_path / "file" / "runs")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert end.value.code == 2 and message.startswith("iter-bench: ") and message.endswith(": Not a directory")
+
+
+@pytest.mark.parametrize("name", systems.REGISTRY)
+def test_wrong_settings_of_a_system_are_named_line_by_line(name):
+    known = "max_span_words" if name == "plmarker" else "dropout"
+    with pytest.raises(SettingsError) as error:
+        systems.system_class(name).build("minilm", SCHEMA, [], {known: "high", "bogus": 1}, seed=1)
+    first, second = str(error.value).splitlines()
+    assert first.startswith(f"settings of {name}, {known}: Input should be a valid")
+    assert second == f"settings of {name}, bogus: there is no such setting"
 
 
 def test_brackets_and_json_of_raw_text():
@@ -135,14 +153,13 @@ def test_brackets_and_json_of_raw_text():
 
 
 def test_a_folder_without_a_system_is_refused_in_one_sentence(tmp_path, tiny_encoder):
-    for folder in (tmp_path, tmp_path / "missing", tiny_encoder):
+    for folder in (tmp_path, tmp_path / "missing", "missing", tiny_encoder):
         with pytest.raises(UserError, match="checkpoint"):
             systems.load_system(folder)
 
 
 def test_what_was_left_out_is_said(tiny_encoder, tmp_path, capsys):
     from iter_bench.cli.notes import lines_of
-    from iter_bench.data.synthetic import SCHEMA
     from iter_bench.document import Dataset, Document, Entity
     from iter_bench.run import describe
 

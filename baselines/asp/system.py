@@ -29,8 +29,8 @@ from iter_bench.checkpoints import load_weights, weights_of
 from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
-from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import TrainingSettings
+from iter_bench.errors import UserError
+from iter_bench.settings import TrainingSettings, refusal
 from iter_bench.throughput.parts import part
 from iter_bench.tokenization import Window, WindowTokenizer
 from iter_bench.training import fit, seed_everything
@@ -77,9 +77,9 @@ class AspSystem:
         """Pre-trained encoder; its family's own decoder, or one made of the encoder's layers; new heads."""
         shape_of(described := encoder_config(encoder))  # refuses what isn't supported before any weights are read
         try:
-            chosen = AspSettings(**settings)
-        except (ValidationError, TypeError) as error:
-            raise SettingsError(f"settings of asp: {error}") from None
+            chosen = AspSettings.model_validate(dict(settings))
+        except ValidationError as error:
+            raise refusal(error, "settings of asp") from None
         if chosen.task_prefix is None:
             chosen = chosen.model_copy(update={"task_prefix": T5_PREFIX if described.model_type == "t5" else ""})
         seed_everything(seed)

@@ -23,8 +23,7 @@ from iter_bench.data.catalogue import catalogue
 from iter_bench.devices import compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
-from iter_bench.errors import SettingsError
-from iter_bench.settings import TrainingSettings
+from iter_bench.settings import TrainingSettings, refusal
 from iter_bench.training import fit, seed_everything
 
 RELEASED_SPAN_WORDS = 8
@@ -91,9 +90,9 @@ class PlMarkerSystem:
     ) -> PlMarkerSystem:
         """Each stage starts from the pre-trained encoder, with new marker embeddings and classifiers."""
         try:
-            chosen = PlMarkerSettings(**settings)
-        except (ValidationError, TypeError) as error:
-            raise SettingsError(f"settings of plmarker: {error}") from None
+            chosen = PlMarkerSettings.model_validate(dict(settings))
+        except ValidationError as error:
+            raise refusal(error, "settings of plmarker") from None
         described = encoder_config(encoder)
         check_family(described)
         chosen = chosen.model_copy(update={"max_span_words": chosen.max_span_words or _span_words(schema)})

@@ -62,9 +62,14 @@ app.add_typer(figures.app, name="figures")
 
 
 def main() -> None:
-    """Entry point: a user's error is printed alone and ends with status 2."""
+    """Entry point: a user's error, or a file that the system refuses, is printed alone and ends with status 2."""
     try:
         app()
     except UserError as error:
         print(f"iter-bench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"iter-bench: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(2)

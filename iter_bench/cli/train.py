@@ -51,11 +51,13 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
     """
     from pydantic import ValidationError
 
-    from iter_bench.settings import RunSettings
+    from iter_bench.settings import RunSettings, refusal
 
     try:
         values: dict[str, Any] = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SettingsError(f"{config}: can't be read: {error.strerror or error}") from None
+    except ValueError as error:
         raise SettingsError(f"{config}: {error}") from None
     chosen = {name: value for name, value in options.items() if value is not None}
     for assignment in assignments:
@@ -74,7 +76,7 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
     try:
         return RunSettings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
+        raise refusal(error) from None
 
 
 def _value(text: str) -> Any:

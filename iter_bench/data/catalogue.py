@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from iter_bench.data.synthetic import PRESETS
 from iter_bench.document import Schema
 from iter_bench.errors import DataError, SettingsError
 
@@ -134,5 +135,5 @@ def catalogue() -> dict[str, Entry]:
 def entry(name: str) -> Entry:
     """Raises SettingsError where the catalogue has no such data set."""
     if name not in catalogue():
-        raise SettingsError(f"no data set {name!r}; known are {', '.join(catalogue())}, and the embedded ones")
+        raise SettingsError(f"no data set {name!r}; known are {', '.join([*catalogue(), *PRESETS])}")
     return catalogue()[name]

@@ -35,6 +35,8 @@ WEIGHTS = {"model.": "encoder.", "is_l.": "is_left.", "lr_score.": "is_span.", "
 
 
 def _read_config(name: str | Path) -> dict[str, Any] | None:
+    if not Path(name).is_dir() and str(name).count("/") != 1:  # the hub is only asked for owner/name
+        raise UserError(f"{name}: there is no such folder, so no checkpoint can be read there; name a folder that holds one")
     try:
         path = cached_file(str(name), "config.json", _raise_exceptions_for_missing_entries=False)
         return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))

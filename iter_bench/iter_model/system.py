@@ -27,7 +27,7 @@ from iter_bench.iter_model.flops import iter_flops
 from iter_bench.iter_model.imposed import Decisions, Imposed, decisions_of, imposed, links_of
 from iter_bench.iter_model.modeling import Found, IterModel, Sizes
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
-from iter_bench.settings import Settings, TrainingSettings
+from iter_bench.settings import Settings, TrainingSettings, refusal
 from iter_bench.throughput.parts import part
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
@@ -50,6 +50,7 @@ class IterSettings(Settings):
     link_loss: choices.LinkLoss = "brackets"
     symmetric_targets: choices.SymmetricTargets = "both"
     loss_reduction: choices.LossReduction = "sum"
+    self_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class IterSystem:
     ) -> IterSystem:
         """Pretrained encoder, new heads; ω from ``train`` where the settings leave it open."""
         try:
-            chosen = IterSettings(**settings).model_dump()
+            chosen = IterSettings.model_validate(dict(settings)).model_dump()
             chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
             config = IterConfig(
                 encoder=encoder_config(encoder).to_dict(),
@@ -105,7 +106,9 @@ class IterSystem:
                 symmetric=sorted(schema.symmetric),
                 **chosen,
             )
-        except (ValidationError, ValueError) as error:
+        except ValidationError as error:
+            raise refusal(error, "settings of iter") from None
+        except ValueError as error:
             raise SettingsError(f"settings of iter: {error}") from None
         seed_everything(seed)
         model = IterModel(config)

@@ -21,7 +21,7 @@ from iter_bench.devices import default_device
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import Settings, content_id
+from iter_bench.settings import Settings, content_id, refusal
 from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
@@ -138,8 +138,7 @@ def load_sweep(name: str) -> Sweep:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from None
     except ValidationError as error:
-        wrong = "\n".join(f"{path}, {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SettingsError(wrong) from None
+        raise refusal(error, str(path)) from None
 
 
 def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], list[str]]:

@@ -18,7 +18,8 @@ from iter_bench.tables.catalogue import TABLES, Sources
 def write_tables(records: Sequence[Record], folder: Path, name: str) -> list[Path]:
     """Writes ``<name>.*``, and ``<name>-significance.*`` where there is anything to compare, into ``folder``."""
     table = tables.runs_table(records)
-    written = tables.write(table, tables.formatted(table), folder, name, tables.convention_notes(records))
+    notes = [*tables.convention_notes(records), *tables.data_notes(records)]
+    written = tables.write(table, tables.formatted(table), folder, name, notes)
     differences = tables.significance_table(records)
     if len(differences):
         text, note = tables.formatted_differences(differences), tables.SIGNIFICANCE_NOTE

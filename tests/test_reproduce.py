@@ -1,6 +1,7 @@
 """`iter-bench reproduce` end to end: a matrix of all systems, two at a time, to records, one table and figures."""
 
 import json
+from itertools import product
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from typer.testing import CliRunner
 
 from iter_bench import data, matrix, records, systems
 from iter_bench.cli import app
+from iter_bench.data.stand_in import write_ace05
 from iter_bench.errors import UserError
 from iter_bench.run import Folders, encoder_of
+from iter_bench.tables import paper
 
 GROUP = """
 [[group]]
@@ -64,3 +67,20 @@ def test_a_run_starts_from_the_encoder_that_another_trained(tiny_encoder, tmp_pa
     assert records.find(folders.records, started.run_id).encoder == f"trained:{source.run_id}"
     with pytest.raises(UserError, match="do the run 0123456789ab first"):
         encoder_of(started.model_copy(update={"encoder": "trained:0123456789ab"}), folders)
+
+
+@pytest.mark.slow
+def test_the_matrix_of_ace05_runs_on_generated_texts_and_no_table_takes_them_for_ace05(tiny_encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_ace05(tmp_path / "data", texts=8)
+    change = f'encoder = "{tiny_encoder}"\nseeds = [1]\ntraining = {{ epochs = 1 }}'
+    (tmp_path / "small.toml").write_text(f'description = "On a stand-in."\ninclude = "ace05"\n[change]\n{change}\n')
+    result = CliRunner().invoke(app, ["reproduce", "--profile", "small.toml", "--data-dir", "data"])
+    assert result.exit_code == 0, result.output
+    done = records.load_all(tmp_path / "results" / "runs")
+    assert {(r.system, r.settings.data.context) for r in done} == set(product(systems.REGISTRY, (0, 64))) and len(done) == 6
+    assert {record.dataset for record in done} == {"ace05 (stand-in)"}
+    shown = (tmp_path / "results" / "tables" / "small.md").read_text()
+    assert "generated samples, which stand in for the data set" in shown and "samples fewer than the 2050 expected" in shown
+    for table in (paper.main_results(done), paper.encoders(done), paper.precision_recall(done)):
+        assert not [name for name in table.frame if name.startswith("measured") and table.frame[name].notna().any()]

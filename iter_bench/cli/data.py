@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,13 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from iter_bench.data.table import Row
+
+
+class StandIn(StrEnum):
+    """Data sets that texts can be generated in the format of."""
+
+    ace05 = "ace05"
+
 
 app = typer.Typer(no_args_is_help=True, help="List, describe and export data sets.")
 
@@ -32,7 +40,7 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     known = catalogue()
     rows = []
     for name in data.names():
-        schema = data.schema_of(name)
+        schema = data.schema_of(name, data_dir)
         entry = known.get(name)
         rows.append(
             {
@@ -118,6 +126,20 @@ def export(
     typer.echo(f"{len(dataset.documents)} samples in {output}, types in {types}")
     for what, count in dataset.notes.items():
         typer.echo(f"{count} {what}")
+
+
+@app.command("stand-in")
+def stand_in(
+    name: Annotated[StandIn, typer.Argument(help="Data set to stand in for.")],
+    output: Annotated[Path, typer.Option(help="Folder to write into, for --data-dir later.")],
+    texts: Annotated[int, typer.Option(min=4, help="Texts of train; dev and test have a quarter of it each.")] = 351,
+) -> None:
+    """Generate texts in a licensed data set's schema and file formats, to run what needs it; no score on them counts."""
+    from iter_bench.data.stand_in import write_ace05
+
+    for path in write_ace05(output, texts):
+        typer.echo(str(path))
+    typer.echo(f"Generated texts, no {name.value}: records and tables of runs on them say (stand-in).")
 
 
 def _as_dict(row: Row) -> dict[str, Any]:

@@ -63,6 +63,10 @@ class Entry(_Table):
     entity_types: tuple[str, ...]
     relation_types: tuple[str, ...] = ()
     symmetric: frozenset[str] = frozenset()
+    further_relation_types: bool = Field(
+        False,
+        description="relation types that the files have beyond these join the schema and are counted; else they're errors",
+    )
     max_span_words: int = Field(ge=1, description="PL-Marker's limit on the words of a candidate span")
     samples: dict[str, int] = Field(description="expected number of samples by split")
     paper: PaperRow | None = None
@@ -75,6 +79,8 @@ class Entry(_Table):
             raise ValueError("a column format needs columns, more than tag_columns")
         if (self.folds is not None) != (set(self.files) == {"all"}):
             raise ValueError("a data set with folds has the one file `all`, others have none of that name")
+        if self.further_relation_types and self.format not in ("spert", "dygie"):
+            raise ValueError("further_relation_types is for the formats spert and dygie")
         _ = self.schema
         return self
 

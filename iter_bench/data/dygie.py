@@ -6,6 +6,7 @@ by their offsets. Other keys (``clusters``, ``events``, ``dataset`` and so on) a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,18 @@ def read(path: Path, schema: Schema, *, skip_bad: bool = False) -> tuple[list[Do
         else:
             builder.bad("", "wrong value", f"is {shown(content)}, should be an object")
     return documents, problems.settle()
+
+
+def relation_types(path: Path) -> frozenset[str]:
+    """All relation types that the file names; what is no record is passed over, since ``read`` reports it."""
+    found = set()
+    for line in read_bytes(path).split(b"\n"):
+        try:
+            relations = json.loads(line)["relations"]
+            found.update(row[4] for sentence in relations for row in sentence if type(row[4]) is str)
+        except (ValueError, LookupError, TypeError, RecursionError):
+            continue
+    return frozenset(found)
 
 
 def _document(builder: RecordBuilder, content: dict[str, Any]) -> Document | None:

@@ -8,9 +8,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-from iter_bench.data import ade, catalogue, columns, dygie, spert, synthetic
+from iter_bench.data import ade, catalogue, columns, dygie, spert, stand_in, synthetic
 from iter_bench.data import context as texts
 from iter_bench.data.catalogue import Entry
 from iter_bench.document import Dataset, Document, Schema
@@ -26,13 +27,26 @@ def names() -> list[str]:
     return [*catalogue.catalogue(), *synthetic.PRESETS]
 
 
-def schema_of(name: str) -> Schema:
-    """The types that a data set annotates; no file is read.
+def schema_of(name: str, data_dir: Path | None = None) -> Schema:
+    """The types that a data set annotates: those of the catalogue, and further ones of the files at hand where it allows them.
 
     Raises:
         SettingsError: there is no such data set.
     """
-    return synthetic.SCHEMA if _embedded(name) else catalogue.entry(name).schema
+    if _embedded(name):
+        return synthetic.SCHEMA
+    entry, root = catalogue.entry(name), catalogue.data_folder(data_dir)
+    if not entry.further_relation_types or root is None:
+        return entry.schema
+    paths = [path for file in entry.files.values() if (path := root / entry.folder / file).is_file()]
+    further = {type_ for path in paths for type_ in _relation_types(entry.format, path, path.stat().st_mtime_ns)}
+    known = entry.schema
+    return replace(known, relation_types=(*known.relation_types, *sorted(further - {*known.relation_types})))
+
+
+@cache
+def _relation_types(format_: str, path: Path, _changed: int) -> frozenset[str]:
+    return (spert if format_ == "spert" else dygie).relation_types(path)
 
 
 def load(
@@ -73,7 +87,7 @@ def load(
     for part, (loaded, counts) in zip(splits, parts, strict=True):
         documents += (replace(d, id=f"{part}/{d.id}") for d in loaded) if len(splits) > 1 else loaded
         notes.update(counts)
-    return Dataset(name, split, tuple(documents), schema_of(name), dict(notes))
+    return Dataset(name, split, tuple(documents), schema_of(name, data_dir), dict(notes))
 
 
 def fingerprint(documents: Iterable[Document]) -> str:
@@ -105,11 +119,12 @@ def _load_files(
         raise SettingsError(f"{name} has no folds; leave fold {fold} out")
     if entry.folds is None:
         paths = entry.paths(name, splits, data_dir)
-        return [_read(entry, split, paths[split], context, skip_bad) for split in splits]
+        schema = schema_of(name, data_dir)
+        return [_read(entry, schema, split, paths[split], context, skip_bad) for split in splits]
     if splits != ["all"] and (fold is None or not 0 <= fold < entry.folds.count):
         raise SettingsError(f"{name} is cross-validated: give a fold from 0 to {entry.folds.count - 1}, not {fold}")
     path = entry.paths(name, ["all"], data_dir)["all"]
-    documents, notes = _read(entry, "all", path, context, skip_bad)
+    documents, notes = _read(entry, entry.schema, "all", path, context, skip_bad)
     folds = ade.folds_of(documents, entry.folds.count, entry.folds.seed)
     chosen: dict[str, Callable[[int], bool]] = {
         "all": lambda f: True,
@@ -123,21 +138,21 @@ def _load_files(
     ]
 
 
-def _read(entry: Entry, split: str, path: Path, context: int, skip_bad: bool) -> Loaded:
-    """One file's samples; their number, if it is not the expected one, is told in the notes."""
+def _read(entry: Entry, schema: Schema, split: str, path: Path, context: int, skip_bad: bool) -> Loaded:
+    """One file's samples; a number that is not the expected one, and what the catalogue doesn't know, are told in the notes."""
     match entry.format:
         case "spert":
-            documents, notes = spert.read(path, entry.schema, skip_bad=skip_bad, context=context)
+            documents, notes = spert.read(path, schema, skip_bad=skip_bad, context=context)
         case "ade":
-            documents, notes = ade.read(path, entry.schema, skip_bad=skip_bad)
+            documents, notes = ade.read(path, schema, skip_bad=skip_bad)
         case "dygie":
-            documents, notes = _samples(entry, split, context, dygie.read(path, entry.schema, skip_bad=skip_bad))
+            documents, notes = _samples(entry, split, context, dygie.read(path, schema, skip_bad=skip_bad))
         case scheme:
             if entry.unit == "document" and not columns.has_texts(path):
                 raise DataError(f"{path}: has no {columns.DOCSTART} lines, so it can't be read by document")
             read = columns.read(
                 path,
-                entry.schema,
+                schema,
                 scheme=scheme,
                 columns=entry.columns,
                 tag_columns=entry.tag_columns,
@@ -148,6 +163,11 @@ def _read(entry: Entry, split: str, path: Path, context: int, skip_bad: bool) ->
         kind = "more" if difference > 0 else "fewer"
         notes = {**notes, f"samples {kind} than the {expected} expected": abs(difference)}
         log.warning("%s: %d samples, %d are expected", path, len(documents), expected)
+    further = Counter(r.type for d in documents for r in d.relations if r.type not in entry.relation_types)
+    notes = {**notes, **{f"relations of type {type_}, which the catalogue doesn't name": n for type_, n in further.items()}}
+    if generated := sum(document.id.startswith(stand_in.MARK) for document in documents):
+        notes[stand_in.NOTE] = generated
+        log.warning("%s: generated texts, a stand-in; no score on them is one on the data set", path)
     return documents, notes
 
 

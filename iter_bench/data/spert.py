@@ -79,6 +79,17 @@ def read(path: Path, schema: Schema, *, skip_bad: bool = False, context: int = 0
     return documents, problems.settle()
 
 
+def relation_types(path: Path) -> frozenset[str]:
+    """All relation types that the file names; what is no sample is passed over, since ``read`` reports it."""
+    found = set()
+    for sample in _samples(path):
+        try:
+            found.update(entry["type"] for entry in sample["relations"] if type(entry["type"]) is str)
+        except (LookupError, TypeError):
+            continue
+    return frozenset(found)
+
+
 def read_predictions(path: Path, schema: Schema, documents: Sequence[Document]) -> list[Extraction]:
     """What a system found in ``documents``, in their order.
 

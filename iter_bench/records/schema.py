@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from iter_bench import __version__
+from iter_bench.data.stand_in import NOTE as STAND_IN
 from iter_bench.document import Dataset
 from iter_bench.environment import Environment
 from iter_bench.mistakes import Kind
@@ -198,9 +199,14 @@ class Record(AnyRecord):
 
     @property
     def dataset(self) -> str:
-        """The data set, with the split that was scored where that is not ``test``: ``conll04 (dev)``."""
+        """The data set; in brackets the split that was scored where that is not ``test``, and whether a stand-in was read.
+
+        ``conll04 (dev)`` and ``ace05 (stand-in)`` are other names than those of the data sets, so that no table mixes them.
+        """
         data = self.settings.data
-        return data.dataset if data.test == "test" else f"{data.dataset} ({data.test})"
+        apart = ["stand-in"] if any(STAND_IN in split.notes for split in self.data.values()) else []
+        apart += [data.test] if data.test != "test" else []
+        return f"{data.dataset} ({', '.join(apart)})" if apart else data.dataset
 
     @property
     def encoder(self) -> str:

@@ -12,7 +12,7 @@ from iter_bench import published
 from iter_bench.records import Record
 from iter_bench.scoring import Convention, Criterion
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.runs import Group, data_notes, group_runs
 from iter_bench.tables.text import Made
 
 METRICS: dict[str, tuple[str, Criterion, Convention]] = {
@@ -64,7 +64,7 @@ def main_results(records: Sequence[Record]) -> Made:
     return Made(
         "Table 3: main results",
         pd.DataFrame(rows, columns=_main_columns()),
-        (CONVENTIONS, note, provenance(records_of(groups))),
+        (CONVENTIONS, note, *data_notes(records_of(groups)), provenance(records_of(groups))),
     )
 
 
@@ -86,7 +86,11 @@ def encoders(records: Sequence[Record]) -> Made:
         "Published samples/s: one H100, batch 8. Measured samples/s: the one scored prediction of each run, no benchmark; "
         "the hardware is not the paper's, so no difference is given."
     )
-    return Made("Table 4: encoders", pd.DataFrame(rows, columns=columns), (CONVENTIONS, speeds, provenance(records_of(groups))))
+    return Made(
+        "Table 4: encoders",
+        pd.DataFrame(rows, columns=columns),
+        (CONVENTIONS, speeds, *data_notes(records_of(groups)), provenance(records_of(groups))),
+    )
 
 
 def precision_recall(records: Sequence[Record]) -> Made:
@@ -130,7 +134,11 @@ def precision_recall(records: Sequence[Record]) -> Made:
     order = {name: i for i, name in enumerate(dict.fromkeys(published.figures(table=6)["dataset"]))}
     frame = frame.sort_values("dataset", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
     note = "Criterion `re` of the paper does not state its convention; it stands with `strict`, a symmetric pair counting once."
-    return Made("Table 6: precision, recall, F1", frame, (CONVENTIONS, note, provenance(records_of(groups))))
+    return Made(
+        "Table 6: precision, recall, F1",
+        frame,
+        (CONVENTIONS, note, *data_notes(records_of(groups)), provenance(records_of(groups))),
+    )
 
 
 def _main_columns() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -15,6 +16,8 @@ from iter_bench.scoring import CRITERIA
 RATIOS = ("precision", "recall", "f1")
 RELATION_CRITERIA = ("re", "re_plus")
 FINGERPRINTS = "sha256"
+TOLD = "^samples (more|fewer)|^generated samples|catalogue"
+"""Of a load's notes, those that say that other data than the catalogue's were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,19 @@ def convention_notes(records: Sequence[Record]) -> list[str]:
         for dataset, names in sorted(types.items())
         if names
     ]
+
+
+def data_notes(records: Sequence[Record]) -> list[str]:
+    """A sentence for each data set that isn't read as the catalogue has it, or not trained on its training split."""
+    found: dict[str, None] = {}
+    for record in records:
+        for role, split in sorted(record.data.items()):
+            told = [f"{count} {what}" for what, count in split.notes.items() if re.search(TOLD, what)]
+            if role == "train" and "train" not in split.split.split("+"):
+                told.append("used as training data")
+            if told:
+                found[f"{record.dataset}, {split.split}: {'; '.join(told)}."] = None
+    return list(found)
 
 
 def _columns() -> list[str]:

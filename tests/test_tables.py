@@ -8,14 +8,15 @@ from statistics import mean, stdev
 import numpy as np
 import pandas as pd
 import pytest
+from golden_sources import GOLDEN as ALL
+from golden_sources import written
 from record_examples import ENVIRONMENT, record
 from rich.console import Console
 
 from iter_bench import data as corpus
 from iter_bench import tables
 from iter_bench.data import statistics
-from iter_bench.settings import RunSettings
-from iter_bench.tables import beyond, data, mistakes, paper, slices, transfer
+from iter_bench.tables import beyond, mistakes, paper, slices
 
 GOLDEN = [
     record(42, 80),
@@ -135,41 +136,22 @@ def test_conventions_are_of_the_same_predictions():
     assert list(frame.criterion) == ["NER", "RE", "RE+"] and (frame["difference surface"] == 0).all()
 
 
-def test_golden_small_tables():
-    """To the letter: the paper's table 7, of which nothing is measured, and a search beside table 5."""
-    best = RunSettings(data={"dataset": "conll04"}, training={"lr_encoder": 2.067833e-4}, model={"activation": "relu"})
-    found = data.hyperparameters({"mine": (best, ["training.lr_encoder"])})
-    for made, name in ((transfer.transfer([record()]), "table7-transfer"), (found, "table5-hyperparameters")):
-        assert tables.markdown(made.shown) == (FIXTURES / f"{name}.md").read_text()
-
-
-def test_transfer_pairs_runs_that_differ_in_their_start_only():
-    source = record(1, 90, dataset="conll03", encoder="google/flan-t5-large", relations=False)
-    known = [source, record(1, 80, encoder="google/flan-t5-large"), record(2, 99, encoder="google/flan-t5-large")]
-    known += [record(1, 99, encoder="google/flan-t5-large", training={"epochs": 3})]  # another setting
-    known += [record(1, 86, encoder=f"trained:{source.run_id}"), record(1, 40, encoder="trained:0123456789ab")]
-    known += [record(1, 50, encoder=f"trained:{source.run_id}", dataset="scierc")]
-    frame = transfer.transfer(known).frame.set_index(["dataset", "encoder"])
-    row = frame.loc["CoNLL04", "FLAN-T5-large"]
-    f1 = {quality: 100 * record(1, quality).scores.test["strict"]["ner"].f1 for quality in (80, 86)}
-    assert (row["measured NER from the encoder"], row["measured NER from CoNLL03"]) == (f1[80], f1[86])
-    assert row["difference NER from CoNLL03"] == f1[86] - row["published NER from CoNLL03"] and row["measured seeds"] == 1
-    assert pd.isna(frame.loc["SciERC", "google/flan-t5-large"]["measured NER from the encoder"])
-    assert frame["measured seeds"].notna().sum() == 2
-
-
 def test_errors_by_type_are_sums_over_runs():
     row = beyond.types([record(1, 80), record(2, 60)]).frame.query("criterion == 'NER'").iloc[0]
     assert (row.type, row.hit, row.missed, row.spurious) == ("PER", 140, 60, 30)
     assert row["strict F1"] == pytest.approx(100 * 280 / (280 + 60 + 30))
 
 
-def test_golden_mistakes():
-    """To the letter; a record of version 1 is counted and not shown."""
-    known = [record(1, 80), record(2, 60), record(3, 70, mistakes={}, schema_version=1), record(1, 70, system="asp")]
-    for made, name in ((mistakes.entities(known), "mistakes-entities"), (mistakes.relations(known), "mistakes-relations")):
-        assert tables.markdown(made.shown) == (FIXTURES / f"{name}.md").read_text()
-        assert "Recorded before mistakes were counted, so not here: 1 runs." in made.notes
+def test_all_tables_are_golden_to_the_letter(tmp_path):
+    files = written(tmp_path)
+    assert {path.stem for path in ALL.glob("*.md")} == set(files)
+    for name, path in files.items():
+        assert path.read_text() == (ALL / f"{name}.md").read_text(), name
+
+
+def test_runs_of_version_1_are_counted_where_mistakes_are_shown():
+    known = [record(1, 80), record(3, 70, mistakes={}, schema_version=1)]
+    assert "Recorded before mistakes were counted, so not here: 1 runs." in mistakes.entities(known).notes
 
 
 def test_mistakes_by_hand():

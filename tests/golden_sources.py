@@ -1,0 +1,73 @@
+"""Everything that tables are made from, by formula; ``python tests/golden_sources.py`` writes the golden tables anew."""
+
+from pathlib import Path
+
+from record_examples import record
+from throughput_examples import data_set, measured
+
+from iter_bench import data
+from iter_bench.settings import RunSettings
+from iter_bench.tables.catalogue import TABLES, Sources
+
+GOLDEN = Path(__file__).parent / "fixtures" / "tables" / "all"
+
+
+def embedded(seed, quality, system):
+    """A run on the first preset with ω = 3; every fifth document is half wrong."""
+    documents = data.load("synthetic-w3", "test").documents
+    split = record().data["test"].model_copy(update={"sha256": data.fingerprint(documents), "documents": len(documents)})
+    counts = [(quality // 10, int(i % 5 == 0), int(i % 5 == 0)) for i in range(len(documents))]
+    documents = dict.fromkeys(("ner", "re", "re_plus"), counts)
+    return record(
+        seed, quality, system=system, dataset="synthetic-w3", data=record().data | {"test": split}, documents=documents
+    )
+
+
+STATISTICS = {
+    "encoder": "minilm",
+    "rows": [
+        {
+            "dataset": "conll04",
+            "split": "test",
+            "paper_samples": "288",
+            "paper": {"omega": 1},
+            "measured": {
+                "samples": 288,
+                "entities": 1079,
+                "relations": 422,
+                "omega": 1,
+                "overlap_share": 0.0,
+                "subtokens": [4, 173, 38.25],
+            },
+            "notes": {"skipped records": 1},
+        }
+    ],
+}
+
+
+def sources():
+    """Runs of every kind: several seeds, settings, systems, encoders, folds; a search; VALID and INVALID throughput."""
+    runs = [record(seed, 80 + 4 * (seed - 1)) for seed in (1, 2)]
+    runs += [record(1, 60, training={"epochs": 7}), record(1, 90, encoder="google/flan-t5-large")]
+    runs += [record(seed, 72, system="plmarker", dataset="scierc", symmetric=True) for seed in (1, 2)]
+    runs += [record(1, 92, dataset="conll03", relations=False, lambda_curve=None), record(1, 99, test="dev")]
+    runs += [record(1, quality, dataset="ade", fold=fold) for fold, quality in enumerate((80, 84))]
+    runs += [embedded(1, quality, system) for quality, system in ((80, "iter"), (60, "asp"))]
+    best = RunSettings(data={"dataset": "conll04"}, training={"lr_encoder": 2.067833e-4}, model={"activation": "relu"})
+    rates = {"iter": (99.0, 100.0, 101.0), "asp": (5.0,) * 3}
+    speeds = [measured(name, of, workload=data_set("conll04")) for name, of in rates.items()]
+    speeds += [measured(length=length, rates=(6400 / length,) * 3) for length in (64, 128, 256)]
+    speeds += [measured(batch_size=1, workload=data_set("conll04"), problems=("drift: by 9%",))]
+    return Sources(runs, STATISTICS, {"mine": (best, ("training.lr_encoder",))}, speeds)
+
+
+def written(folder):
+    """Every table as Markdown with its notes, below ``folder``; name → path."""
+    made = {name: make(sources()) for name, make in TABLES.items()}
+    return {name: next(path for path in table.write(folder, name) if path.suffix == ".md") for name, table in made.items()}
+
+
+if __name__ == "__main__":  # after a change that is meant: look at `git diff` then
+    for path in written(GOLDEN).values():
+        for other in (".csv", ".tex"):
+            path.with_suffix(other).unlink()

@@ -63,7 +63,8 @@ def sources():
 
 def written(folder):
     """Every table as Markdown with its notes, below ``folder``; name → path."""
-    made = {name: make(sources()) for name, make in TABLES.items()}
+    of = sources()
+    made = {name: make(of) for name, make in TABLES.items()}
     return {name: next(path for path in table.write(folder, name) if path.suffix == ".md") for name, table in made.items()}
 
 

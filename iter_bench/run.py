@@ -14,11 +14,12 @@ from typing import Any
 from iter_bench import data, environment, mistakes, records, scoring, systems
 from iter_bench.data import spert
 from iter_bench.document import Dataset, Document, Extraction, Schema
-from iter_bench.errors import UserError
+from iter_bench.errors import DataError, UserError
 from iter_bench.files import only_process
 from iter_bench.memory import PeakMemory
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
 
+PURPOSES = {"train": "train", "dev": "tune", "test": "score"}
 LAMBDAS = tuple(round(0.05 * i, 2) for i in range(21))
 
 
@@ -61,14 +62,23 @@ class Folders:
 
 
 def load_splits(settings: DataSettings, data_dir: Path | None) -> dict[str, Dataset]:
-    """The splits that the settings name, by their role: ``train``, ``dev`` (where there is one) and ``test``."""
-    return {
+    """The splits that the settings name, by their role: ``train``, ``dev`` (where there is one) and ``test``.
+
+    Raises:
+        DataError: data can't be used, or a split has no samples.
+    """
+    splits = {
         role: data.load(
             settings.dataset, split, data_dir=data_dir, fold=settings.fold, context=settings.context, skip_bad=settings.skip_bad
         )
         for role in ("train", "dev", "test")
         if (split := getattr(settings, role)) is not None
     }
+    for role, dataset in splits.items():
+        if not dataset.documents:
+            left_out = "; ".join(f"{count} {what}" for what, count in dataset.notes.items()) or "its file has none"
+            raise DataError(f"{dataset.name} {dataset.split}: there are no samples to {PURPOSES[role]} on ({left_out})")
+    return splits
 
 
 def execute(

@@ -8,8 +8,8 @@ from iter_bench import checkpoints, matrix, records, systems, training
 from iter_bench.cli import app, main
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Document, Entity, Extraction, Relation
-from iter_bench.errors import SettingsError, UserError
-from iter_bench.run import Folders, execute
+from iter_bench.errors import DataError, SettingsError, UserError
+from iter_bench.run import Folders, execute, load_splits
 from iter_bench.settings import DataSettings, RunSettings, TrainingSettings
 from iter_bench.text import as_brackets, as_json, document_from_text
 
@@ -117,6 +117,14 @@ def test_profiles_of_the_package_are_valid_and_wrong_ones_name_the_field(tmp_pat
 def test_command_line_overrides_and_refuses():
     run = CliRunner().invoke(app, ["train", "--set", "training.epoch=3"])
     assert isinstance(run.exception, SettingsError) and str(run.exception) == "training.epoch: there is no such setting"
+
+
+def test_a_split_without_samples_is_refused_before_training(tmp_path):
+    (tmp_path / "conll04").mkdir()
+    for split in ("train", "dev", "test"):
+        (tmp_path / "conll04" / f"conll04_{split}.json").write_text("[]")
+    with pytest.raises(DataError, match=r"conll04 train: there are no samples to train on \(922 samples fewer than the 922"):
+        load_splits(DataSettings(dataset="conll04"), tmp_path)
 
 
 def test_a_folder_that_can_not_be_made_is_one_line(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from iter_bench.cli.notes import lines_of
 from iter_bench.settings import RunSettings
 
-console = Console(stderr=True)
+console = Console(stderr=True, log_path=False)
 
 
 def label(run: RunSettings) -> str:

@@ -30,9 +30,14 @@ def read(path: Path, schema: Schema, *, skip_bad: bool = False) -> tuple[list[Do
             continue
         builder = RecordBuilder(problems, f"line {number}", schema)
         try:
-            content = parse_json(decode(line, path), "the line")
+            text = decode(line, path)
+        except DataError:
+            builder.bad("", "broken encoding", "is not UTF-8")
+            continue
+        try:
+            content = parse_json(text, "the line")
         except DataError as error:
-            builder.bad("", "broken JSON or encoding", str(error))
+            builder.bad("", "broken JSON", str(error))
             continue
         if isinstance(content, dict):
             document = _document(builder, content)

@@ -76,10 +76,13 @@ def test_bad_texts_are_told_and_left_out(make, key, value, message):
     assert [d.id for d in dygie.read(path, SCHEMA, skip_bad=True)[0]] == ["t1"]
 
 
-@pytest.mark.parametrize("line", [b"{", b"[NaN]", b"\xff", b"3"])
-def test_broken_lines_are_told_and_left_out(make, line):
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [(b"{", "broken JSON"), (b"[NaN]", "broken JSON"), (b"\xff", "broken encoding"), (b"3", "wrong value")],
+)
+def test_broken_lines_are_told_and_left_out(make, line, reason):
     path = make(line + b"\n" + lines(TEXT).encode())
-    with pytest.raises(DataError, match="line 1"):
+    with pytest.raises(DataError, match=f"line 1: {reason}"):
         dygie.read(path, SCHEMA)
     documents, notes = dygie.read(path, SCHEMA, skip_bad=True)
     assert len(documents) == 1 and sum(n for what, n in notes.items() if what.startswith("skipped")) == 1

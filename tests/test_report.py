@@ -76,6 +76,8 @@ def test_examples_show_what_each_system_found_right_wrong_and_not(tmp_path):
 
 
 class Finds:
+    name = "plmarker"
+
     def predict(self, documents):
         return [Extraction(document.id, (Entity(0, 2, "person"),)) for document in documents]
 
@@ -84,7 +86,10 @@ def test_figure_1_of_any_text_or_document_as_predicted_or_gold(tmp_path, monkeyp
     monkeypatch.setattr("iter_bench.systems.load_system", lambda _: Finds())
     drawn = tmp_path / "drawn"
     assert run("figures", "steps", "Ann Lee left.", "--system", "runs/x/mine", "--output", drawn).exit_code == 0
-    assert "predicted by mine" in drawn.with_suffix(".md").read_text() and drawn.with_suffix(".png").stat().st_size > 5000
+    assert (
+        "on the text, predicted by PL-Marker" in drawn.with_suffix(".md").read_text()
+        and drawn.with_suffix(".png").stat().st_size > 5000
+    )
     gold = tmp_path / "gold"
     run("figures", "steps", "--document", "synthetic-1.0-test-000003", "--output", gold)
     assert "synthetic-1.0-test-000003, gold" in gold.with_suffix(".md").read_text()

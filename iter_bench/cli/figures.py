@@ -58,6 +58,8 @@ def steps(
     if system is None:
         plot = plots.steps(drawn)
     else:
-        plot = plots.steps(drawn, systems.load_system(system).predict([drawn])[0], source=f"predicted by {Path(system).name}")
+        extractor = systems.load_system(system)
+        source = f"predicted by {plots.look(extractor.name).label}"
+        plot = plots.steps(drawn, extractor.predict([drawn])[0], source=source)
     for path in plots.save(plot, output.parent, output.name):
         typer.echo(path)

@@ -43,7 +43,7 @@ def steps(document: Document, extraction: Extraction | None = None, *, source: s
     about = (
         "`is_left` marks where spans start, `is_span` the words that end them and their type, `is_link` which spans are related"
     )
-    return Plot(figure, f"ITER's three steps on document {document.id}, {source}: {about}.")
+    return Plot(figure, f"ITER's three steps on {document.id}, {source}: {about}.")
 
 
 def _levels(entities: tuple[Entity, ...]) -> dict[Entity, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from iter_bench.cli.options import DataDir, Results, Work
 
@@ -14,23 +16,46 @@ from iter_bench.cli.options import DataDir, Results, Work
 def reproduce(
     profile: Annotated[str, typer.Option(help="Name of a profile of the package, or a .toml file.")] = "quick",
     workers: Annotated[int, typer.Option(min=1, help="Runs side by side, each with its share of the cores.")] = 1,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what is missing and what it will cost, and start nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With --plan: print JSON for a program.")] = False,
+    what_can_run: Annotated[bool, typer.Option("--what-can-run", help="Leave out runs that lack something.")] = False,
     data_dir: DataDir = None,
     results: Results = Path("results"),
     work: Work = Path("runs"),
 ) -> None:
-    """Train and score every run of a profile; finished runs are skipped, an interrupted one goes on where it was."""
-    from iter_bench import examples, matrix
+    """Train and score every run of a profile; finished runs are skipped, an interrupted one goes on where it was.
+
+    What is missing, and how many hours it will take, is said before anything starts; if something is, nothing does.
+    """
+    from iter_bench import examples, matrix, preflight
+    from iter_bench.cli.plan import missing, show
     from iter_bench.cli.progress import RunProgress, console
-    from iter_bench.errors import UserError
+    from iter_bench.errors import SettingsError, UserError
     from iter_bench.report import write_report
-    from iter_bench.run import Folders, load_splits
+    from iter_bench.run import Folders
+
+    if json and not plan:
+        raise SettingsError("--json goes with --plan")
 
     runs = matrix.load_profile(profile).runs()
     folders = Folders(results, work)
-    finished = {run.run_id for run in runs if folders.finished(run.run_id)}
-    for data in {run.data for run in runs if run.run_id not in finished}:
-        load_splits(data, data_dir)  # what is missing or damaged is said before anything is trained
-    console.print(f"profile {profile}: {len(runs)} runs, {len(finished)} of them finished before")
+    planned = preflight.plan(runs, folders, data_dir)
+    if plan and json:
+        typer.echo(dumps(planned.as_json(), indent=1))
+        return
+    show(planned, Console(stderr=not plan))
+    if planned.problems:
+        said = f"profile {profile}: {len(runs) - len(planned.can_run)} of {len(runs)} runs lack something:\n{missing(planned)}"
+        if plan:
+            typer.echo(said)
+        elif not what_can_run:
+            raise UserError(f"{said}\nNothing was started; --what-can-run starts the other {len(planned.can_run)}.")
+        else:
+            console.print(said, markup=False, highlight=False)
+    if plan:
+        return
+    runs, finished = planned.can_run, sum(line.finished for line in planned.lines if not line.problems)
+    console.print(f"profile {profile}: {len(runs)} runs, {finished} of them finished before")
     with RunProgress(len(runs)) as progress:
         one = partial(execute_run, folders, data_dir)
         done, failed = matrix.execute_all(runs, one, workers=workers, report=progress.report)

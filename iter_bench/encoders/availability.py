@@ -1,0 +1,88 @@
+"""Whether an encoder's weights can be had, and its architecture, without loading either: asked before a matrix starts."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from transformers import AutoConfig, PreTrainedModel
+
+from iter_bench.encoders.architectures import HUB_NAMES, RANDOM, hyper_parameters
+from iter_bench.encoders.families import encoder_from_config
+from iter_bench.encoders.loading import _source, encoder_config
+from iter_bench.errors import SettingsError
+
+TIMEOUT = 10
+"""Seconds that the hub has for an answer; one that doesn't come is not waited for again."""
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+@cache
+def problem(name: str) -> str | None:
+    """Why the encoder can't be had, in a sentence; None where it can. Asks the hub only for what isn't on this machine."""
+    random = name.startswith(RANDOM)
+    try:
+        source = _source(name.removeprefix(RANDOM))
+    except SettingsError as error:
+        return str(error)
+    if source.local:
+        there = Path(source.location, "config.json").is_file()
+        return None if there else f"encoder {name!r}: {source.location} lacks config.json"
+    if (random and name.removeprefix(RANDOM) in HUB_NAMES) or _is_cached(source.location):
+        return None
+    if constants.HF_HUB_OFFLINE:
+        return f"encoder {name!r}: {source.location} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it"
+    if (answer := _ask_hub(source.location)) is None:
+        return None
+    return f"encoder {name!r}: {source.location} is not on this machine, and {answer}; or name a folder that holds it"
+
+
+def _is_cached(repository: str) -> bool:
+    def there(file: str) -> bool:
+        return isinstance(try_to_load_from_cache(repository, file), str)
+
+    return there("config.json") and any(map(there, WEIGHTS))
+
+
+_unreachable = False
+
+
+def _ask_hub(repository: str) -> str | None:
+    global _unreachable
+    if _unreachable:
+        return "the hub can't be reached"
+    try:
+        files = {file.rfilename for file in HfApi().model_info(repository, timeout=TIMEOUT).siblings or ()}
+    except GatedRepoError:
+        return "the hub gives it only to those who accepted its terms"
+    except RepositoryNotFoundError:
+        return "the hub has no repository of that name"
+    except HfHubHTTPError as error:
+        return f"the hub answers {error.response.status_code if error.response is not None else 'nothing'}"
+    except Exception:  # no name, no route, no answer in time: each HTTP client has its own errors
+        _unreachable = True
+        return "the hub can't be reached"
+    return (
+        None if files & set(WEIGHTS) else "its repository holds no safetensors file (docs/encoders.md says how to convert it)"
+    )
+
+
+@cache
+def architecture(name: str) -> PreTrainedModel | None:
+    """The encoder without memory for its weights, to count from; None where its configuration isn't on this machine."""
+    base = name.removeprefix(RANDOM)
+    short = {hub: short for short, hub in HUB_NAMES.items()}.get(base, base)
+    try:
+        if short in HUB_NAMES:
+            config = AutoConfig.for_model(**hyper_parameters(short))
+        elif (source := _source(base)).local or _is_cached(source.location):
+            config = encoder_config(base)
+        else:
+            return None
+        with torch.device("meta"):
+            return encoder_from_config(config)
+    except SettingsError:
+        return None

@@ -1,0 +1,128 @@
+"""What is said before a matrix starts: what is missing, and hours that follow from records or from operations."""
+
+import json
+
+import pytest
+import torch
+from record_examples import record
+from typer.testing import CliRunner
+
+from iter_bench import environment, matrix, preflight, records
+from iter_bench.cli import app
+from iter_bench.costs import Costs, Size
+from iter_bench.errors import UserError
+from iter_bench.run import Folders
+from iter_bench.settings import RunSettings
+from iter_bench.throughput import ceiling
+from iter_bench.throughput.schema import Ceiling
+
+MIXED = """
+description = "One that can run and two that can't."
+[[group]]
+seeds = [1, 2]
+data = { dataset = "synthetic-w1", train = "dev", dev = "none" }
+training = { epochs = 1 }
+[[group]]
+seeds = [1]
+data = { dataset = "conll03" }
+[[group]]
+seeds = [1]
+start = "conll03"
+data = { dataset = "conll04" }
+"""
+RATE = 4e12
+
+
+@pytest.fixture(autouse=True)
+def somewhere_else(tmp_path, monkeypatch):
+    """An empty folder, no data, and a device of a known rate."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ITER_BENCH_DATA", raising=False)
+    monkeypatch.setattr(
+        ceiling, "measure_ceiling", lambda device, dtype: Ceiling(dtype=dtype, flops=RATE, matrix=1024, copy_rate=1e9)
+    )
+    return tmp_path
+
+
+def test_ace05_says_all_that_is_missing_and_what_it_would_cost_and_starts_nothing(somewhere_else):
+    said = CliRunner().invoke(app, ["reproduce", "--profile", "ace05", "--plan", "--json"])
+    assert said.exit_code == 0, said.output
+    plan = json.loads(said.stdout)
+    problems = {entry["problem"]: entry["runs"] for entry in plan["problems"]}
+    (data,) = [problem for problem in problems if problem.startswith("ace05:")]
+    assert all(part in data for part in ("train.json", "dev.json", "test.json", "LDC2006T06", "folder ace05/"))
+    assert problems[data] == plan["runs"] == 90 and plan["can_run"] == 0
+    lacking = {problem.split("'")[1] for problem in problems if "HF_HUB_OFFLINE" in problem}
+    assert lacking == {run.encoder for run in matrix.load_profile("ace05").runs()}
+
+    (line,) = [g for g in plan["groups"] if (g["system"], g["encoder"], g["context"]) == ("iter", "t5-large", 0)]
+    # 24 layers of four 1024² and two 1024×4096 matrices meet each of the 25.21 sub-tokens of Table 1; attention is little
+    forward = 2 * 24 * (4 * 1024**2 + 2 * 1024 * 4096) * 25.21
+    passes = 25 * (3 * 10051 + 2424) + 2050
+    assert line["hours"] == pytest.approx(5 * passes * forward / (0.3 * RATE) / 3600, rel=0.02)
+    assert line["basis"].startswith("assumed: 30 % of 4.00 TFLOP/s") and "Table 1" in line["basis"]
+    assert plan["hours"] == pytest.approx(sum(group["hours"] for group in plan["groups"]))
+
+    refused = CliRunner().invoke(app, ["reproduce", "--profile", "ace05"])
+    assert isinstance(refused.exception, UserError) and "90 of 90 runs lack something" in str(refused.exception)
+    assert not list(somewhere_else.iterdir())
+
+
+def test_what_can_run_runs_and_what_starts_from_the_rest_does_not(somewhere_else, monkeypatch):
+    (somewhere_else / "mixed.toml").write_text(MIXED)
+    refused = CliRunner().invoke(app, ["reproduce", "--profile", "mixed.toml"])
+    assert "--what-can-run starts the other 2" in str(refused.exception)
+    assert "1 run: runs that start from those of minilm need these first" in str(refused.exception)
+    started = []
+
+    def execute_all(runs, *_, **__):
+        started.extend(runs)
+        return [], {}
+
+    monkeypatch.setattr(matrix, "execute_all", execute_all)
+    done = CliRunner().invoke(app, ["reproduce", "--profile", "mixed.toml", "--what-can-run"])
+    assert done.exit_code == 0 and [run.data.dataset for run in started] == ["synthetic-w1"] * 2
+
+
+def test_a_finished_run_on_other_data_and_a_model_too_large_are_named(somewhere_else, monkeypatch):
+    (somewhere_else / "mixed.toml").write_text(MIXED)
+    first = matrix.load_profile("mixed.toml").runs()[0]
+    folders = Folders()
+    old = record(1).model_copy(update={"settings": first, "run_id": first.run_id})
+    records.write(old, folders.records)
+    folders.predictions(first.run_id).parent.mkdir(parents=True)
+    folders.predictions(first.run_id).write_text("[]")
+    small = environment.describe().model_copy(update={"memory": 2**20})
+    monkeypatch.setattr(preflight.environment, "describe", lambda: small)
+    said = str(CliRunner().invoke(app, ["reproduce", "--profile", "mixed.toml"]).exception)
+    assert f"{first.run_id}: finished on other data" in said
+    assert "iter over minilm needs about" in said and "there are 0" in said
+
+
+def test_hours_come_from_the_nearest_records():
+    sizes = {role: Size.of_words(10, 200) for role in ("train", "dev", "test")}
+    run = RunSettings(data={"dataset": "conll04"})
+    known = [record(seed) for seed in (1, 3, 5)]  # 32, 34 and 36 seconds
+    costs = Costs(known, known[0].hardware, torch.device("cpu"))
+    cost = costs.of(run, "minilm", sizes)
+    assert cost.seconds == pytest.approx(34) and cost.basis.startswith("measured: 3 runs of this system and encoder")
+    twice = {role: Size(2 * size.samples, size.mean, size.longest) for role, size in sizes.items()}
+    assert costs.of(run, "minilm", twice).seconds == pytest.approx(68)
+    larger = costs.of(run, "bert-base-cased", sizes)
+    assert larger.basis.startswith("scaled by operations") and 7 < larger.seconds / 34 < 9  # 85 M weights for 10.6 M
+
+    asp = [record(1, system="asp", durations={"training": 67.0, "scoring": 1.0})]
+    elsewhere = Costs([*known, *asp], "another machine", torch.device("cpu"))
+    assumed = elsewhere.of(run, "minilm", sizes)
+    assert assumed.basis == "assumed: 30 % of 4.00 TFLOP/s, measured here for matrix products"
+    slower = elsewhere.of(run.model_copy(update={"system": "asp"}), "minilm", sizes)
+    assert slower.seconds == pytest.approx(2 * assumed.seconds) and "2.0 times ITER's time" in slower.basis
+
+
+def test_memory_is_measured_or_counted():
+    sizes = {"train": Size(10, 20, 100)}
+    run = RunSettings(encoder="t5-large", training={"batch_size": 4, "precision": "bf16"})
+    costs = Costs([record(1)], record(1).hardware, torch.device("cpu"))
+    weights = 32128 * 1024 + 24 * (4 * 1024**2 + 2 * 1024 * 4096)  # of T5-large's encoder with its embedding
+    assert costs.memory(run, "t5-large", sizes) == pytest.approx(16 * weights + 34 * 4 * 100 * 24 * 1024, rel=0.01)
+    assert costs.memory(RunSettings(), "minilm", sizes) == 3 * 2**30  # the record's

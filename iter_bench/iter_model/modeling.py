@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from iter_bench.encoders import encoder_dims, encoder_from_config
+from iter_bench.errors import UserError
 from iter_bench.iter_model import decoding, loss, released
 from iter_bench.iter_model.batch import Inputs, Labels
 from iter_bench.iter_model.configuration import IterConfig, register
@@ -92,10 +94,21 @@ class IterModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *args: Any, **kwargs: Any) -> IterModel:
-        """As in transformers, from safetensors only; a checkpoint of the released code is converted on the way."""
+        """As in transformers, from safetensors only; a checkpoint of the released code is converted on the way.
+
+        Raises:
+            UserError: there is no checkpoint, or it lacks weights, which transformers would make up with a warning.
+        """
         if released.is_released(name):
             return released.load(cls, name)
-        return super().from_pretrained(name, *args, use_safetensors=True, **kwargs)
+        asked = kwargs.pop("output_loading_info", False)
+        try:
+            model, info = super().from_pretrained(name, *args, use_safetensors=True, output_loading_info=True, **kwargs)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise UserError(f"{name}: config.json and model.safetensors can't be loaded together: {error}") from error
+        if missing := sorted(info["missing_keys"]):
+            raise UserError(f"{name}: model.safetensors lacks {len(missing)} weights, the first is {missing[0]!r}")
+        return (model, info) if asked else model
 
     def head_parameters(self) -> list[torch.nn.Parameter]:
         """Parameters of the three heads."""

@@ -120,7 +120,7 @@ class IterSystem:
         """A saved system, or a checkpoint of the released code."""
         model = IterModel.from_pretrained(folder)
         own = (folder / "tokenizer_config.json").is_file()  # released checkpoints hold none
-        return cls(model, load_tokenizer(str(folder) if own else model.config.tokenizer))
+        return cls(model, load_tokenizer(model.config.tokenizer if model.config.tokenizer and not own else str(folder)))
 
     def save(self, folder: Path) -> None:
         """Weights, configuration and tokenizer, for ``load`` and for ``AutoModel``."""

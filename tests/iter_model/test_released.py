@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from iter_bench.document import Document, Entity, Relation
+from iter_bench.errors import UserError
 from iter_bench.iter_model.batch import collate_inputs, collate_labels
 from iter_bench.iter_model.modeling import IterModel, Sizes
 from iter_bench.iter_model.system import IterSystem
 from iter_bench.iter_model.targets import build_targets, slots_of
+from iter_bench.systems import load_system
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 NAMES = ["released_flat", "released_nested", "released_t5"]
@@ -114,3 +117,32 @@ def test_saved_again_it_is_ours(released, tmp_path):
     documents = documents_of(expected)
     assert again.predict(documents) == system.predict(documents)
     assert isinstance(AutoModel.from_pretrained(tmp_path), IterModel)
+
+
+def _lose_a_weight(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["is_left.wo.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+DAMAGE = {
+    "lacks 1 weights, the first is 'is_left.wo.weight'": _lose_a_weight,
+    "can't be loaded together": lambda folder: (folder / "model.safetensors").write_bytes(b"cut"),
+    "no file named model": lambda folder: (folder / "model.safetensors").unlink(),
+    "omega is 0": lambda folder: _configure(folder, omega=0),
+    "can't be loaded": lambda folder: _configure(folder, d_ff=7),
+    "its tokenizer could not be loaded": lambda folder: [path.unlink() for path in folder.glob("*token*")],
+}
+
+
+def _configure(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("message", DAMAGE)
+def test_a_damaged_system_is_refused_and_never_completed_at_random(tiny, tmp_path, message):
+    tiny("synthetic", 1)[0].save(tmp_path)
+    DAMAGE[message](tmp_path)
+    with pytest.raises(UserError, match=message):
+        load_system(tmp_path)

@@ -10,7 +10,6 @@ its reason and doesn't stop the others.
 from __future__ import annotations
 
 import multiprocessing
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
@@ -21,7 +20,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 
 from iter_bench import records
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, refusal
+from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, read_toml, refusal
 
 PROFILES = Path(__file__).parent / "profiles"
 RECIPES = Path(__file__).parent / "recipes"
@@ -160,14 +159,10 @@ def _read(name: str, folder: Path, what: str) -> tuple[Path, dict[str, Any]]:
     """The file of that name in the package's folder, or the TOML file that it names, and its content."""
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, read_toml(path)
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
         raise SettingsError(f"no {what} is called {name!r}; there are {known}, or name a .toml file") from None
-    except OSError as error:
-        raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
-        raise SettingsError(f"{path}: {error}") from None
 
 
 Event = dict[str, Any]

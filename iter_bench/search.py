@@ -9,7 +9,6 @@ its test; that must not be the test split itself.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from iter_bench import matrix, records
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import RunSettings, Settings, refusal
+from iter_bench.settings import RunSettings, Settings, read_toml, refusal
 
 SEARCHES = Path(__file__).parent / "searches"
 
@@ -103,12 +102,10 @@ def load_search(name: str) -> Search:
     """
     path = Path(name) if name.endswith(".toml") else SEARCHES / f"{name}.toml"
     try:
-        return Search.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Search.model_validate(read_toml(path))
     except FileNotFoundError:
         known = ", ".join(search_names())
         raise SettingsError(f"no search is called {name!r}; there are {known}, or name a .toml file") from None
-    except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise SettingsError(f"{path}: {error}") from None
     except ValidationError as error:
         raise refusal(error, str(path)) from None
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from iter_bench.errors import SettingsError
 
 from iter_bench.errors import SettingsError
 
@@ -47,6 +51,23 @@ def content_id(settings: Settings) -> str:
     """First 12 hex digits of the SHA-256 of the canonical JSON."""
     text = json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file of settings, not yet validated.
+
+    Raises:
+        FileNotFoundError: there is no such file; the caller knows what else there is.
+        SettingsError: it can't be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, RecursionError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise SettingsError(f"{path}: is no TOML file: {error}") from None
 
 
 class DataSettings(Settings):

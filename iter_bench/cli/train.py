@@ -51,14 +51,12 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
     """
     from pydantic import ValidationError
 
-    from iter_bench.settings import RunSettings, refusal
+    from iter_bench.settings import RunSettings, read_toml, refusal
 
     try:
-        values: dict[str, Any] = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
-    except OSError as error:
-        raise SettingsError(f"{config}: can't be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise SettingsError(f"{config}: {error}") from None
+        values = read_toml(config) if config else {}
+    except FileNotFoundError:
+        raise SettingsError(f"{config}: can't be read: there is no such file") from None
     chosen = {name: value for name, value in options.items() if value is not None}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")

@@ -7,7 +7,6 @@ are compared were measured in alternation; cells that were never measured come f
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +20,7 @@ from iter_bench.devices import default_device
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import Settings, content_id, refusal
+from iter_bench.settings import Settings, content_id, read_toml, refusal
 from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
@@ -131,12 +130,10 @@ def load_sweep(name: str) -> Sweep:
     """
     path = Path(name) if name.endswith(".toml") else SWEEPS / f"{name}.toml"
     try:
-        return Sweep.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Sweep.model_validate(read_toml(path))
     except FileNotFoundError:
         known = ", ".join(sweep_names())
         raise SettingsError(f"no sweep is called {name!r}; there are {known}, or name a .toml file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: {error}") from None
     except ValidationError as error:
         raise refusal(error, str(path)) from None
 

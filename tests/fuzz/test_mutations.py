@@ -1,0 +1,224 @@
+"""Files that want to harm: every reader gives a correct result or a UserError, and the scorer counts right."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from fuzzing import fuzz
+from record_examples import record
+from throughput_examples import measured
+
+from baselines.asp.configuration import AspConfig, AspSettings
+from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
+from iter_bench import matrix, records, scoring
+from iter_bench.bulk import count, items
+from iter_bench.cli.train import run_settings
+from iter_bench.data import ade, columns, dygie, spert
+from iter_bench.document import Document, Entity, Extraction, Schema
+from iter_bench.encoders import encoder_config, max_length
+from iter_bench.errors import UserError
+from iter_bench.iter_model import released
+from iter_bench.iter_model.configuration import IterConfig
+from iter_bench.search import Search, load_search
+from iter_bench.settings import RunSettings
+from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.throughput.sweep import Sweep, load_sweep
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = Schema(("Drug", "Adverse-Effect"), ("Adverse-Effect", "with"), frozenset({"with"}))
+SAMPLES = [
+    {
+        "tokens": ["<extra_id_22>", "a", "b", "<extra_id_23>"],
+        "extended": ["x", "<extra_id_22>", "a", "b", "<extra_id_23>", "y"],
+        "entities": [{"type": "Drug", "start": 1, "end": 2}, {"type": "Drug", "start": 1, "end": 3}],
+        "relations": [{"type": "with", "head": 0, "tail": 1}],
+        "id": "one",
+    },
+    {"tokens": ["c"], "entities": [{"type": "Drug", "start": 0, "end": 1}], "relations": [], "orig_id": 2},
+]
+TYPES = {"entities": {"Drug": {"short": "D"}}, "relations": {"with": {"short": "w", "symmetric": True}}}
+GOLD = [
+    Document("one", ("a", "b"), (Entity(0, 1, "Drug"), Entity(0, 2, "Drug"))),
+    Document("2", ("c",), (Entity(0, 1, "Adverse-Effect"),)),
+]
+DYGIE = {
+    "doc_key": "t",
+    "sentences": [["a", "b"], ["c"]],
+    "ner": [[[0, 0, "Drug"], [0, 1, "Drug"]], [[2, 2, "Drug"]]],
+    "relations": [[[0, 0, 0, 1, "with"]], [[2, 2, 0, 0, "with"]]],
+}
+ADE = "7|Rash by Xol.|Rash|50|54|Drug Xol|50|58\n7|Rash by Xol.|Rash|50|54|Xol|58|61\n"
+NESTED = "-DOCSTART- O O\n\na B-Drug O\nb I-Drug B-Drug\n\nc O B-Drug\n"
+IOB1 = "-DOCSTART- -X- -X- O\n\na NN B I-Drug\nb NN I I-Drug\nc NN I B-Drug\n\nd NN B O\ne NN I I-Adverse-Effect\n"
+BILOU = "a B-Drug\nb I-Drug\nc L-Drug\nd O\n\ne U-Adverse-Effect\n"
+LINES = '{"id": "x", "text": "Ann met Bob."}\n{"words": ["a", "b"]}\n{"text": "é ü"}\n'
+PROFILE = """description = "d"
+[change.training]
+clip_norm = 1.0
+[[group]]
+system = "iter"
+seeds = [1, 2]
+folds = [0, 1]
+data = { dataset = "ade", train = "train", dev = "none" }
+training = { epochs = 2, batch_size = 16, lr_heads = 3e-4 }
+model = { omega = 2 }
+"""
+ENCODER = {
+    "model_type": "bert",
+    "architectures": ["BertModel"],
+    "vocab_size": 30,
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "max_position_embeddings": 16,
+    "pad_token_id": 0,
+}
+RELEASED = {
+    "model_type": "iter",
+    "transformer_config": {**ENCODER, "_name_or_path": "bert"},
+    "entity_types": ["a", "b"],
+    "link_types": ["r"],
+    "d_ff": 8,
+    "activation_fn": "gelu",
+    "dropout": 0.1,
+    "features": 160 | 1 << 9,
+    "max_nest_depth": 2,
+}
+SAVED = {"encoder": ENCODER, "entity_types": ["a", "b"], "relation_types": ["r", "s"], "symmetric": ["s"]}
+PL_MARKER = {**SAVED, "settings": PlMarkerSettings(max_span_words=8).model_dump()}
+IDS = {"opening": 1, "closing": 2, "context_opening": 3, "context_closing": 4}
+
+
+def annotated(documents: list) -> None:
+    """Checks the documents, and the scorer on them: each is its own perfect extraction, and an empty one misses all."""
+    assert all(isinstance(document, Document) for document in documents)
+    assert len({document.id for document in documents}) == len(documents)
+    agree(documents, [Extraction(d.id, d.entities, d.relations) for d in documents])
+    agree(documents, [Extraction(d.id) for d in documents])
+
+
+def agree(documents, extractions) -> None:
+    """The counts are those of plain sets, written a second time."""
+    found = {e.id: e for e in extractions}
+    scores = scoring.score(documents, extractions, SCHEMA)
+
+    def ner(side, place):
+        return {(place(e), e.type) for e in side.entities}
+
+    def re_plus(side, place):
+        ends = [(r.type, (place(r.head), r.head.type), (place(r.tail), r.tail.type)) for r in side.relations]
+        return {(kind, *(sorted((head, tail)) if kind in SCHEMA.symmetric else (head, tail))) for kind, head, tail in ends}
+
+    for convention, criterion, of in (
+        ("strict", "ner", ner), ("strict", "re_plus", re_plus), ("pl_marker", "re_plus", re_plus),
+        ("surface", "ner", ner), ("surface", "re_plus", re_plus),
+    ):  # fmt: skip
+        sums = [0, 0, 0]
+        for document in documents:
+            words = document.words
+
+            def place(entity, words=words):
+                return words[entity.start : entity.end] if convention == "surface" else (entity.start, entity.end)  # noqa: B023
+
+            gold, own = of(document, place), of(found[document.id], place)
+            for i, items_ in enumerate((gold & own, own - gold, gold - own)):
+                twice = convention == "pl_marker"
+                sums[i] += sum(2 if twice and item[0] in SCHEMA.symmetric else 1 for item in items_)
+        assert [scores[convention][criterion][name] for name in ("tp", "fp", "fn")] == sums, (convention, criterion)
+
+
+def predictions(path: Path, _: bool) -> None:
+    agree(GOLD, spert.read_predictions(path, SCHEMA, GOLD))
+
+
+def bulk_items(path: Path, _: bool) -> None:
+    found = list(items([path]))
+    assert len(found) == count([path]) and all((item.document is None) == bool(item.problem) for item in found)
+
+
+def column_file(scheme: str, columns_: int, tags: int):
+    def read(path: Path, skip: bool) -> None:
+        columns.has_texts(path)
+        annotated(columns.read(path, SCHEMA, scheme=scheme, columns=columns_, tag_columns=tags, skip_bad=skip)[0])
+
+    return read
+
+
+def kind(expected, load):
+    def read(path: Path, _: bool) -> None:
+        assert isinstance(load(path), expected)
+
+    return read
+
+
+def encoder(path: Path, _: bool) -> None:
+    max_length(encoder_config(str(path.parent)))
+
+
+def released_config(path: Path) -> IterConfig:
+    if not released.is_released(path.parent):
+        raise UserError("isn't one of the released code")
+    return released.convert_config(json.loads(path.read_text(encoding="utf-8")))
+
+
+def parquet() -> bytes:
+    sink = pyarrow.BufferOutputStream()
+    rows = [{"id": "x", "text": "Ann met Bob."}, {"id": "y", "text": "é ü"}, {"id": None, "text": None}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows * 3), sink, row_group_size=4)
+    return sink.getvalue().to_pybytes()
+
+
+def packed(name: str) -> bytes:
+    return (ROOT / "iter_bench" / name).read_bytes()
+
+
+def as_json(model) -> str:
+    return json.dumps(model.model_dump(mode="json", by_alias=True))
+
+
+ASP = {**SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
+FORMATS = {
+    "spert.json": (json.dumps(SAMPLES), lambda path, skip: annotated(spert.read(path, SCHEMA, skip_bad=skip, context=2)[0])),
+    "types.json": (json.dumps(TYPES), kind(Schema, spert.read_types)),
+    "dygie.json": (json.dumps(DYGIE), lambda path, skip: annotated(dygie.read(path, SCHEMA, skip_bad=skip)[0])),
+    "ade.rel": (ADE, lambda path, skip: annotated(ade.read(path, SCHEMA, skip_bad=skip)[0])),
+    "nested.iob2": (NESTED, column_file("iob2", 3, 2)),
+    "conll03.iob1": (IOB1, column_file("iob1", 4, 1)),
+    "tags.bilou": (BILOU, column_file("bilou", 2, 1)),
+    "predictions.json": (json.dumps(SAMPLES), predictions),
+    "lines.jsonl": (LINES, bulk_items),
+    "lines.txt": ("Ann met Bob.\n\n\té\n", bulk_items),
+    "rows.parquet": (parquet(), bulk_items),
+    "record.json": (as_json(record()), kind(records.Record, records.load)),
+    "throughput.json": (as_json(measured()), kind(ThroughputRecord, lambda path: records.load(path, ThroughputRecord))),
+    "profile.toml": (PROFILE, kind(list, lambda path: matrix.load_profile(str(path)).runs())),
+    "search.toml": (packed("searches/conll04-iter.toml"), kind(Search, lambda path: load_search(str(path)))),
+    "sweep.toml": (packed("throughput/sweeps/quick.toml"), kind(Sweep, lambda path: load_sweep(str(path)))),
+    "run.toml": (packed("recipes/iter-conll04.toml"), kind(RunSettings, lambda path: run_settings(path, {}, []))),
+    "encoder/config.json": (json.dumps(ENCODER), encoder),
+    "released/config.json": (json.dumps(RELEASED), kind(IterConfig, released_config)),
+    "asp/asp.json": (json.dumps(ASP), kind(AspConfig, lambda path: AspConfig.read(path.parent))),
+    "plmarker/plmarker.json": (json.dumps(PL_MARKER), kind(PlMarkerConfig, lambda path: PlMarkerConfig.read(path.parent))),
+}
+
+
+def run(name: str, folder: Path, numbers: range) -> int:
+    content, read = FORMATS[name]
+    return fuzz(name, content if isinstance(content, bytes) else content.encode(), read, folder, numbers)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_sample_of_mutations(name, tmp_path):
+    assert run(name, tmp_path, range(100)) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_many_mutations(name, tmp_path):
+    """ITER_BENCH_MUTATIONS says how many of all formats together; docs/robustness.md has the last run of 100,000."""
+    each = -(-int(os.environ.get("ITER_BENCH_MUTATIONS", "10000")) // len(FORMATS))
+    print(name, each, "mutations,", run(name, tmp_path, range(1000, 1000 + each)), "read without an error")

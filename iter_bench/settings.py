@@ -16,8 +16,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from iter_bench.errors import SettingsError
 
-from iter_bench.errors import SettingsError
-
 Schedule = Literal["linear", "constant"]
 
 TRAINED = "trained:"

@@ -120,10 +120,22 @@ def write_system_file(folder: Path, system: System) -> None:
 
 
 def load_system(folder: str | Path) -> System:
-    """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released."""
+    """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released.
+
+    Raises:
+        UserError: the folder is damaged, or holds no system.
+    """
     path = Path(folder) / SYSTEM_FILE
-    if not path.is_file():
-        return system_class("iter").load(Path(folder))
+    loader = system_class(_stored_name(path) if path.is_file() else "iter")
+    try:
+        return loader.load(Path(folder))
+    except UserError:
+        raise
+    except Exception as error:  # damaged configurations make transformers and torch raise anything
+        raise UserError(f"{folder}: the saved system can't be loaded ({type(error).__name__}: {error})") from error
+
+
+def _stored_name(path: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         name, version = content["system"], content["schema_version"]
@@ -131,4 +143,4 @@ def load_system(folder: str | Path) -> System:
         raise UserError(f"{path}: not a system file ({error}); the folder isn't one that iter-bench saved") from None
     if version != 1:
         raise UserError(f"{path}: schema_version {version} is newer than this iter-bench can read (1)")
-    return system_class(name).load(Path(folder))
+    return name

@@ -57,7 +57,7 @@ def imported_packages(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folders", "extras"),
-    [(PACKAGES, ["search", "parquet", "accelerate"]), (["tests"], ["search", "parquet", "dev"])],
+    [(PACKAGES, ["search", "parquet", "accelerate", "download"]), (["tests"], ["search", "parquet", "dev"])],
     ids=["package", "tests"],
 )
 def test_everything_imported_is_declared(folders, extras):

@@ -99,5 +99,5 @@ class AspConfig:
             settings = AspSettings(**content.pop("settings"))
             lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
             return cls(**{**content, **lists}, settings=settings)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: not the configuration of a saved ASP system ({error})") from None

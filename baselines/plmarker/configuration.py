@@ -101,7 +101,7 @@ class PlMarkerConfig:
             content = json.loads(path.read_text(encoding="utf-8"))
             types = {name: tuple(content[name]) for name in ("entity_types", "relation_types", "symmetric")}
             return cls(content["encoder"], **types, settings=PlMarkerSettings(**content["settings"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path}: no configuration of a saved plmarker system ({error})") from None
 
 

@@ -1,4 +1,4 @@
-"""`iter-bench data`: what data sets there are, their figures next to the paper's, and SpERT files made from them."""
+"""`iter-bench data`: what data sets there are, their figures next to the paper's, getting them, and SpERT files of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StandIn(StrEnum):
     ace05 = "ace05"
 
 
-app = typer.Typer(no_args_is_help=True, help="List, describe and export data sets.")
+app = typer.Typer(no_args_is_help=True, help="List, get, describe and export data sets.")
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets' folders.", envvar="ITER_BENCH_DATA")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -140,6 +140,23 @@ def stand_in(
     for path in write_ace05(output, texts):
         typer.echo(str(path))
     typer.echo(f"Generated texts, no {name.value}: records and tables of runs on them say (stand-in).")
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="Data set.")],
+    source: Annotated[str, typer.Option("--from", help="Address or file: a zip or tar archive, or one of its files.")],
+    sha256: Annotated[str, typer.Option(help="Of that, in hex digits; nothing is taken without it.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Put the files of a data set where they belong, from an address or archive, if the checksum is right."""
+    from iter_bench.data.catalogue import entry
+    from iter_bench.data.fetching import get as get_files
+
+    for path in get_files(name, source, sha256, data_dir):
+        typer.echo(str(path))
+    if missing := entry(name).missing(data_dir):
+        typer.echo(f"{name} still lacks {', '.join(missing)}")
 
 
 def _as_dict(row: Row) -> dict[str, Any]:

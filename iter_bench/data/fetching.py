@@ -1,0 +1,151 @@
+"""`get`: files of a data set, from an address or archive that its user names, into the place that the catalogue gives them.
+
+Nothing is taken without its SHA-256. Of an archive, only regular files are read that have the names which the catalogue
+expects, and they are written under these names, so no path in an archive can lead anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.parse import unquote, urlsplit
+
+from iter_bench.data import catalogue
+from iter_bench.errors import DataError, SettingsError
+
+TRIES = 3
+LARGEST = 2**30
+"""Bytes of one unpacked file; far more than any corpus of the catalogue has."""
+
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, zlib.error, lzma.LZMAError)
+_DAMAGED += (zipfile.BadZipFile, tarfile.TarError)
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+def get(name: str, source: str, sha256: str, data_dir: Path | None = None) -> list[Path]:
+    """Puts the files of a data set that ``source`` holds where `load` finds them, all of them or none.
+
+    Args:
+        name: of the catalogue.
+        source: a file, or an address with http or https; a zip or tar archive, or one of the data set's files itself.
+        sha256: of the source as it is, in hex digits.
+        data_dir: folder with the data sets' folders; default: the environment variable ``ITER_BENCH_DATA``.
+
+    Returns:
+        The new files. Those that are there already are never replaced.
+
+    Raises:
+        SettingsError: there is no such data set, no folder was named, or the checksum is none.
+        DataError: the source can't be had or has another checksum, an archive is damaged or lacks every file, or a file is
+            there already.
+    """
+    entry = catalogue.entry(name)
+    root = catalogue.data_folder(data_dir)
+    if root is None:
+        raise SettingsError(f"where should {name} go? Name the folder by --data-dir or {catalogue.DATA_DIR}")
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise SettingsError(f"{sha256!r} is no SHA-256: 64 hex digits, as sha256sum prints them")
+    wanted = set(entry.files.values())
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".get-") as scratch:  # beside the target, so that renaming is atomic
+        found = unpack(_checked(source, sha256.lower(), Path(scratch)), wanted, Path(scratch, "unpacked"))
+        targets = [root / entry.folder / path.name for path in found]
+        if there := [str(path) for path in targets if path.exists()]:
+            raise DataError(f"{name}: {', '.join(there)}: there already, and kept; delete what is to be replaced")
+        (root / entry.folder).mkdir(exist_ok=True)
+        for path, target in zip(found, targets, strict=True):
+            os.replace(path, target)
+    return targets
+
+
+def unpack(file: Path, wanted: Collection[str], folder: Path) -> list[Path]:
+    """Those of an archive's files that have a wanted name, in ``folder``; a file that is no archive has such a name itself.
+
+    Raises:
+        DataError: the archive is damaged, has none of the files or one of them twice, or one is no regular file or too large.
+    """
+    folder.mkdir()
+    if not file.name.endswith((".zip", *_TAR)):
+        if file.name not in wanted:
+            raise DataError(f"{file.name} is neither an archive (zip, tar) nor one of the files {', '.join(sorted(wanted))}")
+        return [Path(shutil.copy(file, folder))]
+    found: dict[str, Path] = {}
+    try:
+        for path, size, content in (_zip if file.name.endswith(".zip") else _tar)(file):
+            name = PurePosixPath(path).name
+            if name not in wanted:
+                continue
+            if size is None or size > LARGEST:
+                raise DataError(f"{file.name}: {path} is {'no regular file' if size is None else f'too large: {size} bytes'}")
+            if name in found:
+                raise DataError(f"{file.name} holds {name} twice; unpack the right one by hand")
+            found[name] = folder / name
+            with content() as opened, found[name].open("wb") as copy:
+                shutil.copyfileobj(opened, copy)
+    except _DAMAGED as error:
+        raise DataError(f"{file.name}: the archive can't be read: {error}") from error
+    if not found:
+        raise DataError(f"{file.name} holds none of the files {', '.join(sorted(wanted))}")
+    return list(found.values())
+
+
+Member = tuple[str, int | None, Callable[[], IO[bytes]]]
+"""Path in the archive, bytes (None of what is no regular file), and what opens it."""
+
+
+def _zip(file: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            kind = info.external_attr >> 28  # of the Unix mode: 8 is a regular file, 0 an archive that was made elsewhere
+            regular = kind in (0, 8) and not info.is_dir()
+            yield info.filename, info.file_size if regular else None, lambda info=info: archive.open(info)
+
+
+def _tar(file: Path) -> Iterator[Member]:
+    with tarfile.open(file) as archive:
+        for member in archive:
+            yield member.name, member.size if member.isreg() else None, lambda member=member: archive.extractfile(member)
+
+
+def _checked(source: str, sha256: str, scratch: Path) -> Path:
+    """The source as a file whose checksum is right, under the name that it has where it comes from."""
+    scheme = urlsplit(source).scheme.lower()
+    if scheme in ("http", "https"):
+        return _downloaded(source, sha256, scratch)
+    if "://" in source:
+        raise DataError(f"{source}: only http and https are loaded from; load it by other means, and name the file")
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+    if digest != sha256:
+        raise DataError(f"{path}: has SHA-256 {digest}, not {sha256}; nothing was taken from it")
+    return path
+
+
+def _downloaded(url: str, sha256: str, scratch: Path) -> Path:
+    try:
+        import pooch
+    except ImportError:
+        raise DataError(f"{url}: loading needs pooch: pip install 'iter-bench[download]', or load it yourself") from None
+    pooch.get_logger().setLevel("WARNING")
+    name = PurePosixPath(unquote(urlsplit(url).path)).name or "file"
+    files = pooch.create(scratch, base_url="", registry={name: f"sha256:{sha256}"}, urls={name: url}, retry_if_failed=TRIES - 1)
+    try:
+        return Path(files.fetch(name, downloader=pooch.HTTPDownloader(timeout=60, headers={"Accept-Encoding": "identity"})))
+    except OSError as error:  # as all errors of requests are
+        raise DataError(f"{url}: can't be loaded: {error}; nothing was kept") from error
+    except ValueError as error:  # pooch's, of the checksum
+        raise DataError(f"{url}: what comes has another SHA-256 than {sha256}, {TRIES} times; nothing was kept") from error

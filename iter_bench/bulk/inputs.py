@@ -173,8 +173,12 @@ def _parquet(path: Path) -> Any:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     file = _parquet(path)
+    promised, read = file.metadata.num_rows, 0
     try:
         for batch in file.iter_batches(ROWS, columns=[name for name in COLUMNS if name in file.schema_arrow.names]):
+            read += batch.num_rows
             yield from batch.to_pylist()
     except (OSError, ValueError) as error:  # all of pyarrow's are kinds of these
         raise DataError(f"{path}: is damaged: {error}") from error
+    if read != promised:
+        raise DataError(f"{path}: is damaged: it should have {promised} rows, and {read} can be read")

@@ -1,7 +1,11 @@
 """Files that want to harm: every reader gives a correct result or a UserError, and the scorer counts right."""
 
+import io
 import json
 import os
+import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pyarrow
@@ -16,7 +20,7 @@ from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
 from iter_bench import matrix, records, scoring
 from iter_bench.bulk import count, items
 from iter_bench.cli.train import run_settings
-from iter_bench.data import ade, columns, dygie, spert
+from iter_bench.data import ade, columns, dygie, fetching, spert
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import UserError
@@ -176,6 +180,29 @@ def packed(name: str) -> bytes:
     return (ROOT / "iter_bench" / name).read_bytes()
 
 
+def archive(kind: str) -> bytes:
+    out = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed_:
+            for name in ("../a.json", "d/b.json", "x"):
+                packed_.writestr(name, name * 20)
+    else:
+        with tarfile.open(fileobj=out, mode="w") as packed_:
+            for name in ("../a.json", "d/b.json", "x"):
+                member = tarfile.TarInfo(name)
+                member.size = 20
+                packed_.addfile(member, io.BytesIO(b"0" * 20))
+    return out.getvalue()
+
+
+def unpacked(path: Path, _: bool) -> None:
+    folder = path.with_name("unpacked")
+    shutil.rmtree(folder, ignore_errors=True)
+    found = fetching.unpack(path, {"a.json", "b.json"}, folder)
+    assert {p.name for p in found} <= {"a.json", "b.json"} and all(p.parent == folder and p.is_file() for p in found)
+    assert {p.name for p in path.parent.parent.glob("*.json")} == set(), "nothing lies above the folder"
+
+
 def as_json(model) -> str:
     return json.dumps(model.model_dump(mode="json", by_alias=True))
 
@@ -199,6 +226,8 @@ FORMATS = {
     "search.toml": (packed("searches/conll04-iter.toml"), kind(Search, lambda path: load_search(str(path)))),
     "sweep.toml": (packed("throughput/sweeps/quick.toml"), kind(Sweep, lambda path: load_sweep(str(path)))),
     "run.toml": (packed("recipes/iter-conll04.toml"), kind(RunSettings, lambda path: run_settings(path, {}, []))),
+    "archives/a.zip": (archive("zip"), unpacked),
+    "archives/a.tar": (archive("tar"), unpacked),
     "encoder/config.json": (json.dumps(ENCODER), encoder),
     "released/config.json": (json.dumps(RELEASED), kind(IterConfig, released_config)),
     "asp/asp.json": (json.dumps(ASP), kind(AspConfig, lambda path: AspConfig.read(path.parent))),

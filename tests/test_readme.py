@@ -39,6 +39,7 @@ def commands(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(commands, tmp_path):
     blocks = list(BLOCK.finditer((ROOT / "README.md").read_text()))
     assert blocks, "README.md has no ```bash block"

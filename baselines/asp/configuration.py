@@ -33,7 +33,7 @@ class AspSettings(Settings):
         "released",
         description="actions in the loss's softmax: all, with </m> from the first <m> on, or those that decoding may choose",
     )
-    max_steps: int | None = Field(None, ge=1, description="decoding stops after so many actions (released: 196); none: never")
+    max_steps: int | None = Field(None, ge=1, description="decoding stops after so many actions (released: 195); none: never")
     decoding: Literal["stepwise", "speculative"] = Field(
         "speculative", description="one output a pass of the decoder, or as many copies as come out right; same outputs"
     )

@@ -8,6 +8,7 @@ import typer
 
 from iter_bench import __version__
 from iter_bench.cli import (
+    cost,
     data,
     evaluate,
     figures,
@@ -53,6 +54,7 @@ app.command("predict")(predict.predict)
 app.command("score")(score.score)
 app.command("search")(search.search)
 app.command("throughput")(throughput.throughput)
+app.command("cost")(cost.cost)
 app.command("tables")(tables.tables)
 app.command("report")(report.report)
 app.command("verify")(verify.verify)

@@ -1,0 +1,87 @@
+"""Constant memory of bulk extraction at a million generated sentences: ``python tests/benchmarks/million.py [SENTENCES]``.
+
+The system is a rule that costs nothing (every capitalised word is an entity), so that what is measured is reading, sharding
+and writing. Printed every few seconds: seconds, documents finished, resident MiB. docs/scaling.md has the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from iter_bench.document import Entity, Extraction
+from iter_bench.systems import Reachable
+
+NAMES = ("Halden", "Marlow", "Ridge", "Ostrin", "Vale")
+SHARD, EVERY = 4096, 10
+
+
+class Capitals:
+    """Finds capitalised words."""
+
+    name = "million:Capitals"
+
+    @classmethod
+    def load(cls, folder):
+        """A rule has no weights."""
+        return cls()
+
+    def predict(self, documents, *, batch_size=8):
+        """One extraction a document."""
+        return [
+            Extraction(d.id, tuple(Entity(i, i + 1, "name") for i, word in enumerate(d.words) if word[0].isupper()))
+            for d in documents
+        ]
+
+    def reachable(self, documents):
+        """All of it."""
+        return Reachable([Extraction(d.id, d.entities, d.relations) for d in documents], {}, {})
+
+
+def sentence(number: int) -> str:
+    """The sentence of that number."""
+    one, two, three = (NAMES[number % size] for size in (5, 3, 4))
+    return f"{one} {two} of {three} met {'old ' * (number % 7)}Ann {number}."
+
+
+def main(sentences: int) -> None:
+    """Generates the sentences, extracts from them and prints what the process holds meanwhile."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source, system, out = (Path(scratch) / name for name in ("in.jsonl", "system", "out"))
+        with source.open("w") as file:
+            file.writelines(json.dumps({"id": f"s{i}", "text": sentence(i)}) + "\n" for i in range(sentences))
+        system.mkdir()
+        (system / "system.json").write_text(json.dumps({"system": Capitals.name, "schema_version": 1}))
+        command = [sys.executable, "-m", "iter_bench", "predict", system, "--file", source, "--output", out]
+        paths = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+        process = psutil.Popen(command, env={**os.environ, "PYTHONPATH": paths}, stderr=subprocess.PIPE)
+        started, done, used = time.perf_counter(), 0, 0.0
+        while process.poll() is None:
+            time.sleep(EVERY)
+            try:
+                done, used = len(list(out.glob("done/*"))), sum(process.cpu_times()[:2])
+                resident = process.memory_info().rss / 2**20
+            except psutil.Error:
+                break
+            seconds = time.perf_counter() - started
+            print(f"{seconds:.0f} s, {done * SHARD} documents, {resident:.0f} MiB, {used:.0f} s of CPU", flush=True)
+        if process.wait():
+            sys.exit(process.stderr.read().decode())
+        count = 0
+        for path in sorted((out / "extracted").iterdir()):
+            for line in path.open():
+                assert json.loads(line)["id"] == f"s{count}", f"{path}: {line}"
+                count += 1
+        assert count == sentences
+        print(f"{count} documents in order; {time.perf_counter() - started:.0f} s with this check")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

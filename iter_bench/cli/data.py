@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from iter_bench.data.table import Row
@@ -59,7 +59,9 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table("data set", "what", "types", "here", "licence", "source")
+    table = Table(Column("data set", no_wrap=True))
+    for column in ("what", "types", "here", "licence", "source"):
+        table.add_column(column, overflow="fold")  # file names and addresses are shown whole, whatever the width
     for row in rows:
         types = f"{len(row['entity_types'])} + {len(row['relation_types'])}"
         here = f"lacks {', '.join(row['missing_files'])}" if row["missing_files"] else "yes"
@@ -175,7 +177,7 @@ def _as_dict(row: Row) -> dict[str, Any]:
 def _stats_table(rows: list[Row], encoder: str) -> Table:
     table = Table(title=f"Data sets. In brackets: as the paper prints it. Sub-tokens: {encoder}, special tokens included")
     for column in ("data set", "split"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in ("samples", "entities", "relations", "ω", "overlapping", "sub-tokens min / max / avg"):
         table.add_column(column, justify="right")
     for row in rows:

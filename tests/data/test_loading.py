@@ -128,6 +128,8 @@ def test_the_command_line_lists_describes_and_exports(folder, tmp_path):
     listed = json.loads(run(app, ["data", "list", "--json", "--data-dir", str(folder)]).output)
     assert [row["name"] for row in listed] == data.names()
     assert next(row for row in listed if row["name"] == "conll04")["missing_files"] == ["conll04_test.json"]
+    narrow = run(app, ["data", "list"], env={"COLUMNS": "80"}).output
+    assert "…" not in narrow and all(f" {name} " in narrow for name in data.names())
     stats = run(app, ["data", "stats", "conll04", "ade", "--data-dir", str(folder), "--json"])
     rows = json.loads(stats.stdout)["rows"]
     assert [row["split"] for row in rows[:4]] == ["train", "dev", "test", "all"] and len(rows) == 14

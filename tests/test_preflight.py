@@ -44,6 +44,7 @@ def somewhere_else(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_ace05_says_all_that_is_missing_and_what_it_would_cost_and_starts_nothing(somewhere_else):
     said = CliRunner().invoke(app, ["reproduce", "--profile", "ace05", "--plan", "--json"])
     assert said.exit_code == 0, said.output

@@ -4,70 +4,109 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from iter_bench.errors import UserError
 
+_T = TypeVar("_T")
+
 log = logging.getLogger("iter_bench")
 
 CPU_TOKENS = 512
 """Padded sub-tokens of a forward pass beyond which a CPU gets slower: activations leave its caches, and more is padded."""
+GPU_TOKENS = 32768
+"""The same for a GPU: as many keep one busy, and memory stays bounded whatever ``batch_size`` is. Not measured."""
 
 
 class OutOfMemory(UserError):
     """One sample alone needs more memory than there is."""
 
 
+def token_budget(device: torch.device) -> int:
+    """The most padded sub-tokens of a batch of several samples on ``device``."""
+    return CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
+
+
+def in_rows(lengths: Sequence[int], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each sequence stands once several share a row of ``width``: [B] its row and [B] its first column.
+
+    The longest are placed first, each into the first row that has room, so that few places stay empty; where no two fit into
+    a row, each has its own.
+    """
+    row, column = np.zeros(len(lengths), dtype=np.int64), np.zeros(len(lengths), dtype=np.int64)
+    used = np.zeros(len(lengths), dtype=np.int64)
+    for i in np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable"):
+        row[i] = np.argmax(used + lengths[i] <= width)
+        column[i] = used[row[i]]
+        used[row[i]] += lengths[i]
+    return row, column
+
+
 def in_batches(
     lengths: Sequence[int],
     batch_size: int,
-    run: Callable[[list[int]], None],
+    begin: Callable[[list[int]], Callable[[], None] | None],
     *,
     tokens: int | None = None,
     name: Callable[[int], str] = str,
 ) -> None:
-    """Calls ``run`` with the indices of each batch's samples, longest first, so that one too large for memory fails at once.
+    """Calls ``begin`` with the indices of each batch's samples, longest first, so that one too large for memory fails at once.
 
-    A batch that runs out of memory is halved and tried again, with a note in the log, and those after it are held to what
-    then fits: a prediction slows down instead of stopping.
+    What a batch leaves to be done on the host is done once the next has begun, while a GPU computes that one. A batch that
+    runs out of memory is halved and tried again, with a note in the log, and those after it are held to what then fits: a
+    prediction slows down instead of stopping.
 
     Args:
         lengths: of the samples.
         batch_size: the most samples of a batch.
-        run: does one batch; where it raises, it must have left nothing behind.
+        begin: does one batch, or begins it and gives what ends it; where either raises, it must have left nothing behind.
         tokens: the most padded sub-tokens of a batch of several samples; none: any number.
         name: a sample's index → what a person knows it by.
 
     Raises:
         OutOfMemory: a sample is too large by itself; the message names it.
     """
-    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")[::-1].tolist()
-    start = 0
-    while start < len(order):
-        longest = max(1, lengths[order[start]])
-        fitting = batch_size if tokens is None else min(batch_size, tokens // longest)
-        rows = order[start : start + max(1, fitting)]
-        reason = _without_memory(run, rows)
-        if reason is None:
-            start += len(rows)
-        elif len(rows) == 1:
+    waiting = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")[::-1].tolist()
+    begun: tuple[list[int], Callable[[], None]] | None = None
+
+    def smaller(rows: list[int], reason: str) -> int:
+        longest = lengths[rows[0]]
+        if len(rows) == 1:
             raise OutOfMemory(f"{name(rows[0])}: out of memory with this document alone, {longest} long ({reason})")
-        else:  # what the failed attempt held is free only now that its frames are gone
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            tokens = longest * (len(rows) // 2)
-            log.warning("out of memory with %d samples at once; going on with %d (%s)", len(rows), len(rows) // 2, reason)
+        if torch.cuda.is_available():  # what the failed attempt held is free only now that its frames are gone
+            torch.cuda.empty_cache()
+        log.warning("out of memory with %d samples at once; going on with %d (%s)", len(rows), len(rows) // 2, reason)
+        return max(1, longest) * (len(rows) // 2)
+
+    while waiting or begun is not None:
+        rows, end, reason = [], None, None
+        if waiting:
+            longest = max(1, lengths[waiting[0]])
+            fitting = batch_size if tokens is None else min(batch_size, tokens // longest)
+            rows = waiting[: max(1, fitting)]
+            end, reason = _without_memory(lambda rows=rows: begin(rows))
+            if reason is None:
+                del waiting[: len(rows)]
+        if begun is not None:  # whose memory is free afterwards: what failed beside it is tried again as it was
+            before, finish = begun
+            _, failed = _without_memory(finish)
+            if failed is not None:
+                tokens = smaller(before, failed)
+                waiting[:0] = before
+        elif reason is not None:
+            tokens = smaller(rows, reason)
+        begun = None if end is None else (rows, end)
 
 
-def _without_memory(run: Callable[[list[int]], None], rows: list[int]) -> str | None:
-    """Runs the batch; what was said if it ran out of memory, in torch's case always by a kind of RuntimeError."""
+def _without_memory(run: Callable[[], _T]) -> tuple[_T | None, str | None]:
+    """What ``run`` gives, or what was said if it ran out of memory, in torch's case always by a kind of RuntimeError."""
     try:
-        run(rows)
+        return run(), None
     except (MemoryError, RuntimeError) as error:
         known = isinstance(error, torch.OutOfMemoryError | MemoryError)
         if not known and "can't allocate memory" not in str(error):  # as torch's allocator of the host puts it
             raise
-        return (str(error).splitlines() or [type(error).__name__])[0]
-    return None
+        return None, (str(error).splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iter_bench import data, systems
-from iter_bench.batching import OutOfMemory, in_batches
+from iter_bench.batching import OutOfMemory, in_batches, in_rows
 from iter_bench.data.synthetic import SCHEMA
 
 
@@ -51,6 +51,55 @@ def test_a_batch_beyond_the_memory_is_halved_and_all_are_done_once(lengths, batc
     in_batches(lengths, batch_size, run)
     assert sorted(done) == list(range(len(lengths)))
     assert failures <= batch_size.bit_length() + 1, "what was too large is remembered"
+
+
+@given(st.lists(st.integers(1, 60), min_size=1), st.integers(1, 40), st.integers(60, 130), st.randoms())
+def test_a_batch_is_ended_once_the_next_has_begun_and_memory_is_shared_by_two(lengths, batch_size, memory, chance):
+    held, events, done = {}, [], []
+
+    def begin(rows):
+        need = len(rows) * lengths[rows[0]]
+        if sum(held.values()) + need > memory:
+            raise MemoryError
+        held[rows[0]] = need
+        events.append("begin")
+
+        def end():
+            held.pop(rows[0])
+            if len(rows) > 1 and chance.random() < 0.2:
+                raise MemoryError
+            events.append("end")
+            done.extend(rows)
+
+        return end
+
+    in_batches(lengths, batch_size, begin)
+    assert sorted(done) == list(range(len(lengths))) and not held
+    depth = [events[:i].count("begin") - events[:i].count("end") for i in range(len(events) + 1)]
+    assert events.count("begin") - len(events) / 2 >= 0 and min(depth) >= 0
+
+
+def test_ends_come_one_batch_later():
+    events = []
+
+    def begin(rows):
+        events.append(("begin", rows[0]))
+        return lambda: events.append(("end", rows[0]))
+
+    in_batches([3, 2, 1], 1, begin)
+    assert events == [("begin", 0), ("begin", 1), ("end", 0), ("begin", 2), ("end", 1), ("end", 2)]
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=70), st.integers(0, 40))
+def test_rows_hold_sequences_side_by_side(lengths, more):
+    width = max(lengths) + more
+    rows, columns = in_rows(lengths, width)
+    places = [(r, c) for r, start, n in zip(rows, columns, lengths, strict=True) for c in range(start, start + n)]
+    assert len(set(places)) == sum(lengths) and max(c for _, c in places) < width
+    assert set(rows) == set(range(max(rows) + 1))
+    if max(rows):  # first fit: at most one row is half empty
+        used = [sum(n for r, n in zip(rows, lengths, strict=True) if r == row) for row in range(max(rows) + 1)]
+        assert sum(2 * u <= width for u in used) <= 1
 
 
 def test_one_sample_beyond_the_memory_is_named_and_other_errors_pass(caplog):

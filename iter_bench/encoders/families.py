@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 import transformers
 from torch import Tensor, nn
-from transformers import BartConfig, BartPreTrainedModel, PreTrainedConfig, PreTrainedModel
+from transformers import BartConfig, BartPreTrainedModel, PreTrainedConfig, PreTrainedModel, T5EncoderModel
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.bart.modeling_bart import BartEncoder
 
@@ -44,12 +45,43 @@ class BartEncoderModel(BartPreTrainedModel):
         return self.encoder(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
 
 
+class T5Encoder(T5EncoderModel):
+    """T5's encoder half; the position bias and the mask become one tensor once a pass, not once a layer.
+
+    Relative positions within a sequence are the same wherever it stands in a row.
+    """
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> BaseModelOutput:
+        """The encoder's states, with nothing besides.
+
+        Args:
+            input_ids: [B, N].
+            attention_mask: [B, N], true or 1 where there is no padding, or [B, 1, N, N], true where a query sees a key.
+        """
+        stack = self.encoder
+        hidden = stack.dropout(stack.embed_tokens(input_ids))
+        length = hidden.shape[1]
+        bias = stack.block[0].layer[0].SelfAttention.compute_bias(length, length, device=hidden.device)
+        if torch.is_autocast_enabled(hidden.device.type):
+            bias = bias.to(torch.get_autocast_dtype(hidden.device.type))
+        if attention_mask is not None:
+            mask = attention_mask.bool()
+            mask = mask[:, None, None] if mask.dim() == 2 else mask
+            bias = torch.where(mask, bias, torch.finfo(bias.dtype).min)
+        bias = bias.contiguous()
+        for block in stack.block:
+            hidden = block(hidden, None, bias)[0]
+        return BaseModelOutput(last_hidden_state=stack.dropout(stack.final_layer_norm(hidden)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Family:
     model_class: type[PreTrainedModel]
     length: Callable[[PreTrainedConfig], int | None]
     ffn: str = "intermediate_size"
     pooler: bool = False  # whether the class would make a pooler unless told not to
+    packs: bool = False  # whether sequences may share a row: the class takes masks of queries with keys as they are
+    first_position: Callable[[PreTrainedConfig], int | None] = lambda config: 0  # of absolute positions; none: relative ones
 
     @property
     def options(self) -> dict[str, bool]:
@@ -66,11 +98,17 @@ def _positions_after_padding(config: PreTrainedConfig) -> int:
 
 
 FAMILIES = {
-    "bert": _Family(transformers.BertModel, _positions, pooler=True),
-    "roberta": _Family(transformers.RobertaModel, _positions_after_padding, pooler=True),
-    "albert": _Family(transformers.AlbertModel, _positions, pooler=True),
+    "bert": _Family(transformers.BertModel, _positions, pooler=True, packs=True),
+    "roberta": _Family(
+        transformers.RobertaModel,
+        _positions_after_padding,
+        pooler=True,
+        packs=True,
+        first_position=lambda config: config.pad_token_id + 1,
+    ),
+    "albert": _Family(transformers.AlbertModel, _positions, pooler=True, packs=True),
     "deberta-v2": _Family(transformers.DebertaV2Model, _positions),
-    "t5": _Family(transformers.T5EncoderModel, lambda config: None, ffn="d_ff"),
+    "t5": _Family(T5Encoder, lambda config: None, ffn="d_ff", packs=True, first_position=lambda config: None),
     "bart": _Family(BartEncoderModel, _positions, ffn="encoder_ffn_dim"),
     "modernbert": _Family(transformers.ModernBertModel, _positions),
 }

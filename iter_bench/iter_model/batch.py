@@ -1,17 +1,20 @@
-"""Windows → one padded batch of tensors, with every index counted over the whole batch.
+"""Windows → one batch of tensors, with every index counted over the whole batch.
 
-Hidden states are used as a flat [B·N, δ] matrix, so that nothing in the heads is padded.
+Hidden states are used as a flat [R·N, δ] matrix, so that nothing in the heads is padded, and how windows share the encoder's
+R rows is nothing to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from iter_bench.batching import in_rows
 from iter_bench.iter_model.targets import Slots, Targets
 
 
@@ -19,31 +22,51 @@ class Movable:
     """Base of dataclasses that hold tensors."""
 
     def to(self, device: torch.device) -> Movable:
-        """The same on ``device``; copies don't wait for it."""
-        moved = {
-            f.name: value.to(device, non_blocking=True)
-            if isinstance(value := getattr(self, f.name), (Tensor, Movable))
-            else value
-            for f in fields(self)
-        }
-        return type(self)(**moved)
+        """The same on ``device``; copies to a GPU go by pinned memory, so that nothing waits for them."""
+        return type(self)(**{f.name: _moved(getattr(self, f.name), device) for f in fields(self)})
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Movable):
+        return value.to(device)
+    if not isinstance(value, Tensor) or value.device == device:
+        return value
+    return (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Movable):
+    """What the encoder reads; see ``iter_bench.encoders.states``.
+
+    Attributes:
+        input_ids: [R, N] padded on the right.
+        segment: [R, N] number of the window from 1, 0 for padding.
+        position: [R, N] offset in the window; none where each has its own row.
+        padded: whether there is padding.
+    """
+
+    input_ids: Tensor
+    segment: Tensor
+    position: Tensor | None
+    padded: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs(Movable):
-    """What the model reads.
+    """What the model reads: B windows in R rows of N sub-tokens.
 
     Attributes:
-        input_ids, attention_mask: [B, N], padded on the right.
+        tokens: the rows.
         left, right: [S] rows of the flattened hidden states at which each slot's brackets stand.
-        window: [S] row of the batch that the slot belongs to; ascending.
+        window: [S] number of the window that the slot belongs to; ascending.
+        windows: B.
     """
 
-    input_ids: Tensor
-    attention_mask: Tensor
+    tokens: Rows
     left: Tensor
     right: Tensor
     window: Tensor
+    windows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +98,37 @@ class Labels(Movable):
     links: Tensor
 
 
-def collate_inputs(input_ids: Sequence[np.ndarray], slots: Sequence[Slots], pad: int) -> Inputs:
-    """Pads ``input_ids`` ([N_b] each) with ``pad`` and counts the slots over the batch."""
-    longest = max(len(ids) for ids in input_ids)
-    ids = np.full((len(input_ids), longest), pad, dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for row, sequence in enumerate(input_ids):
-        ids[row, : len(sequence)] = sequence
-        mask[row, : len(sequence)] = 1
-    start = np.arange(len(slots)) * longest
+def collate_inputs(input_ids: Sequence[np.ndarray], slots: Sequence[Slots], pad: int, *, pack: bool = False) -> Inputs:
+    """Pads ``input_ids`` ([N_b] each) with ``pad`` and counts the slots over the batch.
+
+    With ``pack`` windows share rows as long as the longest of them; without, each has its own.
+    """
+    lengths = [len(ids) for ids in input_ids]
+    width = max(lengths)
+    row, column = in_rows(lengths, width) if pack else (np.arange(len(lengths)), np.zeros(len(lengths), dtype=np.int64))
+    start = row * width + column
+    ids = np.full((int(row.max()) + 1) * width, pad, dtype=np.int64)
+    segment, position = np.zeros_like(ids), np.zeros_like(ids)
+    for number, (first, sequence) in enumerate(zip(start.tolist(), input_ids, strict=True), 1):
+        here = slice(first, first + len(sequence))
+        ids[here], segment[here], position[here] = sequence, number, np.arange(len(sequence))
+    shared = len(ids) < len(lengths) * width
     return Inputs(
-        torch.from_numpy(ids),
-        torch.from_numpy(mask),
+        Rows(
+            *(torch.from_numpy(of.reshape(-1, width)) for of in (ids, segment)),
+            torch.from_numpy(position.reshape(-1, width)) if shared else None,
+            padded=len(ids) > sum(lengths),
+        ),
         _joined([s.left + base for s, base in zip(slots, start, strict=True)]),
         _joined([s.right + base for s, base in zip(slots, start, strict=True)]),
         torch.from_numpy(np.repeat(np.arange(len(slots)), [len(s) for s in slots])),
+        len(slots),
     )
 
 
 def collate_labels(inputs: Inputs, slots: Sequence[Slots], targets: Sequence[Targets], relation_types: int) -> Labels:
-    """The labels that go with ``inputs``; ``relation_types`` is φ."""
-    longest = inputs.input_ids.shape[1]
+    """The labels that go with ``inputs``, whose windows have a row each; ``relation_types`` is φ."""
+    longest = inputs.tokens.input_ids.shape[1]
     rows_left = [s.left + i * longest for i, s in enumerate(slots)]
     rows_right = [s.right + i * longest for i, s in enumerate(slots)]
     lefts, span_left = np.unique(

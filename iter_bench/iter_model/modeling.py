@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from iter_bench.encoders import encoder_dims, encoder_from_config
+from iter_bench.encoders import encoder_dims, encoder_from_config, states
 from iter_bench.errors import UserError
 from iter_bench.iter_model import decoding, loss, released
 from iter_bench.iter_model.batch import Inputs, Labels
@@ -65,6 +65,37 @@ class Found:
     tail: np.ndarray
     link: np.ndarray
     needed: Sizes
+
+
+class Pending:
+    """Decisions on their way to the host; nothing waits for them until they're asked for.
+
+    Args:
+        packed: all numbers in one tensor: three counts, [E, 5] entities, [P, 2] pairs, [P, φ] probabilities.
+        entities, pairs, relation_types: E, P and φ.
+    """
+
+    def __init__(self, packed: Tensor, entities: int, pairs: int, relation_types: int):
+        self._sizes = (entities, pairs, relation_types)
+        self._host, self._arrived = packed, None
+        if packed.is_cuda:
+            self._host = torch.empty_like(packed, device="cpu", pin_memory=True)
+            self._host.copy_(packed, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def found(self) -> Found:
+        """The decisions, waited for; entries beyond the true counts are dropped."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        entities, pairs, relation_types = self._sizes
+        counts, rows, ends, link = np.split(self._host.numpy(), np.cumsum([3, entities * 5, pairs * 2]))
+        needed = Sizes(*counts.astype(np.int64).tolist())
+        rows = rows.reshape(-1, 5)[: needed.entities]
+        window, left, right, kind = rows[:, :4].T.astype(np.int64)
+        ends = ends.reshape(-1, 2)[: needed.pairs].astype(np.int64)
+        link = link.reshape(pairs, relation_types)[: needed.pairs]
+        return Found(window, left, right, kind, rows[:, 4], ends[:, 0], ends[:, 1], link, needed)
 
 
 class IterModel(PreTrainedModel):
@@ -115,9 +146,9 @@ class IterModel(PreTrainedModel):
         return [p for name, p in self.named_parameters() if not name.startswith("encoder.")]
 
     def encode(self, inputs: Inputs) -> Tensor:
-        """Latent representations h, flattened to [B·N, δ]."""
-        hidden = self.encoder(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).last_hidden_state
-        return hidden.flatten(0, 1)
+        """Latent representations h, flattened to [R·N, δ]."""
+        rows = inputs.tokens
+        return states(self.encoder, rows.input_ids, rows.segment, rows.position, padded=rows.padded).flatten(0, 1)
 
     def forward(self, inputs: Inputs, labels: Labels) -> dict[str, Tensor]:
         """The three losses of eq. 9, each summed over its positions: ``is_left``, ``is_span``, ``is_link``."""
@@ -134,7 +165,7 @@ class IterModel(PreTrainedModel):
             logits = self.is_link.combine(tails.take(labels.pair_tail), heads.take(labels.pair_head))
             losses["is_link"] = loss.is_link_loss(logits, labels.links)
         if config.loss_reduction == "mean":
-            losses = {name: value / len(inputs.input_ids) for name, value in losses.items()}
+            losses = {name: value / inputs.windows for name, value in losses.items()}
         return losses
 
     def _is_left_logits(self, hidden: Tensor, inputs: Inputs) -> Tensor:
@@ -156,8 +187,8 @@ class IterModel(PreTrainedModel):
         return shares[0].plus(shares[1]), shares[2].plus(shares[3])
 
     @torch.inference_mode()
-    def extract(self, inputs: Inputs, sizes: Sizes | None = None, decisions: Decisions | None = None) -> Found:
-        """Entities and pairs of a batch, with one transfer from the device.
+    def extract(self, inputs: Inputs, sizes: Sizes | None = None, decisions: Decisions | None = None) -> Pending:
+        """Entities and pairs of a batch, on their way from the device in one transfer.
 
         Args:
             inputs: the batch.
@@ -165,7 +196,6 @@ class IterModel(PreTrainedModel):
             decisions: brackets to take instead of those decided, with all else computed as ever.
         """
         hidden = self.encode(inputs)
-        windows = len(inputs.input_ids)
         left_slots, exists, span_logits, candidates, lefts_found = self._candidates(hidden, inputs, sizes, decisions)
         chosen, probability = decoding.decide_spans(
             span_logits, exists, self.config.span_decision, self.config.has_no_span_class
@@ -179,7 +209,7 @@ class IterModel(PreTrainedModel):
         left_slots = left_slots[candidate]
         window = inputs.window[right_slots]
         if self.config.relation_types:
-            head, tail, pairs = decoding.pairs_within(window, real, windows, sizes.pairs if sizes else None)
+            head, tail, pairs = decoding.pairs_within(window, real, inputs.windows, sizes.pairs if sizes else None)
             ends = (inputs.left[left_slots], inputs.right[right_slots])
             tails, heads = self._link_sides(hidden, ends, ends)
             link = self.is_link.combine(tails.take(tail), heads.take(head)).sigmoid()
@@ -192,7 +222,7 @@ class IterModel(PreTrainedModel):
         packed = torch.cat(
             (counts, entities.flatten(), torch.stack((head, tail), 1).flatten().double(), link.flatten().double())
         )
-        return _unpack(packed.cpu().numpy(), len(kind), len(head), link.shape[-1])
+        return Pending(packed, len(kind), len(head), link.shape[-1])
 
     def _candidates(
         self, hidden: Tensor, inputs: Inputs, sizes: Sizes | None, decisions: Decisions | None
@@ -224,26 +254,6 @@ class IterModel(PreTrainedModel):
         ordinal = ordinal.clamp_max(len(left_slot) - 1)
         logits = self.is_span.combine(lefts.take(ordinal), rights)
         return left_slot[ordinal], exists, logits, candidate, is_left.sum().view(1)
-
-
-def _unpack(packed: np.ndarray, entities: int, pairs: int, relation_types: int) -> Found:
-    """``Found`` from the one array that came from the device; entries beyond the true counts are dropped."""
-    counts, rows, ends, link = np.split(packed, np.cumsum([3, entities * 5, pairs * 2]))
-    needed = Sizes(*counts.astype(np.int64).tolist())
-    rows = rows.reshape(-1, 5)[: needed.entities]
-    window, left, right, kind = rows[:, :4].T.astype(np.int64)
-    ends = ends.reshape(-1, 2)[: needed.pairs].astype(np.int64)
-    return Found(
-        window,
-        left,
-        right,
-        kind,
-        rows[:, 4],
-        ends[:, 0],
-        ends[:, 1],
-        link.reshape(pairs, relation_types)[: needed.pairs],
-        needed,
-    )
 
 
 disable_progress_bar()  # weights load in a second, and a foreign bar would break the lines of ours

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,11 +14,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from iter_bench import systems
-from iter_bench.batching import CPU_TOKENS, in_batches
+from iter_bench.batching import in_batches, token_budget
 from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
-from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
+from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, shares_rows
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model import configuration as choices
 from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
@@ -74,7 +74,8 @@ class IterSystem:
         self.tokenizer = tokenizer
         self.windows = WindowTokenizer(tokenizer, max_length(model.encoder.config))
         self.precision = "auto"
-        self._sizes = Sizes(lefts=64, entities=64, pairs=256)
+        # on a GPU lists have lengths that sufficed so far, so that nothing waits; a CPU takes the exact ones
+        self._sizes = None if self.device.type == "cpu" else Sizes(lefts=64, entities=64, pairs=256)
 
     @property
     def schema(self) -> Schema:
@@ -231,38 +232,42 @@ class IterSystem:
             windows = self.windows.windows(documents)
             slots_of_windows = [slots_of(window, self.config) for window in windows]
         found: list[Extraction | None] = [None] * len(windows)
-        tokens = CPU_TOKENS if self.device.type == "cpu" else None
+        pack = self.device.type != "cpu" and shares_rows(self.module.encoder)  # a CPU's small batches have little padding
 
-        def run(rows: list[int]) -> None:
+        def begin(rows: list[int]) -> Callable[[], None]:
             given = None if structure is None else [structure[i] for i in rows]
             slots = [slots_of_windows[i] for i in rows]
             with part("transfer"):
-                inputs = collate_inputs([windows[i].input_ids for i in rows], slots, self._pad).to(self.device)
+                inputs = collate_inputs([windows[i].input_ids for i in rows], slots, self._pad, pack=pack).to(self.device)
                 decisions = None if given is None else decisions_of(given).to(self.device)
             with part("forward"):
-                decided = self._extract(inputs, decisions)
-            with part("decode"):
-                holds = decided.link > link_threshold
-                ids = [documents[windows[i].document].id for i in rows]
-                extractions = self._assemble(decided, holds if given is None else links_of(given), slots, ids)
-                for row, extraction in zip(rows, extractions, strict=True):
-                    found[row] = extraction
+                sizes = self._sizes
+                pending = self.module.extract(inputs, sizes, decisions)
 
-        lengths = [len(w.input_ids) for w in windows]
-        in_batches(lengths, batch_size, run, tokens=tokens, name=lambda i: documents[windows[i].document].id)
+            def end() -> None:
+                with part("forward"):
+                    decided = self._whole(pending.found(), inputs, sizes, decisions)
+                with part("decode"):
+                    holds = decided.link > link_threshold
+                    ids = [documents[windows[i].document].id for i in rows]
+                    extractions = self._assemble(decided, holds if given is None else links_of(given), slots, ids)
+                    for row, extraction in zip(rows, extractions, strict=True):
+                        found[row] = extraction
+
+            return end
+
+        lengths, tokens = [len(w.input_ids) for w in windows], token_budget(self.device)
+        with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
+            in_batches(lengths, batch_size, begin, tokens=tokens, name=lambda i: documents[windows[i].document].id)
         with part("decode"):
             return self.windows.merge(found, windows, documents)
 
-    def _extract(self, inputs: Inputs, decisions: Decisions | None) -> Found:
-        """The model's decisions; on a GPU with list lengths that have sufficed so far, so that nothing waits in between."""
-        with autocast(self.device, self.precision):
-            if self.device.type == "cpu":
-                return self.module.extract(inputs, decisions=decisions)
-            while True:
-                found = self.module.extract(inputs, self._sizes, decisions)
-                if (grown := self._sizes.grown_to(found.needed)) == self._sizes:
-                    return found
-                self._sizes = grown
+    def _whole(self, found: Found, inputs: Inputs, sizes: Sizes | None, decisions: Decisions | None) -> Found:
+        """What was found with lists of ``sizes``, or once more with longer ones where those were too short."""
+        while sizes is not None and (grown := sizes.grown_to(found.needed)) != sizes:
+            sizes = self._sizes = self._sizes.grown_to(grown)  # which another batch may have made longer since
+            found = self.module.extract(inputs, sizes, decisions).found()
+        return found
 
     def _assemble(self, found: Found, holds: np.ndarray, slots: Sequence[Slots], ids: Sequence[str]) -> Iterable[Extraction]:
         """One extraction a window, in words of its document; a span that touches no word (a special sub-token) is dropped.

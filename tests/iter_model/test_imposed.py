@@ -29,7 +29,11 @@ def without_idle_brackets(system, documents):
     for document in documents:
         needed.clear()
         (extraction,) = system.predict([document])
-        if needed[0].needed.lefts == len(np.unique(needed[0].left)) == len({e.start for e in extraction.entities}):
+        if (
+            (found := needed[0].found()).needed.lefts
+            == len(np.unique(found.left))
+            == len({e.start for e in extraction.entities})
+        ):
             kept.append(document)
     system.module.extract = extract
     return kept

@@ -39,7 +39,7 @@ def documents_of(expected) -> list[Document]:
 
 def predicted(system, inputs, slots, sizes=None):
     """Decisions in the fixture's terms: for each sample, entities and relations by sub-token positions."""
-    found = system.module.extract(inputs, sizes)
+    found = system.module.extract(inputs, sizes).found()
     first = [0]
     for s in slots:
         first.append(first[-1] + len(s))

@@ -98,7 +98,27 @@ def test_the_encoder_has_the_whole_models_weights_and_nothing_else(whole):
     assert encoder_dims(encoder.config) == (32, 48)
     assert max_length(encoder.config) == FAMILIES[name][3]
     assert encoder.dtype == torch.float32 and not encoder.training
-    assert encoder.config._attn_implementation == ("eager" if name.startswith("deberta") else "sdpa")
+    assert encoder.config._attn_implementation == "sdpa"
+
+
+def test_deberta_in_float64_and_its_gradients_at_every_length(whole):
+    """Against transformers' own attention: within the linear buckets, beyond, and where positions end."""
+    name, _, folder = whole
+    if not name.startswith("deberta"):
+        pytest.skip("another family")
+    fast, own = load_encoder(folder).double(), load_encoder(folder, attention="eager").double()
+    for length in (1, 5, 40):
+        ids = torch.randint(3, 99, (2, length), generator=torch.Generator().manual_seed(length))
+        mask = torch.ones_like(ids)
+        mask[1, (length + 1) // 2 :] = 0
+        states = [model(input_ids=ids, attention_mask=mask).last_hidden_state[mask > 0] for model in (fast, own)]
+        torch.testing.assert_close(*states, atol=1e-7, rtol=1e-6)  # transformers rounds its scale to float32
+        for model, found in zip((fast, own), states, strict=True):
+            model.zero_grad()
+            found.square().sum().backward()
+        for one, other in zip(fast.parameters(), own.parameters(), strict=True):
+            if other.grad is not None:
+                torch.testing.assert_close(one.grad, other.grad, atol=1e-6, rtol=1e-6)
 
 
 def test_padding_does_not_change_states_and_the_length_limit_can_be_used(whole):

@@ -3,7 +3,7 @@
 from iter_bench.encoders.architectures import KNOWN
 from iter_bench.encoders.families import encoder_dims, encoder_from_config, max_length
 from iter_bench.encoders.loading import encoder_config, load_encoder, load_tokenizer
-from iter_bench.encoders.states import shares_rows, states
+from iter_bench.encoders.states import row_width, shares_rows, states
 
 __all__ = [
     "KNOWN",
@@ -13,6 +13,7 @@ __all__ = [
     "load_encoder",
     "load_tokenizer",
     "max_length",
+    "row_width",
     "shares_rows",
     "states",
 ]

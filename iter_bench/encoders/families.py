@@ -14,6 +14,7 @@ from transformers import BartConfig, BartPreTrainedModel, PreTrainedConfig, PreT
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.bart.modeling_bart import BartEncoder
 
+from iter_bench.encoders.deberta import DebertaEncoder
 from iter_bench.errors import SettingsError
 
 
@@ -107,7 +108,7 @@ FAMILIES = {
         first_position=lambda config: config.pad_token_id + 1,
     ),
     "albert": _Family(transformers.AlbertModel, _positions, pooler=True, packs=True),
-    "deberta-v2": _Family(transformers.DebertaV2Model, _positions),
+    "deberta-v2": _Family(DebertaEncoder, _positions),
     "t5": _Family(T5Encoder, lambda config: None, ffn="d_ff", packs=True, first_position=lambda config: None),
     "bart": _Family(BartEncoderModel, _positions, ffn="encoder_ffn_dim"),
     "modernbert": _Family(transformers.ModernBertModel, _positions),

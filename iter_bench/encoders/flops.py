@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import nn
 from transformers import PreTrainedModel
 
+from iter_bench.encoders.deberta import reached_positions
 from iter_bench.encoders.families import encoder_dims
 
 
@@ -23,9 +24,9 @@ def encoder_flops(encoder: PreTrainedModel, length: int) -> int:
     width = _attention_width(encoder)
     scores = 4 * length**2 * width * layers
     if config.model_type == "deberta-v2" and config.relative_attention:
-        # every query with every relative position, every key likewise
-        spans = min(config.position_buckets, config.max_position_embeddings) if config.position_buckets > 0 else length
-        scores += sum(kind in config.pos_att_type for kind in ("c2p", "p2c")) * 2 * length * 2 * spans * width * layers
+        # every query with every relative position that the length reaches, every key likewise
+        low, high = reached_positions(config, length)
+        scores += sum(kind in config.pos_att_type for kind in ("c2p", "p2c")) * 2 * length * (high - low + 1) * width * layers
     return 2 * length * _weights_applied(encoder) + scores
 
 

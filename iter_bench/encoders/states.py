@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from iter_bench.encoders.families import family
+from iter_bench.encoders.families import family, max_length
+
+WIDTHS = 64
+"""Shared rows are as wide as a multiple of this; the sequences side by side leave little of them empty."""
 
 
 def shares_rows(encoder: PreTrainedModel) -> bool:
     """Whether sequences may share a row, which needs a mask of each query with each key, as the family's ``sdpa`` takes it."""
     return family(encoder.config).packs and encoder.config._attn_implementation == "sdpa"
+
+
+def row_width(encoder: PreTrainedModel, longest: int) -> int:
+    """How wide rows that sequences share should be where the longest has so many sub-tokens: few different widths."""
+    return min(-(-longest // WIDTHS) * WIDTHS, max_length(encoder.config) or sys.maxsize)
 
 
 def states(encoder: PreTrainedModel, input_ids: Tensor, segment: Tensor, position: Tensor | None, *, padded: bool) -> Tensor:
@@ -23,7 +33,7 @@ def states(encoder: PreTrainedModel, input_ids: Tensor, segment: Tensor, positio
         encoder: as ``load_encoder`` gives it.
         input_ids: [R, N] padded on the right.
         segment: [R, N] number of the sequence from 1, 0 for padding.
-        position: [R, N] offset in the sequence where several share a row (``shares_rows`` must allow it); none: one a row.
+        position: [R, N] offset in the sequence where several may share a row, if ``shares_rows`` allows it; none: one a row.
         padded: whether there is padding.
     """
     if not padded and position is None:

@@ -41,7 +41,7 @@ class Rows(Movable):
     Attributes:
         input_ids: [R, N] padded on the right.
         segment: [R, N] number of the window from 1, 0 for padding.
-        position: [R, N] offset in the window; none where each has its own row.
+        position: [R, N] offset in the window; none where each is known to have its own row.
         padded: whether there is padding.
     """
 
@@ -98,25 +98,28 @@ class Labels(Movable):
     links: Tensor
 
 
-def collate_inputs(input_ids: Sequence[np.ndarray], slots: Sequence[Slots], pad: int, *, pack: bool = False) -> Inputs:
+def collate_inputs(input_ids: Sequence[np.ndarray], slots: Sequence[Slots], pad: int, width: int | None = None) -> Inputs:
     """Pads ``input_ids`` ([N_b] each) with ``pad`` and counts the slots over the batch.
 
-    With ``pack`` windows share rows as long as the longest of them; without, each has its own.
+    Windows share rows of ``width``; without it each has a row, as long as the longest of them.
     """
     lengths = [len(ids) for ids in input_ids]
-    width = max(lengths)
-    row, column = in_rows(lengths, width) if pack else (np.arange(len(lengths)), np.zeros(len(lengths), dtype=np.int64))
+    alone = width is None
+    if alone:
+        width, row, column = max(lengths), np.arange(len(lengths)), np.zeros(len(lengths), dtype=np.int64)
+    else:
+        row, column = in_rows(lengths, width)
+        alone = len(lengths) * width == sum(lengths)
     start = row * width + column
     ids = np.full((int(row.max()) + 1) * width, pad, dtype=np.int64)
     segment, position = np.zeros_like(ids), np.zeros_like(ids)
     for number, (first, sequence) in enumerate(zip(start.tolist(), input_ids, strict=True), 1):
         here = slice(first, first + len(sequence))
         ids[here], segment[here], position[here] = sequence, number, np.arange(len(sequence))
-    shared = len(ids) < len(lengths) * width
     return Inputs(
         Rows(
             *(torch.from_numpy(of.reshape(-1, width)) for of in (ids, segment)),
-            torch.from_numpy(position.reshape(-1, width)) if shared else None,
+            None if alone else torch.from_numpy(position.reshape(-1, width)),
             padded=len(ids) > sum(lengths),
         ),
         _joined([s.left + base for s, base in zip(slots, start, strict=True)]),

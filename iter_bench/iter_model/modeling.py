@@ -6,6 +6,7 @@ each vector once, the matrix products of ``is_link`` are O(E) and only the addit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,7 @@ class IterModel(PreTrainedModel):
     def __init__(self, config: IterConfig):
         super().__init__(config)
         self.encoder = encoder_from_config(AutoConfig.for_model(**config.encoder))
+        self.states: Callable[..., Tensor] = states
         hidden, ffn = encoder_dims(self.encoder.config)
         width = config.d_ff or ffn
         options: dict[str, Any] = {"activation": config.activation, "gate": config.gate, "dropout": config.dropout}
@@ -148,7 +150,7 @@ class IterModel(PreTrainedModel):
     def encode(self, inputs: Inputs) -> Tensor:
         """Latent representations h, flattened to [R·N, δ]."""
         rows = inputs.tokens
-        return states(self.encoder, rows.input_ids, rows.segment, rows.position, padded=rows.padded).flatten(0, 1)
+        return self.states(self.encoder, rows.input_ids, rows.segment, rows.position, padded=rows.padded).flatten(0, 1)
 
     def forward(self, inputs: Inputs, labels: Labels) -> dict[str, Tensor]:
         """The three losses of eq. 9, each summed over its positions: ``is_left``, ``is_span``, ``is_link``."""

@@ -18,7 +18,7 @@ from iter_bench.batching import in_batches, token_budget
 from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
-from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, shares_rows
+from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, row_width, shares_rows, states
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model import configuration as choices
 from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
@@ -29,8 +29,11 @@ from iter_bench.iter_model.modeling import Found, IterModel, Sizes
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.settings import Settings, TrainingSettings, refusal
 from iter_bench.throughput.parts import part
-from iter_bench.tokenization import WindowTokenizer
+from iter_bench.tokenization import Window, WindowTokenizer
 from iter_bench.training import fit, seed_everything
+
+COMPILED_APART = {"float32": 1e-4, "bfloat16": 2e-2}
+"""Most that states of a compiled encoder may differ from those of the plain one, relative to their length."""
 
 
 class IterSettings(Settings):
@@ -222,7 +225,23 @@ class IterSystem:
     def execution(self) -> dict[str, str]:
         """How it computes; see ``iter_bench.throughput.measurable``."""
         attention = self.module.encoder.config._attn_implementation
-        return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": "none"}
+        compiled = "none" if self.module.states is states else str(self.module.states)
+        return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": compiled}
+
+    @torch.inference_mode()
+    def compile_encoder(self, documents: Sequence[Document]) -> None:
+        """Compiles the encoder if that works and gives the same states for the documents; a note in the log says if not."""
+        from iter_bench.encoders.compiled import CompiledStates
+
+        windows = self.windows.windows(documents)
+        inputs = self._inputs(windows, [slots_of(window, self.config) for window in windows])
+        with autocast(self.device, self.precision):
+            plain = self.module.encode(inputs)
+            self.module.states = CompiledStates(self.module.states)
+            real = inputs.tokens.segment.flatten() > 0
+            apart = float((self.module.encode(inputs) - plain)[real].norm() / plain[real].norm())
+        if not apart <= COMPILED_APART[compute_dtype(self.device, self.precision)]:
+            self.module.states.give_up(f"compiled, its states are {apart:.1e} apart")
 
     def _predict(
         self, documents: Sequence[Document], link_threshold: float, batch_size: int, structure: Sequence[Imposed] | None
@@ -232,13 +251,12 @@ class IterSystem:
             windows = self.windows.windows(documents)
             slots_of_windows = [slots_of(window, self.config) for window in windows]
         found: list[Extraction | None] = [None] * len(windows)
-        pack = self.device.type != "cpu" and shares_rows(self.module.encoder)  # a CPU's small batches have little padding
 
         def begin(rows: list[int]) -> Callable[[], None]:
             given = None if structure is None else [structure[i] for i in rows]
             slots = [slots_of_windows[i] for i in rows]
             with part("transfer"):
-                inputs = collate_inputs([windows[i].input_ids for i in rows], slots, self._pad, pack=pack).to(self.device)
+                inputs = self._inputs([windows[i] for i in rows], slots)
                 decisions = None if given is None else decisions_of(given).to(self.device)
             with part("forward"):
                 sizes = self._sizes
@@ -261,6 +279,13 @@ class IterSystem:
             in_batches(lengths, batch_size, begin, tokens=tokens, name=lambda i: documents[windows[i].document].id)
         with part("decode"):
             return self.windows.merge(found, windows, documents)
+
+    def _inputs(self, windows: Sequence[Window], slots: Sequence[Slots]) -> Inputs:
+        """The windows as a batch on the device; on a GPU they share rows, a CPU's small batches have little padding."""
+        ids, width = [window.input_ids for window in windows], None
+        if self.device.type != "cpu" and shares_rows(self.module.encoder):
+            width = row_width(self.module.encoder, max(map(len, ids)))
+        return collate_inputs(ids, slots, self._pad, width).to(self.device)
 
     def _whole(self, found: Found, inputs: Inputs, sizes: Sizes | None, decisions: Decisions | None) -> Found:
         """What was found with lists of ``sizes``, or once more with longer ones where those were too short."""

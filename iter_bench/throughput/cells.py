@@ -17,7 +17,7 @@ from iter_bench.devices import default_device, synchronize
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import SettingsError
 from iter_bench.throughput.conditions import Watch, measure_power
-from iter_bench.throughput.measurable import CountsFlops, DescribesExecution, TakesStructure
+from iter_bench.throughput.measurable import Compiles, CountsFlops, DescribesExecution, TakesStructure
 from iter_bench.throughput.parts import listen
 from iter_bench.throughput.protocol import measure, problems
 from iter_bench.throughput.schema import Ceiling, MeasuredDocuments, Structure, ThroughputRecord, Work, rate_of, stored
@@ -26,7 +26,7 @@ from iter_bench.throughput.workloads import subtokens
 from iter_bench.tokenization import forget_words
 
 CHECKED = 4
-"""Documents that are extracted one by one as well, to see that batches change nothing."""
+"""Documents that are extracted one by one as well, to see that batches change nothing; with which compiled code is checked."""
 
 PART_CALLS, PART_SECONDS = 3, 2.0
 """Calls that are listened to, and seconds after which no further one is."""
@@ -50,11 +50,18 @@ class Prepared:
 
 
 def build(subject: Subject, schema: Schema, documents: Sequence[Document]) -> systems.System:
-    """The system, untrained or as it was saved.
+    """The system, untrained or as it was saved; on a GPU with a compiled encoder, if it has one that gives the same states.
 
     Raises:
         UserError: it can't be built or read, or it is untrained and its decisions can't be imposed.
     """
+    system = _load_or_make(subject, schema, documents)
+    if default_device().type == "cuda" and isinstance(system, Compiles):
+        system.compile_encoder(documents[:CHECKED])
+    return system
+
+
+def _load_or_make(subject: Subject, schema: Schema, documents: Sequence[Document]) -> systems.System:
     if subject.trained is not None:
         system = systems.load_system(subject.trained)
         if system.name != subject.system:

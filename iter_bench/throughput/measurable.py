@@ -39,6 +39,15 @@ class CountsFlops(Protocol):
 
 
 @runtime_checkable
+class Compiles(Protocol):
+    """A system whose encoder can be compiled."""
+
+    def compile_encoder(self, documents: Sequence[Document]) -> None:
+        """Compiles it if that works and gives the same states for the documents; ``execution`` tells what came of it."""
+        ...
+
+
+@runtime_checkable
 class DescribesExecution(Protocol):
     """A system that tells how it computes."""
 

@@ -6,7 +6,7 @@ import transformers
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
 from iter_bench import data
-from iter_bench.encoders import load_tokenizer, shares_rows
+from iter_bench.encoders import load_tokenizer, row_width, shares_rows, states
 from iter_bench.iter_model import system as iter_system
 from iter_bench.iter_model.batch import collate_inputs
 from iter_bench.iter_model.modeling import Sizes
@@ -40,6 +40,20 @@ def build(config, folder, **settings):
     return system, documents
 
 
+def as_on_a_gpu(system, monkeypatch):
+    """Windows share rows where the encoder can have it so, and batches are larger; gives the list that batches go to."""
+    batches = []
+
+    def shared(ids, slots, pad, width):
+        width = row_width(system.module.encoder, max(map(len, ids))) if shares_rows(system.module.encoder) else None
+        batches.append(collate_inputs(ids, slots, pad, width))
+        return batches[-1]
+
+    monkeypatch.setattr(iter_system, "collate_inputs", shared)
+    monkeypatch.setattr(iter_system, "token_budget", lambda device: 10_000)
+    return batches
+
+
 def flat(extractions):
     return [(e.id, e.entities, e.relations, [x.score for x in (*e.entities, *e.relations)]) for e in extractions]
 
@@ -50,33 +64,62 @@ def test_rows_are_shared_without_seeing_each_other(name, tmp_path, monkeypatch):
     system, documents = build(FAMILIES[name], tmp_path)
     alone = [system.predict([document])[0] for document in documents]
     assert sum(len(e.relations) for e in alone) > 10
-    batches = []
-
-    def packed(*args, **kwargs):
-        batches.append(collate_inputs(*args, **kwargs | {"pack": shares_rows(system.module.encoder)}))
-        return batches[-1]
-
-    monkeypatch.setattr(iter_system, "collate_inputs", packed)
-    monkeypatch.setattr(iter_system, "token_budget", lambda device: 10_000)
+    batches = as_on_a_gpu(system, monkeypatch)
     system._sizes = Sizes(1, 1, 1)
     found = system.predict(documents, batch_size=7)
     assert [(e.id, e.entities, e.relations) for e in found] == [(e.id, e.entities, e.relations) for e in alone]
     for one, other in zip(flat(found), flat(alone), strict=True):
         assert one[3] == pytest.approx(other[3], abs=1e-9)
-    shared = [len(inputs.tokens.input_ids) < inputs.windows for inputs in batches]
-    assert len(shared) > 2 and any(shared) == shares_rows(system.module.encoder) == (name != "modernbert")
+    less = [len(inputs.tokens.input_ids) < inputs.windows for inputs in batches]
+    assert len(less) > 2 and all(less) == any(less) == shares_rows(system.module.encoder) == (name != "modernbert")
 
 
-@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("width", [None, 64])
 @pytest.mark.parametrize("name", ["bert", "t5", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS[:2])])
-def test_nothing_waits_for_the_device(name, pack, tmp_path):
+def test_nothing_waits_for_the_device(name, width, tmp_path):
     """With tensors that have shapes only, every operation that needs a number of the device raises."""
     system, documents = build(FAMILIES[name], tmp_path, no_span="zero", omega=3)
     windows = system.windows.windows(documents)
     slots = [slots_of(window, system.config) for window in windows]
-    inputs = collate_inputs([window.input_ids for window in windows], slots, system._pad, pack=pack)
+    inputs = collate_inputs([window.input_ids for window in windows], slots, system._pad, width)
     with FakeTensorMode(allow_non_fake_inputs=True):
         pending = system.module.extract(inputs, Sizes(8, 8, 64))
         with pytest.raises(DynamicOutputShapeException):
             system.module.extract(inputs)
     assert pending._host.shape[0] > 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert", "t5"])
+def test_a_compiled_encoder_takes_effect_with_few_graphs_and_gives_the_same(name, tmp_path, caplog, monkeypatch):
+    system, documents = build(FAMILIES[name], tmp_path)
+    plain = system.predict(documents, batch_size=4)
+    batches = as_on_a_gpu(system, monkeypatch)
+    system.compile_encoder(documents[:5])
+    found = system.predict(documents, batch_size=4)
+    assert [(e.id, e.entities, e.relations) for e in found] == [(e.id, e.entities, e.relations) for e in plain]
+    compiled = system.module.states
+    assert system.execution["compile"] == f"inductor, graphs: {compiled.graphs}" and compiled.problem is None
+    widths = {inputs.tokens.input_ids.shape[1] for inputs in batches}
+    assert len(batches) > 3 and widths <= {64, 128}
+    assert 0 < compiled.graphs <= 2 * len(widths), "a batch of a single row has a graph of its own"
+    assert "iter_bench" not in {record.name for record in caplog.records}
+
+
+def test_a_compiler_that_fails_or_errs_is_told_and_not_used(tmp_path, caplog, monkeypatch):
+    from iter_bench.encoders import compiled
+
+    def fails(graph, inputs):
+        raise ValueError("no compiler here")
+
+    def errs(graph, inputs):
+        return lambda *args: tuple(1.5 * out for out in graph(*args))
+
+    system, documents = build(FAMILIES["bert"], tmp_path)
+    plain = system.predict(documents)
+    for backend, reason in ((fails, "no compiler here"), (errs, "its states are 5.0e-01 apart")):
+        monkeypatch.setattr(compiled, "lookup_backend", lambda name, backend=backend: backend)
+        system.module.states = states
+        system.compile_encoder(documents[:3])
+        assert reason in system.execution["compile"] and system.execution["compile"].startswith("none: ")
+        assert reason in caplog.text and system.predict(documents) == plain

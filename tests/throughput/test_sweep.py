@@ -1,12 +1,14 @@
 """A sweep end to end, with systems that cost nothing: resumed, cut off, and told in words."""
 
 import pytest
+import torch
 from throughput_examples import Echo
 from typer.testing import CliRunner
 
-from iter_bench import records
+from iter_bench import data, records
 from iter_bench.cli import app
 from iter_bench.errors import SettingsError, UserError
+from iter_bench.throughput import cells
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.sweep import cells_of, load_sweep, run, sweep_names
 from iter_bench.verify import verify
@@ -102,8 +104,25 @@ def test_sweeps_of_the_package_hold_cells_for_every_system():
         assert len(ids) == len(set(ids)), "two cells would overwrite each other's records"
 
 
+@pytest.mark.slow
+def test_every_system_of_the_gpu_sweeps_can_be_built_and_same_parameters_are_the_same(monkeypatch):
+    """Without memory for weights; those that are read from a file are left to the tests of their systems."""
+    for module in ("iter_bench.iter_model", "baselines.asp", "baselines.plmarker"):
+        monkeypatch.setattr(f"{module}.system.default_device", lambda: torch.device("meta"))
+    corpus = data.load("synthetic-w1", "dev")
+    for name in ("gpu", "parameters"):
+        for lineup in {repr(cell.lineup): cell.lineup for cell in cells_of(load_sweep(name))[0]}.values():
+            counts = []
+            for subject in lineup:
+                if subject.encoder.startswith("random:"):
+                    with torch.device("meta"):
+                        counts.append(cells.build(subject, corpus.schema, corpus.documents[:5]).parameters)
+            if name == "parameters":
+                assert len(counts) == len(lineup) and max(counts) < 1.05 * min(counts)
+
+
 def test_wrong_sweeps_are_named(tmp_path):
-    with pytest.raises(SettingsError, match="no sweep is called 'slow'; there are gpu, growth, quick"):
+    with pytest.raises(SettingsError, match="no sweep is called 'slow'; there are gpu, growth, parameters, quick"):
         load_sweep("slow")
     path = tmp_path / "wrong.toml"
     path.write_text("description = 'x'\nminutes = 0\n[[group]]\nlengths = [16]\n")

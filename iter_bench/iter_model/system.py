@@ -228,14 +228,13 @@ class IterSystem:
         compiled = "none" if self.module.states is states else str(self.module.states)
         return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": compiled}
 
-    @torch.inference_mode()
     def compile_encoder(self, documents: Sequence[Document]) -> None:
         """Compiles the encoder if that works and gives the same states for the documents; a note in the log says if not."""
         from iter_bench.encoders.compiled import CompiledStates
 
         windows = self.windows.windows(documents)
         inputs = self._inputs(windows, [slots_of(window, self.config) for window in windows])
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.precision), torch.inference_mode():
             plain = self.module.encode(inputs)
             self.module.states = CompiledStates(self.module.states)
             real = inputs.tokens.segment.flatten() > 0

@@ -22,7 +22,7 @@ FAMILIES = {
     "modernbert": transformers.ModernBertConfig(**SMALL, pad_token_id=0, local_attention=8),
 }
 
-OTHERS = ("roberta", "albert", "modernbert")
+OTHERS = ("t5", "roberta", "albert", "modernbert")
 
 
 def build(config, folder, **settings):
@@ -58,7 +58,7 @@ def flat(extractions):
     return [(e.id, e.entities, e.relations, [x.score for x in (*e.entities, *e.relations)]) for e in extractions]
 
 
-@pytest.mark.parametrize("name", ["bert", "t5", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+@pytest.mark.parametrize("name", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_rows_are_shared_without_seeing_each_other(name, tmp_path, monkeypatch):
     """Also lists of fixed lengths, far too short at first, so that batches in flight were begun with ones that have grown."""
     system, documents = build(FAMILIES[name], tmp_path)
@@ -75,7 +75,7 @@ def test_rows_are_shared_without_seeing_each_other(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [None, 64])
-@pytest.mark.parametrize("name", ["bert", "t5", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS[:2])])
+@pytest.mark.parametrize("name", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS[:3])])
 def test_nothing_waits_for_the_device(name, width, tmp_path):
     """With tensors that have shapes only, every operation that needs a number of the device raises."""
     system, documents = build(FAMILIES[name], tmp_path, no_span="zero", omega=3)
@@ -106,6 +106,7 @@ def test_a_compiled_encoder_takes_effect_with_few_graphs_and_gives_the_same(name
     assert "iter_bench" not in {record.name for record in caplog.records}
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_or_errs_is_told_and_not_used(tmp_path, caplog, monkeypatch):
     from iter_bench.encoders import compiled
 

@@ -14,7 +14,8 @@ from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.system import PlMarkerSystem
 from iter_bench.data import dygie
 from iter_bench.data.context import by_sentence
-from iter_bench.document import Document, Schema
+from iter_bench.document import Document, Entity, Extraction, Relation, Schema
+from iter_bench.scoring import score
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FOLDER = FIXTURES / "released_plmarker"
@@ -113,3 +114,16 @@ def test_losses(system, documents, released):
         with torch.no_grad():
             losses = [list(stage.module.losses(batch, system.config.settings.execution).values()) for batch in batches]
         torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected).view(len(batches), -1), rtol=1e-5, atol=1e-6)
+
+
+def test_scores(documents, released):
+    """The released scorers' F1 of the released output is that of convention ``pl_marker``."""
+    extractions = []
+    for document, sentence in zip(documents, released["sentences"], strict=True):
+        begin = len(document.context_before)
+        of = {(first, last): Entity(first - begin, last + 1 - begin, name) for first, last, name in sentence["entities"]}
+        relations = [Relation(of[tuple(head)], of[tuple(tail)], name) for head, tail, name in sentence["relations"]]
+        extractions.append(Extraction(document.id, tuple(of.values()), tuple(relations)))
+    ours = score(documents, extractions, SCHEMA)["pl_marker"]
+    for criterion, f1 in released["f1"].items():
+        assert 0.1 < ours[criterion]["f1"] == pytest.approx(f1, abs=1e-12)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +23,7 @@ GPU_TOKENS = 32768
 
 
 class OutOfMemory(UserError):
-    """One sample alone needs more memory than there is."""
+    """There is less memory than one sample, or a batch that can't be divided, needs."""
 
 
 def token_budget(device: torch.device) -> int:
@@ -101,12 +102,30 @@ def in_batches(
         begun = None if end is None else (rows, end)
 
 
+@contextmanager
+def undivided(what: str, advice: str) -> Iterator[None]:
+    """For work that smaller batches would change, such as a step of training: where memory ends, it's said what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if (reason := _lack_of_memory(error)) is None:
+            raise
+        raise OutOfMemory(f"out of memory with {what} ({reason}); {advice}") from None
+
+
 def _without_memory(run: Callable[[], _T]) -> tuple[_T | None, str | None]:
-    """What ``run`` gives, or what was said if it ran out of memory, in torch's case always by a kind of RuntimeError."""
+    """What ``run`` gives, or what was said if it ran out of memory."""
     try:
         return run(), None
     except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and "can't allocate memory" not in str(error):  # as torch's allocator of the host puts it
+        if (reason := _lack_of_memory(error)) is None:
             raise
-        return None, (str(error).splitlines() or [type(error).__name__])[0]
+        return None, reason
+
+
+def _lack_of_memory(error: MemoryError | RuntimeError) -> str | None:
+    """What it says, if it's of that kind; torch's always is a RuntimeError, and its allocator of the host has no own one."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    if not known and "can't allocate memory" not in str(error):
+        return None
+    return (str(error).splitlines() or [type(error).__name__])[0]

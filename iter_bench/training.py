@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from iter_bench.batching import undivided
 from iter_bench.checkpoints import CheckpointFolder, load_weights, weights_of
 from iter_bench.cluster import processes
 from iter_bench.devices import autocast
@@ -170,6 +171,7 @@ def train(
 
     Raises:
         FloatingPointError: the loss is no longer finite; the message names epoch and step.
+        OutOfMemory: a batch is too large. It isn't divided: dropout, and losses that are means, would give other numbers.
     """
     lengths = [task.length(example) for example in examples]
     per_epoch = -(-len(examples) // settings.batch_size)
@@ -230,10 +232,12 @@ def _epoch(
     for step, rows in enumerate(batches):
         parts = {}
         if share := [examples[i] for i in rows[first::count]]:
-            batch = task.collate(share)
-            with autocast(task.device, settings.precision):
-                parts = task.losses(batch)
-            sum(parts.values()).backward()
+            what = f"a training batch of {len(share)} samples, the longest of {max(lengths[i] for i in rows)} sub-tokens"
+            with undivided(what, "lower training.batch_size or the model's limits; finished epochs are kept"):
+                batch = task.collate(share)
+                with autocast(task.device, settings.precision):
+                    parts = task.losses(batch)
+                sum(parts.values()).backward()
         processes.add_gradients(task.module.parameters())
         clip_grad_norm_(task.module.parameters(), settings.clip_norm)
         optimizer.step(epoch * len(batches) + step)

@@ -1,5 +1,8 @@
 """Batches of similar length; out of memory makes them smaller, never wrong; company never changes an extraction."""
 
+import random
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -170,3 +173,30 @@ def test_out_of_memory_changes_no_prediction(exact):
             for one in hooks:
                 one.remove()
     assert failed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(systems.REGISTRY))
+def test_in_bf16_company_changes_one_item_in_twenty_at_most(name):
+    """bf16 rounds by batch shape; with weights that decide at random, decisions are as close as they ever are."""
+    encoder = str(Path(__file__).parent / "fixtures" / "tiny_bert")
+    documents = data.load("synthetic", "train").documents[:24]
+    system = systems.system_class(name).build(encoder, SCHEMA, documents, {}, seed=5)
+    torch.manual_seed(3)
+    for weight, values in system.module.named_parameters():
+        if values.dim() > 1:
+            values.data += (0.3 if "encoder" not in weight else 0.05) * torch.randn_like(values)
+    for stage in (system, getattr(system, "ner", None), getattr(system, "relation", None)):
+        if hasattr(stage, "precision"):
+            stage.precision = "bf16"
+    assert system.execution["dtype"] == "bfloat16"
+    alone = [system.predict([document])[0] for document in documents]
+    items, differing = 0, 0
+    for batch_size, seed in ((4, 1), (8, 2), (24, 3)):
+        order = random.Random(seed).sample(range(24), 24)
+        for i, found in zip(order, system.predict([documents[i] for i in order], batch_size=batch_size), strict=True):
+            for these, those in ((found.entities, alone[i].entities), (found.relations, alone[i].relations)):
+                items += len({*these, *those})
+                differing += len({*these} ^ {*those})
+    print(f"{name}: {differing} of {items} items differ")
+    assert items > 500 and differing <= items / 20

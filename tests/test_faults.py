@@ -11,18 +11,21 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from record_examples import record
 from typer.testing import CliRunner
 
-from iter_bench import data, matrix, records, systems
+from iter_bench import data, matrix, records, systems, tables
 from iter_bench.cli import app
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Schema
 from iter_bench.errors import UserError
 from iter_bench.files import only_process
+from iter_bench.iter_model.system import IterSystem
 from iter_bench.records import RecordError
 from iter_bench.run import Folders, execute
 from iter_bench.settings import RunSettings, TrainingSettings
+from iter_bench.verify import check_record
 
 ONE_EPOCH = TrainingSettings(epochs=1, batch_size=16)
 TESTS = Path(__file__).parent
@@ -86,9 +89,10 @@ def test_a_run_that_another_process_does_is_not_done_twice(tmp_path, tiny_encode
     assert not done and "another process is writing there" in failed[run.run_id]
 
 
-def fit(tiny_encoder, documents, folder, schema=SCHEMA):
+def fit(tiny_encoder, documents, folder, schema=SCHEMA, epochs=1):
     system = systems.system_class("iter").build(tiny_encoder, schema, [], {"omega": 2, "d_ff": 16}, seed=5)
-    return system.fit(documents, documents[:4], ONE_EPOCH, seed=5, folder=folder)
+    training = ONE_EPOCH.model_copy(update={"epochs": epochs})
+    return system.fit(documents, documents[:4], training, seed=5, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +133,17 @@ def test_a_swap_of_checkpoints_that_was_cut_off_goes_on_from_the_old_one(checkpo
     assert len(fit(tiny_encoder, checkpoint[1], tmp_path / "c")) == 1
 
 
+def test_a_record_of_version_1_is_read_as_it_was_written():
+    """The fixture is never written anew: it's what the first release left, and must load for ever."""
+    old = records.load(TESTS / "fixtures" / "records" / "version-1.json")
+    assert (old.schema_version, old.run_id, old.dataset, old.settings.seed) == (1, "900cec8752d8", "conll04", 5)
+    strict = old.scores.test["strict"]["re_plus"]
+    assert (strict.tp, strict.fp, strict.fn) == (224, 161, 198)
+    assert not old.documents and not old.mistakes, "came later"
+    assert list(check_record(old, old.file_name)) == []
+    assert len(tables.runs_table([old, record()])) == 2, "beside records of today"
+
+
 @pytest.mark.parametrize("version", [0, "1", None, "absent"])
 def test_a_record_of_an_older_version_is_refused_by_field_not_misread(tmp_path, version):
     path = records.write(record(), tmp_path)
@@ -140,6 +155,24 @@ def test_a_record_of_an_older_version_is_refused_by_field_not_misread(tmp_path, 
     path.write_text(json.dumps(content))
     with pytest.raises(RecordError, match=rf"{path.name}.*schema_version"):
         records.load_all(tmp_path)
+
+
+def test_a_training_batch_beyond_the_memory_is_told_and_what_was_finished_goes_on(tiny_encoder, tmp_path, monkeypatch):
+    documents = data.load("synthetic", "train").documents[:16]
+    whole = fit(tiny_encoder, documents, tmp_path / "whole", epochs=2)
+
+    def little(self, batch):
+        if (tmp_path / "c" / "last").exists():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
+        return losses(self, batch)
+
+    losses = IterSystem.losses
+    with monkeypatch.context() as patch:
+        patch.setattr(IterSystem, "losses", little)
+        with pytest.raises(UserError, match=r"training batch of 16 samples.*3 GiB.*lower training\.batch_size"):
+            fit(tiny_encoder, documents, tmp_path / "c", epochs=2)
+    resumed = fit(tiny_encoder, documents, tmp_path / "c", epochs=2)
+    assert [(e["loss"], e["dev"]) for e in resumed] == [(e["loss"], e["dev"]) for e in whole]
 
 
 @pytest.mark.slow

@@ -80,18 +80,26 @@ def count(files: Sequence[Path]) -> int:
     return total
 
 
-def items(files: Sequence[Path], wanted: range | None = None) -> Iterator[Item]:
+def items(files: Sequence[Path], wanted: Sequence[range] | None = None) -> Iterator[Item]:
     """The documents of the files, in order, or those whose numbers are ``wanted``; the others aren't parsed.
+
+    Args:
+        files: as of ``files_of``; each is read once, from its beginning to the last wanted document.
+        wanted: ascending, without overlap; none: all.
 
     Raises:
         DataError: a file as a whole can't be read; of a bad record the item says so instead.
     """
-    number = 0
+    ranges = iter(wanted or ())
+    of, number = next(ranges, None), 0
     for path in files:
         for place, record in enumerate(_rows(path) if path.suffix == PARQUET else _lines(path), 1):
-            if wanted is not None and number >= wanted.stop:
-                return
-            if wanted is None or number >= wanted.start:
+            if wanted is not None:
+                while of is not None and number >= of.stop:
+                    of = next(ranges, None)
+                if of is None:
+                    return
+            if of is None or number in of:
                 yield _item(record, number, f"{path.name}:{place}", plain=path.suffix not in (*LINES[1:], PARQUET))
             number += 1
 

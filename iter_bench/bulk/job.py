@@ -106,9 +106,10 @@ class Job:
         files = files_of(self.source)
         shards = range(worker * self.shard_size, documents, workers * self.shard_size)
         todo = [start for start in shards if not self._path("done", start).exists()]
+        stream = items(files, [range(start, start + self.shard_size) for start in todo])
         for start in todo:
             try:
-                report(self._shard(system, items(files, range(start, start + self.shard_size)), start, batch_size))
+                report(self._shard(system, islice(stream, self.shard_size), start, batch_size))
             except OSError as error:
                 raise UserError(f"{self.folder}: {error.strerror or error}; finished shards are kept, run it again") from error
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from itertools import product
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -167,6 +169,9 @@ def _read(name: str, folder: Path, what: str) -> tuple[Path, dict[str, Any]]:
 
 Event = dict[str, Any]
 
+POLL = 0.2  # seconds between looks at what workers tell
+ATTEMPTS = 3
+
 
 def execute_all(
     runs: list[RunSettings],
@@ -177,9 +182,11 @@ def execute_all(
 ) -> tuple[list[records.Record], dict[str, str]]:
     """Executes the runs, ``workers`` at a time, each worker a process with its share of the cores.
 
+    A run whose process is killed is repeated and goes on after its last whole epoch.
+
     Args:
         execute: does one run; must be picklable for more than one worker.
-        report: told of every epoch (with one worker), and of every run that ends: ``{"finished": record}`` or
+        report: told of every step and epoch, and of every run that ends: ``{"finished": record}`` or
             ``{"failed": reason}``.
 
     Returns:
@@ -204,20 +211,57 @@ def execute_all(
         return done, failed
     started = [run for run in runs if run.encoder.startswith(TRAINED)]  # these need what others train
     for wave in ([run for run in runs if run not in started], started):
-        with pool(workers) as processes:
-            futures = {processes.submit(execute, run, None): run for run in wave}
-            for future in as_completed(futures):
-                settle(futures[future], future.result)
+        left = wave
+        for _ in range(ATTEMPTS):  # a killed process takes its pool with it; unfinished runs go on in a new one
+            left = _side_by_side(left, execute, workers, settle, report)
+        for run in left:
+            failed[run.run_id] = f"its process, or one beside it, was killed {ATTEMPTS} times; is memory short?"
+            report(run, {"failed": failed[run.run_id]})
     return done, failed
 
 
-def pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that train side by side, each with its share of the cores."""
+def _side_by_side(
+    runs: Sequence[RunSettings],
+    execute: Callable[..., records.Record],
+    workers: int,
+    settle: Callable[[RunSettings, Callable[[], records.Record]], None],
+    report: Callable[[RunSettings, Event], None],
+) -> list[RunSettings]:
+    """Executes the runs in worker processes; gives those that a killed process left unfinished."""
+    told = multiprocessing.get_context("spawn").SimpleQueue()
+    unfinished = []
+    with pool(min(workers, max(1, len(runs))), told) as processes:
+        futures = {processes.submit(_tell, execute, run): run for run in runs}
+        left = set(futures)
+        while left:
+            ended, left = wait(left, timeout=POLL)
+            while not told.empty():
+                report(*told.get())
+            for future in ended:
+                if isinstance(future.exception(), BrokenProcessPool):
+                    unfinished.append(futures[future])
+                else:
+                    settle(futures[future], future.result)
+    return unfinished
+
+
+def pool(workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None = None) -> ProcessPoolExecutor:
+    """Processes that train side by side, each with its share of the cores; events of runs may go into ``told``."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_share_cores, initargs=(workers,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(workers, told))
 
 
-def _share_cores(workers: int) -> None:
+_told: SimpleQueue[tuple[RunSettings, Event]] | None = None  # of a worker process
+
+
+def _start(workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None) -> None:
     import torch
 
+    global _told
+    _told = told
     torch.set_num_threads(max(1, multiprocessing.cpu_count() // workers))
+
+
+def _tell(execute: Callable[[RunSettings, Callable[[Event], None]], records.Record], run: RunSettings) -> records.Record:
+    """One run in a worker process, which tells the first process of it."""
+    return execute(run, lambda event: _told.put((run, event)))

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from iter_bench.files import only_process
 from iter_bench.iter_model.system import IterSystem
 from iter_bench.records import RecordError
 from iter_bench.run import Folders, execute
-from iter_bench.settings import RunSettings, TrainingSettings
+from iter_bench.settings import DataSettings, RunSettings, TrainingSettings
 from iter_bench.verify import check_record
 
 ONE_EPOCH = TrainingSettings(epochs=1, batch_size=16)
@@ -87,6 +88,55 @@ def test_a_run_that_another_process_does_is_not_done_twice(tmp_path, tiny_encode
     with only_process(folders.work / run.run_id):
         done, failed = matrix.execute_all([run], lambda r, report: execute(r, folders), workers=1, report=lambda *_: None)
     assert not done and "another process is writing there" in failed[run.run_id]
+
+
+def execute_but_be_killed(marker, folders, run, report):
+    """Does the run; the first process that ends an epoch of seed 2 is killed there."""
+
+    def watched(event):
+        report(event)
+        if "loss" in event and run.seed == 2 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return execute(run, folders, report=watched)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path, tiny_encoder):
+    """The killed run is repeated from its last epoch; the records are those of a matrix without the fault."""
+    small = DataSettings(dataset="synthetic-w1", train="dev", dev=None, test="dev")
+    two = ONE_EPOCH.model_copy(update={"epochs": 2})
+    runs = [RunSettings(encoder=tiny_encoder, seed=seed, data=small, training=two) for seed in (1, 2, 3)]
+    told = []
+    marker, faulty = tmp_path / "killed", Folders(tmp_path / "results", tmp_path / "runs")
+    done, failed = matrix.execute_all(
+        runs,
+        partial(execute_but_be_killed, marker, faulty),
+        workers=2,
+        report=lambda run, event: told.append((run.seed, event)),
+    )
+    assert marker.exists() and not failed and {record.settings.seed for record in done} == {1, 2, 3}
+    epochs = [event["epoch"] for seed, event in told if seed == 2 and "loss" in event]
+    assert epochs == [0, 1], "told of from another process, and the first epoch is trained once"
+
+    sound = Folders(tmp_path / "sound results", tmp_path / "sound runs")
+    expected = {run.seed: execute(run, sound) for run in runs}
+    for found in done:
+        same = expected[found.settings.seed]
+        assert (found.scores, found.documents, found.data) == (same.scores, same.documents, same.data)
+        assert [epoch.loss for epoch in found.history] == [epoch.loss for epoch in same.history]
+
+
+def be_killed(run, report):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_always_killed_is_listed(tiny_encoder):
+    run = RunSettings(encoder=tiny_encoder)
+    done, failed = matrix.execute_all([run], be_killed, workers=2, report=lambda *_: None)
+    assert not done and "was killed 3 times" in failed[run.run_id]
 
 
 def fit(tiny_encoder, documents, folder, schema=SCHEMA, epochs=1):

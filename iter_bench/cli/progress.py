@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from iter_bench.cli.notes import lines_of
 from iter_bench.settings import RunSettings
@@ -20,7 +20,7 @@ def label(run: RunSettings) -> str:
 
 
 class RunProgress:
-    """Two bars: the runs of a matrix, and the steps of the run that trains now; a line for each epoch and run that ends."""
+    """A bar of the runs of a matrix, one of the steps of each run that trains now; a line for each epoch and run that ends."""
 
     def __init__(self, runs: int):
         self._bars = Progress(
@@ -32,7 +32,7 @@ class RunProgress:
             console=console,
         )
         self._runs = self._bars.add_task("runs", total=runs)
-        self._steps = self._bars.add_task("", total=None, visible=False)
+        self._steps: dict[str, TaskID] = {}
         self._noted: set[str] = set()
 
     def __enter__(self) -> RunProgress:
@@ -46,7 +46,9 @@ class RunProgress:
         """Takes an event of ``matrix.execute_all``."""
         if "step" in event:
             name = " ".join(filter(None, (label(run), event.get("stage"))))
-            self._bars.update(self._steps, description=name, total=event["steps"], completed=event["step"], visible=True)
+            if run.run_id not in self._steps:
+                self._steps[run.run_id] = self._bars.add_task("")
+            self._bars.update(self._steps[run.run_id], description=name, total=event["steps"], completed=event["step"])
         elif "loss" in event:
             dev = "".join(f"  dev {name} {100 * value:.1f}" for name, value in event.get("dev", {}).items())
             loss = sum(event["loss"].values())
@@ -54,7 +56,8 @@ class RunProgress:
             console.log(f"{label(run)}{stage}  epoch {event['epoch'] + 1}  loss {loss:.2f}{dev}  {event['seconds']:.0f} s")
         else:
             self._bars.advance(self._runs)
-            self._bars.update(self._steps, visible=False)
+            if (steps := self._steps.pop(run.run_id, None)) is not None:
+                self._bars.remove_task(steps)
             if "failed" in event:
                 console.log(f"[red]failed[/red] {label(run)}: {event['failed']}")
             else:

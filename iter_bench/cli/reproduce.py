@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -15,7 +16,10 @@ from iter_bench.cli.options import DataDir, Results, Work
 
 def reproduce(
     profile: Annotated[str, typer.Option(help="Name of a profile of the package, or a .toml file.")] = "quick",
-    workers: Annotated[int, typer.Option(min=1, help="Runs side by side, each with its share of the cores.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs side by side, each with its share of the cores; else 2 on a CPU, 1 on a GPU."),
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what is missing and what it will cost, and start nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="With --plan: print JSON for a program.")] = False,
     what_can_run: Annotated[bool, typer.Option("--what-can-run", help="Leave out runs that lack something.")] = False,
@@ -58,12 +62,19 @@ def reproduce(
     console.print(f"profile {profile}: {len(runs)} runs, {finished} of them finished before")
     with RunProgress(len(runs)) as progress:
         one = partial(execute_run, folders, data_dir)
-        done, failed = matrix.execute_all(runs, one, workers=workers, report=progress.report)
+        done, failed = matrix.execute_all(runs, one, workers=workers or _workers(len(runs)), report=progress.report)
     if done:
         write_report(done, results, Path(profile).stem)
         examples.write(done, folders.predictions, results / "examples")
     if failed:
         raise UserError(f"{len(failed)} of {len(runs)} runs failed:\n" + "\n".join(f"{i}: {why}" for i, why in failed.items()))
+
+
+def _workers(runs: int) -> int:
+    """On a CPU two processes of half the cores each are faster than one of all; a GPU is left to one."""
+    from iter_bench.devices import default_device
+
+    return 1 if default_device().type == "cuda" else max(1, min(2, runs, os.cpu_count() or 1))
 
 
 def execute_run(folders, data_dir, run, report):

@@ -72,7 +72,7 @@ def test_lock_file_pins_all_that_is_needed_within_its_range():
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
     assert len(lines) == len(PINS), "a line of requirements.lock isn't NAME==VERSION, or a name stands twice"
     installed = {canonicalize_name(distribution.name): distribution for distribution in metadata.distributions()}
-    waiting, seen = declared("search", "parquet", "dev"), set()
+    waiting, seen = declared(*PROJECT["optional-dependencies"]), set()
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)

@@ -213,7 +213,7 @@ def execute_all(
     for wave in ([run for run in runs if run not in started], started):
         left = wave
         for _ in range(ATTEMPTS):  # a killed process takes its pool with it; unfinished runs go on in a new one
-            left = _side_by_side(left, execute, workers, settle, report)
+            left = _side_by_side(left, execute, workers, settle, report) if left else []
         for run in left:
             failed[run.run_id] = f"its process, or one beside it, was killed {ATTEMPTS} times; is memory short?"
             report(run, {"failed": failed[run.run_id]})
@@ -230,7 +230,7 @@ def _side_by_side(
     """Executes the runs in worker processes; gives those that a killed process left unfinished."""
     told = multiprocessing.get_context("spawn").SimpleQueue()
     unfinished = []
-    with pool(min(workers, max(1, len(runs))), told) as processes:
+    with pool(min(workers, len(runs)), told) as processes:
         futures = {processes.submit(_tell, execute, run): run for run in runs}
         left = set(futures)
         while left:

@@ -25,7 +25,9 @@ class Rules(Settings):
     warm_up: float = Field(1.0, gt=0, description="seconds of untimed calls, two calls at least")
     repetitions: int = Field(10, ge=3, description="timed calls of each system, at least")
     seconds: float = Field(3.0, ge=0, description="timed seconds of each system, at least")
-    limit: float = Field(120.0, gt=0, description="seconds after which no further round begins; the run is then too short")
+    limit: float = Field(
+        120.0, gt=0, description="seconds after which no further round begins, even if the run is short or drifts"
+    )
     drift: float = Field(0.05, gt=0, description="most that the medians of the first and last third may differ, relatively")
     others: float = Field(0.1, ge=0, le=1, description="largest share of the usable cores' time that others may take")
 

@@ -1,5 +1,7 @@
 """The protocol under a clock that the test moves: who is called when, what is timed, and which runs are VALID."""
 
+from itertools import chain, count, repeat
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,20 @@ def test_a_run_that_is_cut_off_is_invalid():
     assert len(samples) == 3
     assert problems(samples, rules) == ["too few samples: 3, not 10"]
     assert problems([1.0] * 10, rules) == ["too few samples: 10.00 s, not 20 s"]
+
+
+def test_rounds_go_on_while_samples_drift_and_end_at_the_limit():
+    rules = Rules(warm_up=0.1, repetitions=6, seconds=0, drift=0.05, limit=1000)
+    machine = Machine()
+
+    def call(durations):
+        return lambda: machine.spend("a", next(durations))()
+
+    settling = call(chain([2.0] * (2 + 5), repeat(1.0)))  # two of them warm up
+    (samples,) = measure([settling], rules, synchronize=lambda: None, clock=lambda: machine.now)
+    assert len(samples) == 33 and not problems(samples, rules), "five slow calls are fewer than half of the first eleven"
+    (samples,) = measure([call(count(1.0))], rules, synchronize=lambda: None, clock=lambda: machine.now)
+    assert sum(samples[:-1]) < 1000 <= sum(samples) and problems(samples, rules)
 
 
 def test_drift_is_invalid_and_noise_is_not():

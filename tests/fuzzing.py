@@ -1,11 +1,58 @@
-"""Valid files, mutated at random; what a reader may make of them is a result, or an error for a person."""
+"""Valid files with gold annotation, one a format, and mutations: a reader makes a result of each, or an error for a person."""
 
+import json
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from iter_bench.data import ade, columns, dygie, spert
+from iter_bench.document import Document, Schema
 from iter_bench.errors import UserError
+
+SCHEMA = Schema(("Drug", "Adverse-Effect"), ("Adverse-Effect", "with"), frozenset({"with"}))
+SPERT = [
+    {
+        "tokens": ["<extra_id_22>", "a", "b", "<extra_id_23>"],
+        "extended": ["x", "<extra_id_22>", "a", "b", "<extra_id_23>", "y"],
+        "entities": [{"type": "Drug", "start": 1, "end": 2}, {"type": "Drug", "start": 1, "end": 3}],
+        "relations": [{"type": "with", "head": 0, "tail": 1}, {"type": "with", "head": 1, "tail": 0}],
+        "id": "one",
+    },
+    {"tokens": ["c"], "entities": [{"type": "Drug", "start": 0, "end": 1}], "relations": [], "orig_id": 2},
+]
+DYGIE = {
+    "doc_key": "t",
+    "sentences": [["a", "b"], ["c"]],
+    "ner": [[[0, 0, "Drug"], [0, 1, "Drug"]], [[2, 2, "Drug"]]],
+    "relations": [[[0, 0, 0, 1, "with"]], [[2, 2, 0, 0, "with"]]],
+}
+ADE = "7|Rash by Xol.|Rash|50|54|Drug Xol|50|58\n7|Rash by Xol.|Rash|50|54|Xol|58|61\n"
+NESTED = "-DOCSTART- O O\n\na B-Drug O\nb I-Drug B-Drug\n\nc O B-Drug\n"
+IOB1 = "-DOCSTART- -X- -X- O\n\na NN B I-Drug\nb NN I I-Drug\nc NN I B-Drug\n\nd NN B O\ne NN I I-Adverse-Effect\n"
+BILOU = "a B-Drug\nb I-Drug\nc L-Drug\nd O\n\ne U-Adverse-Effect\n"
+
+Reader = Callable[[Path, bool], list[Document]]
+"""Takes a file, and whether bad records are to be left out."""
+
+
+def _tags(scheme: str, columns_: int, tags: int) -> Reader:
+    def read(path: Path, skip: bool) -> list[Document]:
+        columns.has_texts(path)  # as the loader asks
+        return columns.read(path, SCHEMA, scheme=scheme, columns=columns_, tag_columns=tags, skip_bad=skip)[0]
+
+    return read
+
+
+ANNOTATED: dict[str, tuple[str, Reader]] = {
+    "spert.json": (json.dumps(SPERT), lambda path, skip: spert.read(path, SCHEMA, skip_bad=skip, context=2)[0]),
+    "dygie.json": (json.dumps(DYGIE), lambda path, skip: dygie.read(path, SCHEMA, skip_bad=skip)[0]),
+    "ade.rel": (ADE, lambda path, skip: ade.read(path, SCHEMA, skip_bad=skip)[0]),
+    "nested.iob2": (NESTED, _tags("iob2", 3, 2)),
+    "conll03.iob1": (IOB1, _tags("iob1", 4, 1)),
+    "tags.bilou": (BILOU, _tags("bilou", 2, 1)),
+}
+"""Each format's file and its reader."""
 
 DICTIONARY = (
     b'"', b"'", b"{", b"}", b"[", b"]", b",", b":", b"|", b"\n", b"\r", b"\t", b" ", b"\\", b"\\u0000", b"\\ud800", b"\x00",

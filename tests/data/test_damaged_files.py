@@ -5,44 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+from fuzzing import ANNOTATED, DYGIE, SCHEMA, SPERT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iter_bench.data import ade, columns, dygie, spert
-from iter_bench.document import Document, Schema
+from iter_bench.data import spert
+from iter_bench.document import Document
 from iter_bench.errors import DataError
 
-SCHEMA = Schema(("Drug", "Adverse-Effect"), ("Adverse-Effect", "with"), frozenset({"with"}))
-SPERT = [
-    {
-        "tokens": ["<extra_id_22>", "a", "b", "<extra_id_23>"],
-        "extended": ["x", "<extra_id_22>", "a", "b", "<extra_id_23>", "y"],
-        "entities": [{"type": "Drug", "start": 1, "end": 2}, {"type": "Drug", "start": 1, "end": 3}],
-        "relations": [{"type": "with", "head": 0, "tail": 1}, {"type": "with", "head": 1, "tail": 0}],
-        "id": "one",
-    },
-    {"tokens": ["c"], "entities": [], "relations": [], "orig_id": 2},
-]
-DYGIE = {
-    "doc_key": "t",
-    "sentences": [["a", "b"], ["c"]],
-    "ner": [[[0, 0, "Drug"], [0, 1, "Drug"]], [[2, 2, "Drug"]]],
-    "relations": [[[0, 0, 0, 1, "with"]], [[2, 2, 0, 0, "with"]]],
-}
-ADE = "7|Rash by Xol.|Rash|50|54|Drug Xol|50|58\n7|Rash by Xol.|Rash|50|54|Xol|58|61\n"
-COLUMNS = "-DOCSTART- O O\n\na B-Drug O\nb I-Drug B-Drug\n\nc O B-Drug\n"
-
-
-def read_columns(path: Path, skip_bad: bool) -> list[Document]:
-    return columns.read(path, SCHEMA, scheme="iob2", columns=3, tag_columns=2, skip_bad=skip_bad)[0]
-
-
-FORMATS = {
-    "spert": (json.dumps(SPERT), lambda path, skip: spert.read(path, SCHEMA, skip_bad=skip, context=2)[0]),
-    "dygie": (json.dumps(DYGIE), lambda path, skip: dygie.read(path, SCHEMA, skip_bad=skip)[0]),
-    "ade": (ADE, lambda path, skip: ade.read(path, SCHEMA, skip_bad=skip)[0]),
-    "columns": (COLUMNS, read_columns),
-}
 quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 cut = st.tuples(
     st.integers(0, 600), st.integers(0, 3), st.one_of(st.binary(max_size=3), st.text('|\n\t -OBI019{}[]",:.é', max_size=3))
@@ -58,11 +28,11 @@ def load(read, path: Path, skip_bad: bool) -> None:
         assert all(isinstance(document, Document) for document in documents)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ANNOTATED)
 @quick
 @given(cuts=st.lists(cut, min_size=1, max_size=3), skip_bad=st.booleans())
 def test_damaged_bytes(tmp_path, name, cuts, skip_bad):
-    text, read = FORMATS[name]
+    text, read = ANNOTATED[name]
     data = text.encode()
     for at, length, new in cuts:
         at %= len(data) + 1
@@ -89,7 +59,7 @@ def places(node: object) -> list[tuple[object, object]]:
     return [place for key in keys for place in [(node, key), *places(node[key])]]
 
 
-@pytest.mark.parametrize(("name", "content"), [("spert", SPERT), ("dygie", DYGIE)])
+@pytest.mark.parametrize(("name", "content"), [("spert.json", SPERT), ("dygie.json", DYGIE)])
 @quick
 @given(data=st.data(), skip_bad=st.booleans())
 def test_damaged_values(tmp_path, name, content, data, skip_bad):
@@ -104,8 +74,8 @@ def test_damaged_values(tmp_path, name, content, data, skip_bad):
             container[key] = copy.deepcopy(data.draw(values))
     path = tmp_path / "file"
     path.write_text(json.dumps(content))
-    load(FORMATS[name][1], path, skip_bad)
-    if name == "spert":
+    load(ANNOTATED[name][1], path, skip_bad)
+    if name == "spert.json":
         gold = [Document("one", ("a", "b")), Document("2", ("c",))]
         load(lambda file, _: spert.read_predictions(file, SCHEMA, gold) and gold, path, skip_bad)
         load(lambda file, _: spert.read_types(file) and [], path, skip_bad)

@@ -4,13 +4,12 @@ import json
 import time
 
 import pytest
+from fuzzing import SCHEMA
 
 from iter_bench import scoring, systems
 from iter_bench.data import dygie, spert
-from iter_bench.document import Document, Extraction, Schema
+from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
-
-SCHEMA = Schema(("Drug", "Adverse-Effect"), ("Adverse-Effect", "with"), frozenset({"with"}))
 
 
 def scored(documents: list[Document]) -> list[Document]:

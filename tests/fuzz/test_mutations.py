@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from fuzzing import fuzz
+from fuzzing import ANNOTATED, SCHEMA, SPERT, fuzz
 from record_examples import record
 from throughput_examples import measured
 
@@ -20,7 +20,7 @@ from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
 from iter_bench import matrix, records, scoring
 from iter_bench.bulk import count, items
 from iter_bench.cli.train import run_settings
-from iter_bench.data import ade, columns, dygie, fetching, spert
+from iter_bench.data import fetching, spert
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import UserError
@@ -32,32 +32,11 @@ from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.sweep import Sweep, load_sweep
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = Schema(("Drug", "Adverse-Effect"), ("Adverse-Effect", "with"), frozenset({"with"}))
-SAMPLES = [
-    {
-        "tokens": ["<extra_id_22>", "a", "b", "<extra_id_23>"],
-        "extended": ["x", "<extra_id_22>", "a", "b", "<extra_id_23>", "y"],
-        "entities": [{"type": "Drug", "start": 1, "end": 2}, {"type": "Drug", "start": 1, "end": 3}],
-        "relations": [{"type": "with", "head": 0, "tail": 1}],
-        "id": "one",
-    },
-    {"tokens": ["c"], "entities": [{"type": "Drug", "start": 0, "end": 1}], "relations": [], "orig_id": 2},
-]
 TYPES = {"entities": {"Drug": {"short": "D"}}, "relations": {"with": {"short": "w", "symmetric": True}}}
 GOLD = [
     Document("one", ("a", "b"), (Entity(0, 1, "Drug"), Entity(0, 2, "Drug"))),
     Document("2", ("c",), (Entity(0, 1, "Adverse-Effect"),)),
 ]
-DYGIE = {
-    "doc_key": "t",
-    "sentences": [["a", "b"], ["c"]],
-    "ner": [[[0, 0, "Drug"], [0, 1, "Drug"]], [[2, 2, "Drug"]]],
-    "relations": [[[0, 0, 0, 1, "with"]], [[2, 2, 0, 0, "with"]]],
-}
-ADE = "7|Rash by Xol.|Rash|50|54|Drug Xol|50|58\n7|Rash by Xol.|Rash|50|54|Xol|58|61\n"
-NESTED = "-DOCSTART- O O\n\na B-Drug O\nb I-Drug B-Drug\n\nc O B-Drug\n"
-IOB1 = "-DOCSTART- -X- -X- O\n\na NN B I-Drug\nb NN I I-Drug\nc NN I B-Drug\n\nd NN B O\ne NN I I-Adverse-Effect\n"
-BILOU = "a B-Drug\nb I-Drug\nc L-Drug\nd O\n\ne U-Adverse-Effect\n"
 LINES = '{"id": "x", "text": "Ann met Bob."}\n{"words": ["a", "b"]}\n{"text": "é ü"}\n'
 PROFILE = """description = "d"
 [change.training]
@@ -135,6 +114,10 @@ def agree(documents, extractions) -> None:
         assert [scores[convention][criterion][name] for name in ("tp", "fp", "fn")] == sums, (convention, criterion)
 
 
+def gold_of(reader):
+    return lambda path, skip: annotated(reader(path, skip))
+
+
 def predictions(path: Path, _: bool) -> None:
     agree(GOLD, spert.read_predictions(path, SCHEMA, GOLD))
 
@@ -142,14 +125,6 @@ def predictions(path: Path, _: bool) -> None:
 def bulk_items(path: Path, _: bool) -> None:
     found = list(items([path]))
     assert len(found) == count([path]) and all((item.document is None) == bool(item.problem) for item in found)
-
-
-def column_file(scheme: str, columns_: int, tags: int):
-    def read(path: Path, skip: bool) -> None:
-        columns.has_texts(path)
-        annotated(columns.read(path, SCHEMA, scheme=scheme, columns=columns_, tag_columns=tags, skip_bad=skip)[0])
-
-    return read
 
 
 def kind(expected, load):
@@ -209,14 +184,9 @@ def as_json(model) -> str:
 
 ASP = {**SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
 FORMATS = {
-    "spert.json": (json.dumps(SAMPLES), lambda path, skip: annotated(spert.read(path, SCHEMA, skip_bad=skip, context=2)[0])),
+    **{name: (content, gold_of(read)) for name, (content, read) in ANNOTATED.items()},
     "types.json": (json.dumps(TYPES), kind(Schema, spert.read_types)),
-    "dygie.json": (json.dumps(DYGIE), lambda path, skip: annotated(dygie.read(path, SCHEMA, skip_bad=skip)[0])),
-    "ade.rel": (ADE, lambda path, skip: annotated(ade.read(path, SCHEMA, skip_bad=skip)[0])),
-    "nested.iob2": (NESTED, column_file("iob2", 3, 2)),
-    "conll03.iob1": (IOB1, column_file("iob1", 4, 1)),
-    "tags.bilou": (BILOU, column_file("bilou", 2, 1)),
-    "predictions.json": (json.dumps(SAMPLES), predictions),
+    "predictions.json": (json.dumps(SPERT), predictions),
     "lines.jsonl": (LINES, bulk_items),
     "lines.txt": ("Ann met Bob.\n\n\té\n", bulk_items),
     "rows.parquet": (parquet(), bulk_items),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,25 @@ def paired_permutation_test(
         differences = _mean_f1(first.sum(0) + moved) - _mean_f1(second.sum(0) - moved)
         extreme += int(np.count_nonzero(np.abs(differences) >= abs(observed) - 1e-12))
     return Comparison(float(observed), (extreme + 1) / (resamples + 1))
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """The p-values of a family of tests, corrected by Holm's method, however the tests depend on each other.
+
+    Calling those differences real that are below α then calls any false one real with a probability of at most α.
+
+    Args:
+        p: of each test.
+
+    Returns:
+        [len(p)] in the same order: the smallest times the number of tests, the next times one less, and so on, but none below
+        that of a smaller p, and none above 1.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values)
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
+    return corrected
 
 
 def _mean_f1(totals: np.ndarray) -> np.ndarray:

@@ -1,14 +1,16 @@
 """The permutation test against the exact enumeration of all swaps, and the table against pairs that must not be formed."""
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from record_examples import record
 
 from iter_bench import records, tables
 from iter_bench.scoring import f1
-from iter_bench.significance import paired_permutation_test
+from iter_bench.significance import holm, paired_permutation_test
 
 
 def exact_p(a, b):
@@ -42,6 +44,15 @@ def test_equal_systems_do_not_differ_and_unlike_shapes_are_refused():
         paired_permutation_test(counts, counts[:, :49])
 
 
+@given(st.lists(st.floats(0, 1), max_size=6))
+def test_holm_is_the_closure_of_bonferroni(p):
+    """A difference is real at α if every set of tests that holds it is: the definition, over all sets."""
+    families = [rows for size in range(1, len(p) + 1) for rows in combinations(range(len(p)), size)]
+    wanted = [max(min(1, len(rows) * min(p[i] for i in rows)) for rows in families if row in rows) for row in range(len(p))]
+    assert holm(p) == pytest.approx(wanted)
+    assert list(holm([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06]), "by hand"
+
+
 def test_the_table_pairs_what_ran_on_the_same_documents(tmp_path):
     good, bad = ((1, 0, 0),) * 40, ((0, 1, 1),) * 20 + ((1, 0, 0),) * 20
     runs = [
@@ -56,5 +67,8 @@ def test_the_table_pairs_what_ran_on_the_same_documents(tmp_path):
     assert len(table) == 1
     row = table.iloc[0]
     assert (row.a, row.b, row.criterion, row.runs, row.documents) == ("asp", "iter", "ner", 2, 40)
-    assert (row.a_f1, row.b_f1, row.difference) == pytest.approx((0.5, 1.0, -0.5)) and row.p < 0.001
+    assert (row.a_f1, row.b_f1, row.difference) == pytest.approx((0.5, 1.0, -0.5)) and row.p == row.p_holm < 0.001
     assert "< 0.001" in tables.markdown(tables.formatted_differences(table))
+    third = record(2, system="mine", documents={"ner": bad[::-1]})
+    family = tables.significance_table([*runs, third])
+    assert len(family) == 3 and list(family.p_holm) == pytest.approx(list(holm(family.p))) and family.p_holm.max() > table.p[0]

@@ -94,7 +94,8 @@ def formatted_differences(table: pd.DataFrame) -> pd.DataFrame:
     text |= {name: [str(value) for value in table[name]] for name in ("runs", "documents")}
     text |= {name: [f"{100 * value:.2f}" for value in table[column]] for name, column in (("F1 a", "a_f1"), ("F1 b", "b_f1"))}
     text["a − b"] = [f"{100 * value:+.2f}" for value in table["difference"]]
-    text["p"] = ["< 0.001" if value < 0.001 else f"{value:.3f}" for value in table["p"]]
+    for name, column in (("p", "p"), ("p Holm", "p_holm")):
+        text[name] = ["< 0.001" if value < 0.001 else f"{value:.3f}" for value in table[column]]
     return pd.DataFrame(text)
 
 

@@ -10,14 +10,14 @@ import pandas as pd
 
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA
-from iter_bench.significance import paired_permutation_test
+from iter_bench.significance import holm, paired_permutation_test
 from iter_bench.tables.runs import Group, group_runs
 
 NOTE = (
     "F1 in convention `strict`, means over runs. p: paired permutation test over test documents, two-sided, 10,000 resamples; "
-    "all runs of a pair are swapped together. The p-values are not corrected for the number of rows."
+    "all runs of a pair are swapped together. p Holm: corrected by Holm's method for all rows of this table as one family."
 )
-COLUMNS = ["dataset", "encoder", "a", "b", "criterion", "runs", "documents", "a_f1", "b_f1", "difference", "p"]
+COLUMNS = ["dataset", "encoder", "a", "b", "criterion", "runs", "documents", "a_f1", "b_f1", "difference", "p", "p_holm"]
 
 
 def significance_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -26,7 +26,8 @@ def significance_table(records: Sequence[Record]) -> pd.DataFrame:
     Returns:
         Columns ``dataset``, ``encoder``, ``a`` and ``b`` (systems, with their setting where they have several), ``criterion``,
         ``runs`` and ``documents`` that were paired, mean F1 of each and their ``difference`` in [0, 1] (convention
-        ``strict``), and ``p``. Groups without counts of documents, or of different documents, are left out.
+        ``strict``), ``p``, and ``p_holm``, corrected for all rows. Groups without counts of documents, or of different
+        documents, are left out.
     """
     rows = []
     for one, other in combinations(group_runs(records), 2):
@@ -40,7 +41,8 @@ def significance_table(records: Sequence[Record]) -> pd.DataFrame:
             means = [_f1(counts) for counts in (a, b)]
             names = [f"{group.system} ({group.setting})" if group.setting else group.system for group in (one, other)]
             rows.append([one.dataset, one.encoder, *names, criterion, *a.shape[:2], *means, found.difference, found.p])
-    return pd.DataFrame(rows, columns=COLUMNS)
+    corrected = holm([row[-1] for row in rows])
+    return pd.DataFrame([[*row, p] for row, p in zip(rows, corrected, strict=True)], columns=COLUMNS)
 
 
 def _paired_counts(one: Group, other: Group, criterion: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from throughput_examples import data_set, measured
 from iter_bench import data
 from iter_bench.settings import RunSettings
 from iter_bench.tables.catalogue import TABLES, Sources
+from iter_bench.throughput.settings import Subject
 
 GOLDEN = Path(__file__).parent / "fixtures" / "tables" / "all"
 
@@ -58,6 +59,11 @@ def sources():
     speeds = [measured(name, of, workload=data_set("conll04")) for name, of in rates.items()]
     speeds += [measured(length=length, rates=(6400 / length,) * 3) for length in (64, 128, 256)]
     speeds += [measured(batch_size=1, workload=data_set("conll04"), problems=("drift: by 9%",))]
+    lineups = {("t5-small", "t5-base"): (54, 229), ("deberta-v3-base", "flan-t5-base"): (226, 229), ("minilm", "gpt"): (23, 99)}
+    for encoders, millions in lineups.items():
+        lineup = [Subject(system=name, encoder=f"random:{encoder}") for name, encoder in zip(rates, encoders, strict=True)]
+        for (name, of), count in zip(rates.items(), millions, strict=True):
+            speeds.append(measured(name, of, workload=data_set("ace05"), lineup=lineup, parameters=10**6 * count))
     return Sources(runs, STATISTICS, {"mine": (best, ("training.lr_encoder",))}, speeds)
 
 

@@ -1,9 +1,9 @@
-"""Figure 3: documents a second against parameters, published ones beside as hollow marks, and against length."""
+"""Figure 3: documents a second against parameters, published ones beside as hollow marks; and a figure for each reading."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
@@ -12,16 +12,19 @@ from iter_bench import published
 from iter_bench.errors import UserError
 from iter_bench.plots.runs import grid, legend
 from iter_bench.plots.style import FILLS, TITLE_SIZE, Plot, in_style, look, plain_numbers
+from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import PROFILES, Subject
 
 REGION = "documents in, Python entities and relations out, systems measured in alternation."
 BY_SIZE = (
-    "Documents a second against parameters, both logarithmic. Filled, with a bar from the 5th to the 95th percentile: medians "
-    f"measured here, {REGION} Hollow: what the paper printed (Table 1), each with its hardware and batch size (b)."
+    "Documents a second against parameters, both logarithmic, all readings together. Filled, with a bar from the 5th to the "
+    f"95th percentile: medians measured here, {REGION} Hollow: what the paper printed (Table 1), each with its hardware and "
+    "batch size (b)."
 )
-BY_LENGTH = (
-    "Documents a second against their length, both logarithmic: median, and from the 5th to the 95th percentile; " + REGION
+OF_READING = (
+    "Documents a second (logarithmic), median, and from the 5th to the 95th percentile, of data sets and against the length of "
+    f"documents (logarithmic); {REGION}"
 )
 STRUCTURES = {
     "gold": "New weights, which decide nothing: every system was given the gold structure.",
@@ -63,39 +66,40 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
 
 
 @in_style
-def by_length(records: Sequence[ThroughputRecord]) -> Plot:
-    """A panel for each line-up of systems at one batch size, under one set of rules on one machine; a line a system.
+def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Plot:
+    """One of the `READINGS`: for each line-up a panel of data sets, and one of lengths for each batch size and density.
+
+    A panel is of one machine and one set of rules. One length alone is no curve, and left to the table.
 
     Raises:
-        UserError: no two VALID records of such a panel are of different lengths.
+        UserError: no VALID record of the reading is of a data set, or no two of a panel are of different lengths.
     """
-    ours = [record for record in records if record.valid and record.settings.workload.length is not None]
-    panels: dict[tuple[Any, ...], list[ThroughputRecord]] = {}
-    for record in sorted(ours, key=lambda record: record.documents.subtokens[1]):
-        panels.setdefault(_panel(record), []).append(record)
-    panels = {key: of for key, of in panels.items() if len({record.settings.workload.length for record in of}) > 1}
-    if not panels:
-        raise UserError("no VALID records are of documents of several lengths; measure first (`iter-bench throughput`)")
-    figure, axes = grid(len(panels))
-    for ax, (_, members) in zip(axes, sorted(panels.items()), strict=True):
+    valid = [record for record in by_reading(records)[name] if record.valid]
+    sets = _panels(record for record in valid if record.settings.workload.name in PROFILES)
+    curves = _panels(record for record in valid if record.settings.workload.length is not None)
+    curves = [of for of in curves if len({record.settings.workload.length for record in of}) > 1]
+    if not sets and not curves:
+        raise UserError(f"no VALID records are of the reading `{READINGS[name]}`; measure first (`iter-bench throughput`)")
+    figure, axes = grid(len(sets) + len(curves))
+    for ax, members in zip(axes, [*sets, *curves], strict=True):
         settings = members[0].settings
-        for subject in settings.lineup:
-            if own := [record for record in members if record.settings.subject == subject]:
-                _line(ax, subject, settings.lineup, own)
-        weights = " + ".join(dict.fromkeys(subject.weights for subject in settings.lineup))
-        ax.set(xlabel="sub-tokens a document", ylabel="documents/s")
-        ax.set_title(f"{weights}, batch {settings.batch_size}\n{settings.hardware}", fontsize=TITLE_SIZE)
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
-        ax.xaxis.set_major_formatter(ScalarFormatter())
+        title = " + ".join(dict.fromkeys(map(_encoder, settings.lineup)))
+        if settings.workload.length is None:
+            _data_sets(ax, members)
+        else:
+            title += f", batch {settings.batch_size}"
+            _lengths(ax, members)
+        ax.set(ylabel="documents/s", yscale="log")
+        ax.set_title(f"{title}\n{settings.hardware}", fontsize=TITLE_SIZE)
         plain_numbers(ax.yaxis)
     legend(figure, axes)
-    return Plot(figure, f"{BY_LENGTH} {_provenance([record for of in panels.values() for record in of])}")
+    shown = [record for members in (*sets, *curves) for record in members]
+    return Plot(figure, f"{OF_READING} {MEANINGS[name]} {_provenance(shown)}")
 
 
 FIGURES: dict[str, Callable[[Sequence[ThroughputRecord]], Plot]] = {
     "figure3-throughput": by_size,
-    "figure3-throughput-lengths": by_length,
+    **{f"figure3-throughput-{name}": partial(of_reading, name) for name in READINGS},
 }
 """File name → what draws the figure."""
 
@@ -119,25 +123,59 @@ def _published(ax: Axes, dataset: str) -> None:
         ax.annotate(where, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=5)
 
 
-def _panel(record: ThroughputRecord) -> tuple[Any, ...]:
-    """What all records of a panel share, in the order of panels."""
-    settings = record.settings
-    weights = tuple(subject.weights for subject in settings.lineup)
-    shared = settings.model_dump_json(include={"lineup": True, "rules": True, "workload": {"density"}})
-    return settings.hardware, weights, settings.batch_size, record.structure, shared
+def _panels(records: Iterable[ThroughputRecord]) -> list[list[ThroughputRecord]]:
+    """Records that share hardware, line-up, rules and structure; of one length also batch size and density."""
+    panels: dict[tuple[object, ...], list[ThroughputRecord]] = {}
+    for record in sorted(records, key=lambda record: record.documents.subtokens[1]):
+        settings = record.settings
+        of_length = settings.workload.length is not None
+        fields = {"lineup": True, "rules": True, **({"workload": {"density"}} if of_length else {})}
+        weights = tuple(subject.weights for subject in settings.lineup)
+        key = (settings.hardware, weights, settings.batch_size * of_length, record.structure)
+        panels.setdefault((*key, settings.model_dump_json(include=fields)), []).append(record)
+    return [members for _, members in sorted(panels.items())]
 
 
-def _line(ax: Axes, subject: Subject, lineup: Sequence[Subject], records: Sequence[ThroughputRecord]) -> None:
+def _data_sets(ax: Axes, records: Sequence[ThroughputRecord]) -> None:
+    """A mark a system and data set."""
+    there = [name for name in PROFILES if any(record.settings.workload.name == name for record in records)]
+    for subject, of in _of_subjects(records):
+        x = [there.index(record.settings.workload.name) for record in of]
+        ax.plot(x, [record.rate.median for record in of], linestyle="none", **_style(subject, records[0].settings.lineup))
+        ax.vlines(x, [r.rate.p5 for r in of], [r.rate.p95 for r in of], color=look(subject.system).color, linewidth=0.8)
+    ax.set_xticks(range(len(there)), there, rotation=15)
+    ax.margins(x=0.15, y=0.15)
+    ax.grid(axis="x", visible=False)
+
+
+def _lengths(ax: Axes, records: Sequence[ThroughputRecord]) -> None:
+    """A line a system, with a band."""
+    for subject, of in _of_subjects(records):
+        x = [record.documents.subtokens[1] for record in of]
+        ax.plot(x, [record.rate.median for record in of], **_style(subject, records[0].settings.lineup))
+        low, high = [record.rate.p5 for record in of], [record.rate.p95 for record in of]
+        ax.fill_between(x, low, high, color=look(subject.system).color, alpha=0.2, linewidth=0)
+    ax.set(xlabel="sub-tokens a document")
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+
+
+def _of_subjects(records: Sequence[ThroughputRecord]) -> list[tuple[Subject, list[ThroughputRecord]]]:
+    """The line-up's systems that have a record here, each with its own."""
+    own = [(subject, [r for r in records if r.settings.subject == subject]) for subject in records[0].settings.lineup]
+    return [(subject, of) for subject, of in own if of]
+
+
+def _encoder(subject: Subject) -> str:
+    return subject.weights.removeprefix("random:")  # the caption says that weights are new
+
+
+def _style(subject: Subject, lineup: Sequence[Subject]) -> dict[str, str]:
+    """Colour, mark, and a label that tells the subject from the others of its line-up."""
     system = look(subject.system)
     twins = [other for other in lineup if other.system == subject.system]
-    variant = min(twins.index(subject), len(FILLS) - 1)
-    mixed = len({other.weights for other in lineup}) > 1
-    label = f"{system.label}, {subject.weights}" if mixed else system.label
+    label = f"{system.label}, {_encoder(subject)}" if len({other.weights for other in lineup}) > 1 else system.label
     if len(twins) > 1 and subject.model:
         label += f" ({', '.join(f'{name}={value}' for name, value in sorted(subject.model.items()))})"
-    x = [record.documents.subtokens[1] for record in records]
-    ax.plot(
-        x, [r.rate.median for r in records], color=system.color, marker=system.marker, fillstyle=FILLS[variant], label=label
-    )
-    low, high = [record.rate.p5 for record in records], [record.rate.p95 for record in records]
-    ax.fill_between(x, low, high, color=system.color, alpha=0.2, linewidth=0)
+    fill = FILLS[min(twins.index(subject), len(FILLS) - 1)]
+    return {"color": system.color, "marker": system.marker, "fillstyle": fill, "label": label}

@@ -14,7 +14,9 @@ from iter_bench.scoring import CRITERIA
 from iter_bench.tables.runs import RATIOS, RELATION_CRITERIA
 
 LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "P", "recall": "R", "f1": "F1"}
-NAMES = frozenset("dataset system encoder setting hardware a b criterion convention split parameter search type".split())
+NAMES = frozenset(
+    "dataset system encoder setting hardware a b criterion convention split parameter search type reading".split()
+)
 """Columns of words, which are aligned left."""
 
 

@@ -1,9 +1,10 @@
-"""Table 1, the table of lengths and how cost grows, from VALID throughput records; what was published has its own columns."""
+"""Table 1, a table a reading and how cost grows, from VALID throughput records; what was published has its own columns."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from iter_bench import published
 from iter_bench.tables.text import Made
 from iter_bench.throughput.growth import POINTS, fits, seconds
 from iter_bench.throughput.parts import PARTS
+from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import PROFILES
 
@@ -52,24 +54,29 @@ def data_sets(records: Sequence[ThroughputRecord]) -> Made:
     """Table 1: documents of the lengths and density of a data set, or of the data set itself, beside what was published."""
     of_kind = [record for record in records if record.settings.workload.length is None]
     shown = _shown(of_kind)
+    readings = {record.run_id: READINGS[name] for name, of in by_reading(records).items() for record in of}
+
+    def measured(record: ThroughputRecord) -> dict[str, Any]:
+        return {"reading": readings[record.run_id], **_row(record, shown)}
+
     rows = []
     for name, title in TITLES.items():
         printed = _printed(title)
         ours = [record for record in shown if record.settings.workload.name == name]
         beside = [(_nearest(record, printed), record) for record in ours]
         for row in printed:
-            rows += [row | _row(record, shown) for nearest, record in beside if nearest is row] or [row]
-        rows += [_row(record, shown) for nearest, record in beside if nearest is None]
-    frame = pd.DataFrame(rows, columns=[*PRINTED, *_columns()[2:]])
+            rows += [row | measured(record) for nearest, record in beside if nearest is row] or [row]
+        rows += [measured(record) for nearest, record in beside if nearest is None]
+    frame = pd.DataFrame(rows, columns=[*PRINTED, "reading", *_columns()[2:]])
     return Made("Table 1: throughput", frame, (*_notes(of_kind, shown), PUBLISHED), _readable(frame))
 
 
-def lengths(records: Sequence[ThroughputRecord]) -> Made:
-    """The same for documents of one length."""
-    of_kind = [record for record in records if record.settings.workload.length is not None]
+def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Made:
+    """All that was measured in one of the `READINGS`: data sets, then documents of one length."""
+    of_kind = by_reading(records)[name]
     shown = _shown(of_kind)
     frame = pd.DataFrame([_row(record, shown) for record in shown], columns=_columns())
-    return Made("Throughput by length", frame, _notes(of_kind, shown), _readable(frame))
+    return Made(f"Table 1, {READINGS[name]}", frame, (MEANINGS[name], *_notes(of_kind, shown)), _readable(frame))
 
 
 def growth(records: Sequence[ThroughputRecord]) -> Made:
@@ -110,7 +117,7 @@ def growth(records: Sequence[ThroughputRecord]) -> Made:
 
 TABLES: dict[str, Callable[[Sequence[ThroughputRecord]], Made]] = {
     "table1-throughput": data_sets,
-    "table1-throughput-lengths": lengths,
+    **{f"table1-throughput-{name}": partial(of_reading, name) for name in READINGS},
     "table1-throughput-growth": growth,
 }
 """File name → what makes the table."""

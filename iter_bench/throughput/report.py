@@ -12,7 +12,8 @@ from iter_bench import plots, records, summary
 from iter_bench.errors import UserError
 from iter_bench.plots.throughput import FIGURES
 from iter_bench.tables import rich_table
-from iter_bench.tables.throughput import TABLES, brief
+from iter_bench.tables.throughput import TABLES, brief, of_reading
+from iter_bench.throughput.readings import READINGS
 from iter_bench.throughput.schema import ThroughputRecord
 
 
@@ -32,10 +33,10 @@ def write(results: Path) -> list[Path]:
 
 
 def show(measured: Sequence[ThroughputRecord]) -> None:
-    """Prints Table 1 and the table of lengths, as far as anything was measured for them."""
+    """Prints the table of each reading that anything was measured in; published figures stand in the files."""
     console = Console()
-    for make in TABLES.values():
-        if len(text := brief(made := make(measured))):
+    for name in READINGS:
+        if len(text := brief(made := of_reading(name, measured))):
             table = rich_table(text, made.title)
             # lines longer than the terminal are better than columns without their numbers
             console.width = max(console.width, Measurement.get(console, console.options.update(width=300), table).maximum)

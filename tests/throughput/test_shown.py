@@ -1,6 +1,7 @@
 """Tables and Figure 3 hold what VALID records say, to the digit, and compare only what was measured in alternation."""
 
 import math
+from functools import partial
 
 import pytest
 from matplotlib.colors import to_hex
@@ -8,8 +9,9 @@ from throughput_examples import data_set, measured
 
 from iter_bench import plots, published, tables
 from iter_bench.errors import UserError
-from iter_bench.plots.throughput import by_length, by_size
-from iter_bench.tables.throughput import brief, counterpart, data_sets, growth, lengths
+from iter_bench.plots import throughput as figures
+from iter_bench.tables.throughput import brief, counterpart, data_sets, growth, of_reading
+from iter_bench.throughput.readings import READINGS, by_reading
 from iter_bench.throughput.settings import Subject
 from iter_bench.throughput.workloads import of_length
 
@@ -27,7 +29,8 @@ def test_table_1_by_hand():
     assert row["speed-up of ITER"] == pytest.approx(20, rel=1e-5) and math.isnan(ours["speed-up of ITER"].iloc[0])
     assert row["forward ms"] == pytest.approx(8) and row["source"] == "embedded"
     assert "INVALID records of this kind, not shown: 1." in made.notes
-    shared = "minilm | gold, sdpa, float32 | 22.7 M | 8 | 10 | embedded | 63.0 | 3.0 | {} | Some CPU (2 cores) |"
+    shared = "same encoder for all | minilm | gold, sdpa, float32 | 22.7 M | 8 | 10 | embedded | 63.0 | 3.0 | "
+    shared += "{} | Some CPU (2 cores) |"
     assert [line for line in tables.markdown(made.shown).splitlines() if "Some CPU" in line] == [
         "| CoNLL04 | ITER | T5-small | 54 | 64 | 1x RTX 4090 | 1040.55 |  | "
         + shared.format("100 [99.1, 101] |  | 40.0% | 2 G"),
@@ -77,21 +80,68 @@ def test_speed_ups_are_within_a_cell_and_never_of_invalid_runs():
     assert counterpart(measured("asp", lineup=large), [measured("iter", lineup=large)]) is not None
 
 
-def test_files_of_lengths(tmp_path):
+def lineup(**encoders):
+    return [Subject(system=system, encoder=encoder) for system, encoder in encoders.items()]
+
+
+SMALL = lineup(iter="random:t5-small", asp="google-t5/t5-small", plmarker="random:bert-base-cased")
+BASE = lineup(iter="random:deberta-v3-base", asp="random:flan-t5-base", plmarker="random:bert-base-cased")
+
+
+def of_lineup(subjects, millions, **changes):
+    """A record a subject, with so many parameters each."""
+    systems = [subject.system for subject in subjects]
+    return [
+        measured(name, lineup=subjects, parameters=int(1e6 * count), **changes)
+        for name, count in zip(systems, millions, strict=False)
+    ]
+
+
+def test_a_line_up_has_the_reading_that_its_records_show():
+    of = {
+        "same-encoder": of_lineup(lineup(iter="minilm", asp="minilm"), (22, 40)),
+        "same-parameters": of_lineup(BASE, (226, 229, 218)),
+        "as-published": of_lineup(SMALL, (54, 64, 218)),
+        "other": of_lineup(lineup(iter="random:bert-base-cased", plmarker="random:roberta-base"), (150, 250)),
+    }
+    found = by_reading([record for members in of.values() for record in members])
+    assert list(found) == list(READINGS) and {name: len(members) for name, members in found.items()} == {
+        name: len(of[name]) for name in READINGS
+    }
+    for name, members in of.items():
+        assert set(map(id, found[name])) == set(map(id, members)), name
+    for millions, reading in (
+        ((226, 229, 218), "same-parameters"),
+        ((226, 229, 205), "as-published"),
+        ((226, 229), "as-published"),  # nobody knows yet what the third will have
+    ):
+        assert by_reading(of_lineup(BASE, millions))[reading], millions
+    invalid = of_lineup(BASE, (226, 229, 218), **BAD)
+    assert len(by_reading(invalid)["same-parameters"]) == 3, "their parameters hold, whatever their time"
+    trained = [Subject(system=name, trained=f"runs/{name}/system") for name in ("iter", "asp")]
+    assert by_reading(of_lineup(trained, (22, 40)))["other"], "a folder doesn't tell its encoder"
+
+
+def test_a_reading_has_a_table_of_its_own(tmp_path):
     records = [measured(length=length, batch_size=size) for length in (128, 16) for size in (8, 1)]
-    made = lengths([*records, measured(workload=ACE05)])
+    others = of_lineup(BASE, (226, 229, 218), workload=CONLL04)
+    made = of_reading("same-encoder", [*others, *records, measured(workload=ACE05)])
     assert [tuple(row) for row in made.frame[["batch size", "dataset"]].values] == [
+        (8, "ACE05 (without context)"),
         (1, "length-16"),
         (1, "length-128"),
         (8, "length-16"),
         (8, "length-128"),
     ]
-    assert not [name for name in made.frame if name.startswith("published")]
-    csv, markdown, latex = made.write(tmp_path, "lengths")
-    assert csv.read_text().count("\n") == 5 and "at least 3 calls" in markdown.read_text()
+    assert not [name for name in made.frame if name.startswith("published")] and "one and the same encoder" in made.notes[0]
+    csv, markdown, latex = made.write(tmp_path, "same-encoder")
+    assert csv.read_text().count("\n") == 6 and "at least 3 calls" in markdown.read_text()
     assert r"40.0\%" in latex.read_text()
-    for make in (lengths, growth):
-        assert len(make([]).frame) == 0 and make([]).write(tmp_path, "none")
+    same_parameters = of_reading("same-parameters", [*others, *records]).frame
+    assert list(same_parameters.encoder) == [subject.encoder for subject in BASE]
+    assert list(same_parameters["speed-up of ITER"].dropna()) == [1, 1], "within the cell, encoders aside"
+    for made in (of_reading("other", []), growth([])):
+        assert len(made.frame) == 0 and made.write(tmp_path, "none")
 
 
 def test_exponents_are_those_of_the_formula():
@@ -119,12 +169,14 @@ def test_exponents_are_those_of_the_formula():
     )
 
 
-def test_figure_3_draws_medians_and_bands_of_valid_records(tmp_path):
+def test_a_figure_of_a_reading_draws_medians_and_bands_of_valid_records(tmp_path):
     records = [measured(length=length, rates=(50.0, 100.0, 200.0)) for length in (64, 16)]
     records += [measured("asp", (5.0,) * 3), measured("asp", (7.0,) * 3, length=16, **BAD), measured(workload=CONLL04)]
+    records += [measured("asp", (4.0,) * 3, workload=ACE05), measured("plmarker", (4.0,) * 3, workload=ACE05, **BAD)]
     records.append(measured(batch_size=1))  # one length is no curve
-    plot = by_length(records)
-    (ax,) = plot.figure.axes
+    records += of_lineup(BASE, (226, 229, 218), workload=CONLL04)  # of another reading
+    plot = figures.of_reading("same-encoder", records)
+    sets, ax = plot.figure.axes
     assert (ax.get_xscale(), ax.get_yscale(), ax.get_title()) == ("log", "log", "minilm, batch 8\nSome CPU (2 cores)")
     drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines}
     assert drawn == {"ITER": ([15, 63], pytest.approx([100, 100], rel=1e-5)), "ASP": ([63], pytest.approx([5]))}
@@ -132,29 +184,32 @@ def test_figure_3_draws_medians_and_bands_of_valid_records(tmp_path):
         assert (to_hex(line.get_color()).upper(), line.get_marker()) == (plots.look(system).color, plots.look(system).marker)
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == pytest.approx((records[0].rate.p5, records[0].rate.p95))
-    assert plot.caption.endswith("3 VALID records. Hardware: Some CPU (2 cores).")
+    assert ([text.get_text() for text in sets.get_xticklabels()], sets.get_yscale()) == (["conll04", "ace05"], "log")
+    marks = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in sets.lines}
+    assert marks == {"ITER": ([0], pytest.approx([100], rel=1e-5)), "ASP": ([1], pytest.approx([4]))}
+    assert plot.caption.endswith("5 VALID records. Hardware: Some CPU (2 cores).") and "same encoder for all" in plot.caption
     assert [path.suffix for path in plots.save(plot, tmp_path, "figure3")] == [".png", ".svg", ".md"]
 
 
 def test_a_panel_for_each_batch_size_line_up_and_machine():
-    mixed = [
-        Subject(system="iter", encoder="random:flan-t5-small"),
-        Subject(system="plmarker", encoder="random:bert-base-cased"),
-    ]
-    of_panels = [{}, {"batch_size": 1}, {"hardware": "Other CPU"}, {"system": "plmarker", "lineup": mixed}]
-    panels = by_length([measured(length=length, **panel) for panel in of_panels for length in (16, 64)]).figure.axes
+    small = lineup(iter="random:bert-base-cased", asp="random:bert-base-cased")
+    of_panels = [{}, {"batch_size": 1}, {"hardware": "Other CPU"}, {"lineup": small}]
+    records = [measured(length=length, **panel) for panel in of_panels for length in (16, 64)]
+    panels = figures.of_reading("same-encoder", records).figure.axes
     assert sorted(ax.get_title() for ax in panels) == [
+        "bert-base-cased, batch 8\nSome CPU (2 cores)",
         "minilm, batch 1\nSome CPU (2 cores)",
         "minilm, batch 8\nOther CPU",
         "minilm, batch 8\nSome CPU (2 cores)",
-        "random:flan-t5-small + random:bert-base-cased, batch 8\nSome CPU (2 cores)",
     ]
-    assert "PL-Marker, random:bert-base-cased" in [line.get_label() for ax in panels for line in ax.lines]
+    (ax,) = figures.of_reading("as-published", of_lineup(SMALL, (54, 64, 218), workload=CONLL04)).figure.axes
+    assert ax.get_title() == "t5-small + google-t5/t5-small + bert-base-cased\nSome CPU (2 cores)"
+    assert "PL-Marker, bert-base-cased" in [line.get_label() for line in ax.lines]
 
 
 def test_published_speeds_are_hollow_and_name_their_hardware():
     records = [measured("iter", (50.0, 100.0, 200.0), workload=CONLL04), measured("asp", workload=CONLL04, **BAD), measured()]
-    (ax,) = by_size(records).figure.axes
+    (ax,) = figures.by_size(records).figure.axes
     drawn = [(line.get_label(), line.get_fillstyle(), *line.get_xydata()[0]) for line in ax.lines]
     table = published.figures(table=1)
     printed = table[table.dataset == "CoNLL04"]
@@ -170,6 +225,7 @@ def test_published_speeds_are_hollow_and_name_their_hardware():
 
 
 def test_nothing_valid_is_said():
-    for draw, records in ((by_length, [measured(**BAD), measured(workload=CONLL04)]), (by_size, [measured()])):
+    same_encoder = partial(figures.of_reading, "same-encoder")
+    for draw, records in ((same_encoder, [measured(**BAD), measured()]), (figures.by_size, [measured()])):
         with pytest.raises(UserError, match="measure first"):
             draw(records)

@@ -13,7 +13,7 @@ from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.sweep import cells_of, load_sweep, run, sweep_names
 from iter_bench.verify import verify
 
-LENGTHS = "table1-throughput-lengths"
+READING = "throughput-same-encoder"
 SWEEP = """
 description = "Two cells."
 minutes = 1
@@ -75,11 +75,11 @@ def test_the_command_tells_all_and_ends_in_table_and_figure(sweep, tmp_path):
     assert first.exit_code == 0, first.output
     assert "1/2 length-16, batch 2, minilm: echo" in first.stderr and "loses INVALID" in first.stderr
     assert "wrong output: 1 of 2 documents" in first.stderr and "left out: 1024 sub-tokens" in first.stderr
-    assert "Throughput by length" in first.stdout and "echo" in first.stdout and "loses" not in first.stdout
+    assert "Table 1, same encoder for all" in first.stdout and "echo" in first.stdout and "loses" not in first.stdout
     written = {path.name for path in (tmp_path / "results").rglob("*.*") if path.suffix != ".json"}
     assert written == {
-        *(f"{name}.{suffix}" for name in ("table1-throughput", LENGTHS) for suffix in ("csv", "md", "tex")),
-        *(f"figure3-throughput-lengths.{suffix}" for suffix in ("png", "svg", "md")),
+        *(f"{name}.{suffix}" for name in ("table1-throughput", f"table1-{READING}") for suffix in ("csv", "md", "tex")),
+        *(f"figure3-{READING}.{suffix}" for suffix in ("png", "svg", "md")),
         "README.md",
     }
     before = {path.name: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")}
@@ -99,7 +99,8 @@ def test_sweeps_of_the_package_hold_cells_for_every_system():
         if name == "growth":
             assert [cell.workload.density for cell in found] == [2.5, 5, 10, 20]
         else:
-            assert {cell.workload.name for cell in found} >= {"conll04", "ace05", "ace05-context", "conll03"}
+            others = set() if name == "readings" else {"ace05-context", "conll03"}
+            assert {cell.workload.name for cell in found} >= {"conll04", "ace05", *others}
         ids = [run_id for cell in found for run_id in cell.ids("some machine")]
         assert len(ids) == len(set(ids)), "two cells would overwrite each other's records"
 
@@ -110,19 +111,19 @@ def test_every_system_of_the_gpu_sweeps_can_be_built_and_same_parameters_are_the
     for module in ("iter_bench.iter_model", "baselines.asp", "baselines.plmarker"):
         monkeypatch.setattr(f"{module}.system.default_device", lambda: torch.device("meta"))
     corpus = data.load("synthetic-w1", "dev")
-    for name in ("gpu", "parameters"):
+    for name in ("gpu", "parameters", "readings"):
         for lineup in {repr(cell.lineup): cell.lineup for cell in cells_of(load_sweep(name))[0]}.values():
             counts = []
             for subject in lineup:
                 if subject.encoder.startswith("random:"):
                     with torch.device("meta"):
                         counts.append(cells.build(subject, corpus.schema, corpus.documents[:5]).parameters)
-            if name == "parameters":
+            if name == "parameters" or (name == "readings" and lineup[0].encoder == "random:deberta-v3-base"):
                 assert len(counts) == len(lineup) and max(counts) < 1.05 * min(counts)
 
 
 def test_wrong_sweeps_are_named(tmp_path):
-    with pytest.raises(SettingsError, match="no sweep is called 'slow'; there are gpu, growth, parameters, quick"):
+    with pytest.raises(SettingsError, match="no sweep is called 'slow'; there are gpu, growth, parameters, quick, readings"):
         load_sweep("slow")
     path = tmp_path / "wrong.toml"
     path.write_text("description = 'x'\nminutes = 0\n[[group]]\nlengths = [16]\n")

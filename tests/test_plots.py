@@ -163,11 +163,19 @@ def test_joules_are_drawn_where_measured_and_else_said_to_be_missing():
 
 def test_the_roofline_is_what_was_reached_below_the_ceiling():
     ceiling = {"dtype": "float32", "flops": 1e12, "matrix": 4096, "copy_rate": 1e10}
+    work = {"flops": 2e9, "read": 4e7, "seconds": 0.004, "share": 0.4}  # 50 operations a byte
     shown = [measured(ceiling=ceiling), measured("asp", work=None), measured("plmarker", ceiling=ceiling, problems=("drift",))]
+    shown += [measured(work=work, ceiling=ceiling), measured(batch_size=64, ceiling=ceiling)]
     plot = plots.roofline(shown)
-    point, roof, half = plot.figure.axes[0].lines
+    known, unknown = plot.figure.axes
+    point, roof, half = known.lines
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((50, 2 * 100), rel=1e-4)
+    assert dict(zip(roof.get_xdata(), roof.get_ydata(), strict=True)) == {25: 250, 100: 1000}, "10 G bytes/s, to 1000 G/s"
+    assert half.get_ydata()[0] == 500 and known.get_xlabel() == "operations a byte of weights"
+    point, whole_call, roof, _ = unknown.lines  # an older record doesn't tell bytes
     assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((2 * 8, 2 * 100), rel=1e-4), "2 G a document"
-    assert roof.get_ydata()[0] == 1000 and half.get_ydata()[0] == 500 and "1 VALID records" in plot.caption
+    assert whole_call.get_xdata()[0] == pytest.approx(2 * 10, rel=1e-4), "a call has 10 documents, fewer than a batch"
+    assert set(roof.get_ydata()) == {1000} and "3 VALID records" in plot.caption
 
 
 def test_depth_is_drawn_for_each_system_with_its_interval():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -18,8 +19,9 @@ from iter_bench.throughput.schema import ThroughputRecord
 NO_ENERGY = "Joules were not measured:\nno VALID throughput record is of a GPU\n(docs/throughput.md)."
 ROOFLINE = (
     "Operations that the architecture needs, counted from shapes, a second of the whole timed region (documents in, "
-    "extractions out), against those of a batch. Solid line: the rate of matrix products measured beside; dotted: half of it. "
-    "What is missing to the line is time in which no such operation ran."
+    "extractions out), against those for each byte of weights that a batch reads once, or, in records that don't tell bytes, "
+    "against those of a batch. Solid line: what the rates of matrix product and copy measured beside allow; dotted: half of "
+    "the product's. What is missing to the line is time in which no such operation ran."
 )
 
 
@@ -69,28 +71,32 @@ def energy(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Pl
 
 @in_style
 def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
-    """Operations a second that were reached, beside the measured ceiling; a panel a machine and number format.
+    """Operations a second that were reached, beside the measured ceiling; a panel a machine, number format and x axis.
 
     Raises:
         UserError: no VALID record holds operations and ceiling.
     """
-    panels: dict[tuple[str, str], list[ThroughputRecord]] = {}
+    panels: dict[tuple[str, str, bool], list[ThroughputRecord]] = {}
     for record in throughput:
         if record.valid and record.work and record.ceiling:
-            panels.setdefault((record.hardware, record.ceiling.dtype), []).append(record)
+            panels.setdefault((record.hardware, record.ceiling.dtype, record.work.read is None), []).append(record)
     if not panels:
         raise UserError("no VALID record holds counted operations and a ceiling; measure first (`iter-bench throughput`)")
     figure, axes = grid(len(panels))
-    for ax, ((hardware, dtype), records) in zip(axes, sorted(panels.items()), strict=True):
+    for ax, ((hardware, dtype, by_batch), records) in zip(axes, sorted(panels.items()), strict=True):
         for record in records:
             of, unit = look(record.system), record.work.flops / 1e9
-            x, y = unit * record.settings.batch_size, unit * record.rate.median
+            x, y = unit * _batch(record) if by_batch else record.work.flops / record.work.read, unit * record.rate.median
             ax.plot([x], [y], color=of.color, marker=of.marker, linestyle="none", fillstyle="none", label=of.label)
             ax.vlines([x], unit * record.rate.p5, unit * record.rate.p95, color=of.color, linewidth=0.8)
         ceiling = max(record.ceiling.flops for record in records) / 1e9
-        ax.axhline(ceiling, color="black", linewidth=1, label="measured ceiling")
-        ax.axhline(ceiling / 2, color="black", linewidth=0.8, linestyle=":", label="half of it")
-        ax.set(xlabel="G operations a batch", ylabel="G operations/s", xscale="log", yscale="log")
+        copied = math.inf if by_batch else max(record.ceiling.copy_rate for record in records) / 1e9
+        places, bend = [line.get_xdata()[0] for line in ax.lines], ceiling / copied
+        roof = sorted([min(places) / 2, max(places) * 2, *([bend] if bend else [])])
+        ax.plot(roof, [min(ceiling, copied * x) for x in roof], color="black", linewidth=1, label="measured ceiling")
+        ax.axhline(ceiling / 2, color="black", linewidth=0.8, linestyle=":", label="half of the product's")
+        ax.set(ylabel="G operations/s", xscale="log", yscale="log")
+        ax.set_xlabel("G operations a batch" if by_batch else "operations a byte of weights")
         ax.margins(0.15)
         plain_numbers(ax.xaxis)
         plain_numbers(ax.yaxis)
@@ -99,6 +105,11 @@ def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
     shown = [record for of in panels.values() for record in of]
     hardware = "; ".join(sorted({record.hardware for record in shown}))
     return Plot(figure, f"{ROOFLINE} {len(shown)} VALID records. Hardware: {hardware}.")
+
+
+def _batch(record: ThroughputRecord) -> int:
+    """Documents of a batch; a call may have fewer than fit into one."""
+    return min(record.settings.batch_size, record.documents.documents)
 
 
 def _marks(ax: Axes, rows: pd.DataFrame, x: str) -> None:

@@ -194,8 +194,8 @@ def work_of(
     flops = system.flops(documents, prepared.given)
     batches = -(-len(documents) // batch_size)
     read = batches * system.matrix_weights * getattr(torch, ceiling.dtype).itemsize
-    needed = ceiling.seconds(flops, read)
-    return Work(flops=flops / len(documents), seconds=needed / len(documents), share=needed / seconds)
+    needed, count = ceiling.seconds(flops, read), len(documents)
+    return Work(flops=flops / count, read=read / count, seconds=needed / count, share=needed / seconds)
 
 
 def peak_memory(system: systems.System, call: Callable[[], object], device: torch.device) -> int | None:

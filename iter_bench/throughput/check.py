@@ -57,8 +57,11 @@ def _work(record: ThroughputRecord) -> Iterator[str]:
         return
     if ceiling.dtype != record.execution.get("dtype"):
         yield f"ceiling.dtype is {ceiling.dtype}, the system computed in {record.execution.get('dtype')}"
-    if work.seconds < work.flops / ceiling.flops * (1 - TOLERANCE):
+    least = ceiling.seconds(work.flops, work.read or 0)
+    if work.seconds < least * (1 - TOLERANCE):
         yield "work.seconds: the ceiling needs longer for the operations"
+    if work.read is not None and work.seconds > least * (1 + TOLERANCE):
+        yield "work.seconds: the ceiling needs less for the operations and the bytes read"
     share = work.seconds * record.documents.documents / median(record.samples)
     if not math.isclose(work.share, share, rel_tol=TOLERANCE):
         yield "work.share: isn't the seconds at the ceiling over the median of the samples"

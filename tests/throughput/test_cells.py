@@ -49,7 +49,7 @@ def test_work_is_operations_at_the_ceiling_or_reading_weights_at_it():
     ready = prepared(Echo())  # 1000 operations a document; 500 weights of 4 bytes, read once in each of 3 batches
     computing = Ceiling(dtype="float32", flops=1e4, matrix=8, copy_rate=1e9)
     work = cells.work_of(ready, DOCUMENTS, 2, seconds=2.0, ceiling=computing)
-    assert (work.flops, work.seconds, work.share) == pytest.approx((1000, 0.1, 0.25))
+    assert (work.flops, work.read, work.seconds, work.share) == pytest.approx((1000, 3 * 500 * 4 / 5, 0.1, 0.25))
     reading = Ceiling(dtype="float32", flops=1e9, matrix=8, copy_rate=1e4)
     work = cells.work_of(ready, DOCUMENTS, 2, seconds=2.0, ceiling=reading)
     assert (work.flops, work.seconds, work.share) == pytest.approx((1000, 0.12, 0.3))

@@ -29,6 +29,8 @@ CHANGES = {
     "share": ({"work": WORK | {"share": 0.9}}, "work.share"),
     "ceiling": ({"ceiling": None}, "there is no ceiling"),
     "faster": ({"work": WORK | {"seconds": 0.001, "share": 0.101}}, "work.seconds: the ceiling needs longer"),
+    "slower": ({"work": WORK | {"read": 1e7, "share": 0.004 * 101}}, "work.seconds: the ceiling needs less"),
+    "bytes": ({"work": WORK | {"read": 1e8, "share": 0.004 * 101}}, "work.seconds: the ceiling needs longer"),
     "dtype": ({"ceiling": CEILING | {"dtype": "bfloat16"}}, "ceiling.dtype is bfloat16, the system computed in float32"),
     "settings": ({"run_id": "0" * 12}, "run_id is 000000000000"),
     "system": ({"system": "asp"}, "system is asp, the settings name iter"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ import torch
 
 from iter_bench.errors import UserError
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 log = logging.getLogger("iter_bench")
@@ -20,6 +22,8 @@ CPU_TOKENS = 512
 """Padded sub-tokens of a forward pass beyond which a CPU gets slower: activations leave its caches, and more is padded."""
 GPU_TOKENS = 32768
 """The same for a GPU: as many keep one busy, and memory stays bounded whatever ``batch_size`` is. Not measured."""
+GPU_CHUNK = 16
+"""Batches whose documents are tokenised together for a GPU. Not measured."""
 
 
 class OutOfMemory(UserError):
@@ -100,6 +104,31 @@ def in_batches(
         elif reason is not None:
             tokens = smaller(rows, reason)
         begun = None if end is None else (rows, end)
+
+
+def chunks(documents: Sequence[_S], batch_size: int, device: torch.device) -> list[Sequence[_S]]:
+    """The documents in the parts that are tokenised, and sorted by length, together.
+
+    A GPU computes while the part that follows is tokenised; on a CPU both would share its cores, so it gets all at once.
+    """
+    size = len(documents) if device.type == "cpu" else GPU_CHUNK * batch_size
+    return [documents[start : start + size] for start in range(0, len(documents), size or 1)]
+
+
+def ahead(work: Callable[[_S], _T], items: Sequence[_S]) -> Iterator[_T]:
+    """``work`` of each item, in order; while the caller is busy with one, a thread does the next.
+
+    What raises does so where its item is due.
+    """
+    if not items:
+        return
+    with ThreadPoolExecutor(1) as thread:  # which starts none before the second item
+        done = work(items[0])
+        for item in items[1:]:
+            following = thread.submit(work, item)
+            yield done
+            done = following.result()
+        yield done
 
 
 @contextmanager

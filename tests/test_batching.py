@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iter_bench import data, systems
-from iter_bench.batching import OutOfMemory, in_batches, in_rows
+from iter_bench.batching import OutOfMemory, ahead, in_batches, in_rows
 from iter_bench.data.synthetic import SCHEMA
 
 
@@ -54,6 +54,20 @@ def test_a_batch_beyond_the_memory_is_halved_and_all_are_done_once(lengths, batc
     in_batches(lengths, batch_size, run)
     assert sorted(done) == list(range(len(lengths)))
     assert failures <= batch_size.bit_length() + 1, "what was too large is remembered"
+
+
+def test_work_ahead_keeps_its_order_and_raises_where_it_is_due():
+    log = []
+
+    def work(item):
+        log.append(item)
+        return 1 / item
+
+    done = ahead(work, [1, 2, 0, 4])
+    assert [next(done), next(done)] == [1, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(done)
+    assert log[:3] == [1, 2, 0] and 4 not in log and list(ahead(work, [])) == []
 
 
 @given(st.lists(st.integers(1, 60), min_size=1), st.integers(1, 40), st.integers(60, 130), st.randoms())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,13 +14,14 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from iter_bench import systems
-from iter_bench.batching import in_batches, token_budget
+from iter_bench.batching import ahead, chunks, in_batches, token_budget
 from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, compute_dtype, default_device
-from iter_bench.document import Document, Entity, Extraction, Relation, Schema
+from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, row_width, shares_rows, states
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model import configuration as choices
+from iter_bench.iter_model.assembling import assemble
 from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
 from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.flops import iter_flops
@@ -246,9 +247,30 @@ class IterSystem:
         self, documents: Sequence[Document], link_threshold: float, batch_size: int, structure: Sequence[Imposed] | None
     ) -> list[Extraction]:
         self.module.eval()
-        with part("tokenise"):
-            windows = self.windows.windows(documents)
-            slots_of_windows = [slots_of(window, self.config) for window in windows]
+        together = chunks(documents, batch_size, self.device)
+        prepared, found, used = ahead(self._prepared, together), [], 0
+        with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
+            for chunk in together:
+                with part("tokenise"):
+                    windows, slots = next(prepared)
+                given = None if structure is None else structure[used : used + len(windows)]
+                used += len(windows)
+                found += self._extract(chunk, windows, slots, link_threshold, batch_size, given)
+        return found
+
+    def _prepared(self, documents: Sequence[Document]) -> tuple[list[Window], list[Slots]]:
+        windows = self.windows.windows(documents)
+        return windows, [slots_of(window, self.config) for window in windows]
+
+    def _extract(
+        self,
+        documents: Sequence[Document],
+        windows: Sequence[Window],
+        slots_of_windows: Sequence[Slots],
+        link_threshold: float,
+        batch_size: int,
+        structure: Sequence[Imposed] | None,
+    ) -> list[Extraction]:
         found: list[Extraction | None] = [None] * len(windows)
 
         def begin(rows: list[int]) -> Callable[[], None]:
@@ -265,17 +287,15 @@ class IterSystem:
                 with part("forward"):
                     decided = self._whole(pending.found(), inputs, sizes, decisions)
                 with part("decode"):
-                    holds = decided.link > link_threshold
+                    holds = decided.link > link_threshold if given is None else links_of(given)
                     ids = [documents[windows[i].document].id for i in rows]
-                    extractions = self._assemble(decided, holds if given is None else links_of(given), slots, ids)
-                    for row, extraction in zip(rows, extractions, strict=True):
+                    for row, extraction in zip(rows, assemble(decided, holds, slots, ids, self.config), strict=True):
                         found[row] = extraction
 
             return end
 
         lengths, tokens = [len(w.input_ids) for w in windows], token_budget(self.device)
-        with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
-            in_batches(lengths, batch_size, begin, tokens=tokens, name=lambda i: documents[windows[i].document].id)
+        in_batches(lengths, batch_size, begin, tokens=tokens, name=lambda i: documents[windows[i].document].id)
         with part("decode"):
             return self.windows.merge(found, windows, documents)
 
@@ -292,39 +312,6 @@ class IterSystem:
             sizes = self._sizes = self._sizes.grown_to(grown)  # which another batch may have made longer since
             found = self.module.extract(inputs, sizes, decisions).found()
         return found
-
-    def _assemble(self, found: Found, holds: np.ndarray, slots: Sequence[Slots], ids: Sequence[str]) -> Iterable[Extraction]:
-        """One extraction a window, in words of its document; a span that touches no word (a special sub-token) is dropped.
-
-        ``holds``: [P, φ] which relations hold of which pair.
-        """
-        types, links = self.config.entity_types, self.config.relation_types
-        entities: list[Entity | None] = []
-        base = np.cumsum([0] + [len(s) for s in slots])
-        for window, left, right, kind, score in zip(
-            found.window.tolist(),
-            found.left.tolist(),
-            found.right.tolist(),
-            found.type.tolist(),
-            found.score.tolist(),
-            strict=True,
-        ):
-            words = slots[window].word
-            start, last = int(words[left - base[window]]), int(words[right - base[window]])
-            entities.append(Entity(start, last + 1, types[kind], score) if 0 <= start <= last else None)
-        of_window: list[dict[Entity, None]] = [{} for _ in slots]
-        relations: list[dict[Relation, None]] = [{} for _ in slots]
-        for entity, window in zip(entities, found.window.tolist(), strict=True):
-            if entity is not None:
-                of_window[window].setdefault(entity)
-        pair, kind = np.nonzero(holds)
-        for head, tail, k, score in zip(
-            found.head[pair].tolist(), found.tail[pair].tolist(), kind.tolist(), found.link[pair, kind].tolist(), strict=True
-        ):
-            first, second = entities[head], entities[tail]
-            if first is not None and second is not None and (first != second or self.config.self_links):
-                relations[int(found.window[head])].setdefault(Relation(first, second, links[k], score))
-        return [Extraction(*parts) for parts in zip(ids, map(tuple, of_window), map(tuple, relations), strict=True)]
 
     # --- what it can express ------------------------------------------------------------------------------------------
 

@@ -1,17 +1,21 @@
 """What a GPU is given is tested on the CPU: rows that windows share, lists of fixed lengths, batches in flight, no wait."""
 
+import threading
+
 import pytest
 import torch
 import transformers
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
 from iter_bench import data
+from iter_bench.batching import chunks
 from iter_bench.encoders import load_tokenizer, row_width, shares_rows, states
 from iter_bench.iter_model import system as iter_system
 from iter_bench.iter_model.batch import collate_inputs
 from iter_bench.iter_model.modeling import Sizes
 from iter_bench.iter_model.system import IterSystem
 from iter_bench.iter_model.targets import slots_of
+from iter_bench.tokenization import WindowTokenizer
 
 SMALL = {"vocab_size": 30522, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 FAMILIES = {
@@ -72,6 +76,32 @@ def test_rows_are_shared_without_seeing_each_other(name, tmp_path, monkeypatch):
         assert one[3] == pytest.approx(other[3], abs=1e-9)
     less = [len(inputs.tokens.input_ids) < inputs.windows for inputs in batches]
     assert len(less) > 2 and all(less) == any(less) == shares_rows(system.module.encoder) == (name != "modernbert")
+
+
+def test_documents_are_tokenised_ahead_in_parts_and_come_out_in_order(tmp_path, monkeypatch):
+    """As on a GPU, with windows of which a document has several, so that imposed decisions must find their part."""
+    system, documents = build(FAMILIES["bert"], tmp_path)
+    system.windows = WindowTokenizer(system.tokenizer, 24)
+    gold = system.reachable(documents).extractions
+    structure = system.prepare_structure(documents, gold)
+    assert len(structure) > len(documents) + 5
+    whole, imposed = system.predict(documents), system.predict(documents, structure=structure)
+    assert sum(len(e.relations) for e in whole) > 10 < sum(len(e.relations) for e in imposed)
+
+    threads = []
+    prepared = system._prepared
+    monkeypatch.setattr(system, "_prepared", lambda part: threads.append(threading.current_thread()) or prepared(part))
+    monkeypatch.setattr(iter_system, "chunks", lambda documents, size, _: chunks(documents, size, torch.device("cuda")))
+    monkeypatch.setattr("iter_bench.batching.GPU_CHUNK", 2)
+    for found, wanted in (
+        (system.predict(documents, batch_size=2), whole),
+        (system.predict(documents, batch_size=2, structure=structure), imposed),
+    ):
+        for one, other in zip(flat(found), flat(wanted), strict=True):
+            assert one[0] == other[0] and set(one[1]) == set(other[1]) and set(one[2]) == set(other[2])
+    parts = -(-len(documents) // 4)
+    assert len(threads) == 2 * parts and threads.count(threading.main_thread()) == 2, "the first of each call"
+    assert system.predict([]) == []
 
 
 @pytest.mark.parametrize("width", [None, 64])

@@ -136,12 +136,16 @@ def grid(panels: int, *, wide: bool = False) -> tuple[Figure, list[Axes]]:
 
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend below all panels, so that it hides nothing."""
+    """One legend below all panels, so that it hides nothing, in as many columns as the figure is wide enough for."""
     handles = {}
     for ax in axes:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, len(handles)))
+    for columns in range(min(3, len(handles)), 0, -1):
+        drawn = figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+        if columns == 1 or drawn.get_window_extent().width <= figure.bbox.width:
+            break
+        drawn.remove()
 
 
 def _score_marks(

@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from iter_bench.cluster import processes
+from iter_bench.cluster.sharding import divided, local, whole
 from iter_bench.errors import UserError
 
 STATE = "state.json"
@@ -30,23 +32,23 @@ class CheckpointFolder:
         self.key = key
 
     def store(
-        self,
-        module: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        history: list[dict[str, Any]],
-        best: dict[str, Tensor] | None,
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, history: list[dict[str, Any]], *, selected: bool
     ) -> None:
-        """Writes the state after an epoch beside the old one, then swaps them; ``best`` only where there is a new one."""
-        if best is not None:
-            self._replace("best", lambda path: save_file(best, path / "model.safetensors"))
+        """Writes the state after an epoch beside the old one, then swaps them; where it's ``selected``, as the best one too.
+
+        Of several processes the first writes; those that divide the weights are all needed.
+        """
+        weights = weights_of(module)
+        state = optimizer.state_dict()["state"]
+        moments = _own_memory({f"{i}.{name}": value for i, values in state.items() for name, value in values.items()})
+        if not processes.is_first():
+            return
+        if selected:
+            self._replace("best", lambda path: save_file(weights, path / "model.safetensors"))
 
         def write(path: Path) -> None:
-            save_file(weights_of(module), path / "model.safetensors")
-            state = optimizer.state_dict()
-            save_file(
-                _own_memory({f"{i}.{name}": value for i, values in state["state"].items() for name, value in values.items()}),
-                path / "optimizer.safetensors",
-            )
+            save_file(weights, path / "model.safetensors")
+            save_file(moments, path / "optimizer.safetensors")
             content = {"key": self.key, "history": history}
             (path / STATE).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
@@ -82,9 +84,11 @@ class CheckpointFolder:
             raise UserError(f"{path} belongs to the run {key}, not to {self.key}; use another folder")
         load_weights(module, weights)
         state = optimizer.state_dict()
+        trained = [weight for group in optimizer.param_groups for weight in group["params"]]
         for name, value in moments.items():
             index, field = name.split(".", 1)
-            state["state"].setdefault(int(index), {})[field] = value
+            # the count of steps has no dimension
+            state["state"].setdefault(int(index), {})[field] = divided(value, trained[int(index)]) if value.dim() else value
         optimizer.load_state_dict(state)
         return history
 
@@ -108,8 +112,26 @@ class CheckpointFolder:
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of the module's weights on the host; tied ones stand once, under their first name."""
+    """A copy of the module's weights on the host; tied ones stand once, under their first name.
+
+    Where processes divide them, all must ask and only the first gets them.
+    """
     return _own_memory(module.state_dict())
+
+
+def parts_of(module: nn.Module, weights: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """What this process holds of the module's weights, copied to the host; or what it would hold of ``weights``."""
+    if weights is None:
+        return {name: local(value).detach().cpu().clone() for name, value in _distinct(module.state_dict()).items()}
+    return {name: local(value).cpu() for name, value in _as_divided(module, weights).items()}
+
+
+@torch.no_grad()
+def put_back(module: nn.Module, parts: dict[str, Tensor]) -> None:
+    """Puts back what ``parts_of`` gave."""
+    own = module.state_dict()
+    for name, part in parts.items():
+        local(own[name]).copy_(part)
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -118,22 +140,39 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
     Raises:
         UserError: they are the weights of another model.
     """
-    own = {name: value.shape for name, value in weights_of(module).items()}
-    given = {name: value.shape for name, value in weights.items()}
-    if different := sorted(name for name in own | given if own.get(name) != given.get(name)):
+    module.load_state_dict(_as_divided(module, weights), strict=False)
+
+
+def _as_divided(module: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights, which must be the module's, divided as its own are."""
+    own = _distinct(module.state_dict())
+    shapes = [{name: value.shape for name, value in tensors.items()} for tensors in (own, weights)]
+    if different := sorted(name for name in own | weights if shapes[0].get(name) != shapes[1].get(name)):
         raise UserError(
             f"the checkpoint's weights are those of another model or of other types: {', '.join(different[:5])} differ"
         )
-    module.load_state_dict(weights, strict=False)
+    return {name: divided(value, own[name]) for name, value in weights.items()}
 
 
 def _own_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors wants contiguous tensors that share no memory with each other."""
-    seen: set[int] = set()
+    """On the host; safetensors wants contiguous tensors that share no memory with each other."""
     kept = {}
-    for name, value in tensors.items():
-        if value.numel() and value.data_ptr() in seen:
-            continue
-        seen.add(value.data_ptr())
-        kept[name] = value.detach().cpu().contiguous().clone()
+    for name, value in _distinct(tensors).items():
+        value = value.detach()
+        together = whole(value)
+        if together is value or processes.is_first():  # of divided ones the other processes keep nothing
+            kept[name] = together.cpu().contiguous().clone()
     return kept
+
+
+def _distinct(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those that share no memory with an earlier one."""
+    seen: set[int] = set()
+    distinct = {}
+    for name, value in tensors.items():
+        own = local(value)
+        if own.numel() and own.data_ptr() in seen:
+            continue
+        seen.add(own.data_ptr())
+        distinct[name] = value
+    return distinct

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from iter_bench.batching import undivided
-from iter_bench.checkpoints import CheckpointFolder, load_weights, weights_of
-from iter_bench.cluster import processes
+from iter_bench.checkpoints import CheckpointFolder, parts_of, put_back
+from iter_bench.cluster import launched, processes
+from iter_bench.cluster.sharding import ShardedModule
 from iter_bench.devices import autocast
 from iter_bench.document import Document, Extraction, Schema
+from iter_bench.errors import UserError
 from iter_bench.scoring import dev_scores
 from iter_bench.settings import Schedule, TrainingSettings
 
@@ -34,6 +37,7 @@ class Task(Protocol):
     """What the loop needs of a model and its data."""
 
     module: nn.Module
+    """What is trained; while it is, the loop may put one of the same kind in its place."""
     device: torch.device
 
     def is_head(self, name: str) -> bool:
@@ -48,8 +52,14 @@ class Task(Protocol):
         """Examples → whatever ``losses`` takes, on the device."""
         ...
 
-    def losses(self, batch: Any) -> dict[str, Tensor]:
-        """Parts of the loss; their sum is minimised."""
+    def losses(self, batch: Any, whole: Sequence[Any]) -> dict[str, Tensor]:
+        """Parts of the loss; their sum is minimised.
+
+        Args:
+            batch: as ``collate`` made it.
+            whole: the examples of the batch that it is a share of, where several processes share it; else its own. What is a
+                mean is one over these, so that the losses of shares add up to those of the whole.
+        """
         ...
 
 
@@ -171,16 +181,22 @@ def train(
 
     Raises:
         FloatingPointError: the loss is no longer finite; the message names epoch and step.
+        UserError: the model can't be divided among processes, or they don't see the same checkpoints.
         OutOfMemory: a batch is too large. It isn't divided: dropout, and losses that are means, would give other numbers.
     """
+    sharded = ShardedModule(task) if launched.sharded() else None
     lengths = [task.length(example) for example in examples]
     per_epoch = -(-len(examples) // settings.batch_size)
     optimizer = ScheduledAdamW(task, settings, per_epoch * settings.epochs)
     history: list[dict[str, Any]] = []
+    best_weights: dict[str, Tensor] | None = None
     if checkpoints is not None:
         history = checkpoints.resume(task.module, optimizer.adamw)
+        if processes.of_first(lambda: len(history)) != len(history):
+            raise UserError(f"{checkpoints.folder}: processes see different checkpoints; all must share the folder of --work")
+        if history and (stored := checkpoints.best_weights()):
+            best_weights = parts_of(task.module, stored)
     best = max((h["dev"][select_by] for h in history if "dev" in h), default=-1.0)
-    best_weights: dict[str, Tensor] | None = checkpoints.best_weights() if checkpoints and history else None
     for epoch in range(len(history), settings.epochs):
         if _out_of_patience(history, settings.patience):
             break
@@ -191,20 +207,24 @@ def train(
         entry["train_seconds"] = time.perf_counter() - started
         entry["selected"] = evaluate is None
         if evaluate is not None:
-            task.module.eval()
-            entry["dev"] = processes.of_first(evaluate)
+            with sharded.assembled() if sharded else nullcontext():
+                task.module.eval()
+                entry["dev"] = processes.of_first(evaluate)
             entry["selected"] = entry["dev"][select_by] > best
             if entry["selected"]:
                 best = entry["dev"][select_by]
-                best_weights = weights_of(task.module)
+                best_weights = parts_of(task.module)
         entry["seconds"] = time.perf_counter() - started
         history.append(entry)
-        if checkpoints is not None and processes.place()[0] == 0:
-            checkpoints.store(task.module, optimizer.adamw, history, best_weights if entry["selected"] else None)
+        if checkpoints is not None and (sharded or processes.is_first()):
+            selected = evaluate is not None and entry["selected"]
+            checkpoints.store(task.module, optimizer.adamw, history, selected=selected)
         if report is not None:
             report(entry)
     if best_weights is not None:
-        load_weights(task.module, best_weights)
+        put_back(task.module, best_weights)
+    if sharded:
+        sharded.finish()
     task.module.eval()
     return history
 
@@ -230,14 +250,16 @@ def _epoch(
     batches = epoch_batches(lengths, settings.batch_size, seed, epoch)
     first, count = processes.place()
     for step, rows in enumerate(batches):
-        parts = {}
-        if share := [examples[i] for i in rows[first::count]]:
-            what = f"a training batch of {len(share)} samples, the longest of {max(lengths[i] for i in rows)} sub-tokens"
-            with undivided(what, "lower training.batch_size or the model's limits; finished epochs are kept"):
-                batch = task.collate(share)
-                with autocast(task.device, settings.precision):
-                    parts = task.losses(batch)
-                sum(parts.values()).backward()
+        whole = [examples[i] for i in rows]
+        share = whole[first::count]
+        what = f"a training batch of {len(share)} samples, the longest of {max(lengths[i] for i in rows)} sub-tokens"
+        with undivided(what, "lower training.batch_size or the model's limits; finished epochs are kept"):
+            batch = task.collate(share or whole[:1])
+            with autocast(task.device, settings.precision):
+                parts = task.losses(batch, whole)
+            if not share:  # fewer samples than processes: this one computes for nothing, so that all take the same steps
+                parts = {name: 0 * value for name, value in parts.items()}
+            sum(parts.values()).backward()
         processes.add_gradients(task.module.parameters())
         clip_grad_norm_(task.module.parameters(), settings.clip_norm)
         optimizer.step(epoch * len(batches) + step)

@@ -163,9 +163,9 @@ class AspSystem:
         """Examples as one batch on the device."""
         return collate(examples, self._pad).to(self.device)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of actions and that of links."""
-        return self.module(batch)
+    def losses(self, batch: Batch, whole: Sequence[Example]) -> dict[str, Tensor]:
+        """The loss of actions and that of links, means over the samples of ``whole``."""
+        return {name: mean * (len(batch.input_ids) / len(whole)) for name, mean in self.module(batch).items()}
 
     @property
     def _pad(self) -> int:

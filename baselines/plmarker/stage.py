@@ -79,14 +79,15 @@ class Stage:
         """Examples as one batch on the device."""
         return collate(examples, self.levitated, self._offset, self.device, self.pack)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, whole: Sequence[Example]) -> dict[str, Tensor]:
         """The cross-entropies of the stage.
 
-        Minimised is their mean over the batch's pairs, as published; the value is that times the examples, since the loop
-        adds up values and reports them a sample.
+        Minimised is their mean over the pairs of ``whole``, as published; the value is that times its examples, since the
+        loop adds up values and reports them a sample.
         """
+        share = len(batch.classes) / sum(len(example.classes) for example in whole)
         means = self.module.losses(batch, self.config.settings.execution)
-        return {name: mean + (batch.examples - 1) * mean.detach() for name, mean in means.items()}
+        return {name: share * (mean + (len(whole) - 1) * mean.detach()) for name, mean in means.items()}
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ class Tagger:
         windows, tags = zip(*examples, strict=True)
         return self.inputs(windows), torch.from_numpy(np.concatenate(tags)).to(self.device)
 
-    def losses(self, batch):
+    def losses(self, batch, whole):
         inputs, tags = batch
         return {"tags": nn.functional.cross_entropy(self.logits(*inputs), tags, reduction="sum")}
 

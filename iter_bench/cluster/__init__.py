@@ -1,1 +1,1 @@
-"""More than one process: data-parallel training through accelerate."""
+"""More than one process: training shared by several, with whole or divided weights, through accelerate and torch."""

@@ -188,9 +188,12 @@ class IterSystem:
         labels = collate_labels(inputs, slots, [example.targets for example in examples], len(self.config.relation_types))
         return inputs.to(self.device), labels.to(self.device)
 
-    def losses(self, batch: tuple[Inputs, Labels]) -> dict[str, Tensor]:
+    def losses(self, batch: tuple[Inputs, Labels], whole: Sequence[Example]) -> dict[str, Tensor]:
         """The three losses of eq. 9."""
-        return self.module(*batch)
+        losses = self.module(*batch)
+        if self.config.loss_reduction == "mean":
+            losses = {name: value * (batch[0].windows / len(whole)) for name, value in losses.items()}
+        return losses
 
     @property
     def _pad(self) -> int:

@@ -31,8 +31,8 @@ def with_context(documents):
 def test_loss(tiny, encoder, competing):
     system, documents = tiny(encoder=encoder, competing=competing)
     documents = with_context(documents)
-    batch = system.collate(system.examples(documents))
-    found = system.losses(batch)
+    batch = system.collate(examples := system.examples(documents))
+    found = system.losses(batch, examples)
     actions = links = 0.0
     for document, source in zip(documents, sources_of(system, documents), strict=True):
         script, _, _ = script_of(document, source, system.config)
@@ -118,11 +118,11 @@ def test_teacher_forcing_gives_the_logits_of_decoding(tiny):
 def test_mixed_precision(tiny, encoder):
     system, documents = tiny(encoder=encoder, count=6)
     system.module.float()
-    batch = system.collate(system.examples(documents))
-    exact = {name: part.item() for name, part in system.losses(batch).items()}
+    batch = system.collate(examples := system.examples(documents))
+    exact = {name: part.item() for name, part in system.losses(batch, examples).items()}
     system.precision = "bf16"
     with autocast(system.device, "bf16"):
-        parts = system.losses(batch)
+        parts = system.losses(batch, examples)
     sum(parts.values()).backward()
     assert {name: part.item() for name, part in parts.items()} == pytest.approx(exact, rel=0.03)
     found = system.predict(documents, batch_size=4)

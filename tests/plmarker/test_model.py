@@ -32,11 +32,12 @@ def test_same_logits_and_gradients(both, stage):
     for execution, system in systems.items():
         own = getattr(system, stage)
         examples = own.examples(documents)
-        batch = own.collate([*examples[:2], *examples[-3:]])
+        examples = [*examples[:2], *examples[-3:]]
+        batch = own.collate(examples)
         assert execution == "shared_text" or len(batch.packs.example) > batch.examples
         logits[execution] = [part for part in own.module(batch, execution) if part is not None]
         own.module.zero_grad()
-        sum(own.losses(batch).values()).backward()
+        sum(own.losses(batch, examples).values()).backward()
         gradients[execution] = {name: p.grad for name, p in own.module.named_parameters()}
     for one, other in zip(*logits.values(), strict=True):
         assert one.std() > 0.1
@@ -136,8 +137,9 @@ def test_losses_are_reported_a_sample(tiny, stage):
     """The loop adds up values over batches and divides by examples; the gradient is the batch mean's."""
     system, documents = tiny(count=4, dropout=0.0)
     own = getattr(system, stage)
-    batch = own.collate(own.examples(documents)[:3])
-    reported, means = own.losses(batch), own.module.losses(batch, "shared_text")
+    examples = own.examples(documents)[:3]
+    batch = own.collate(examples)
+    reported, means = own.losses(batch, examples), own.module.losses(batch, "shared_text")
     for name, value in reported.items():
         torch.testing.assert_close(value / 3, means[name])
     weights = list(own.module.parameters())

@@ -6,10 +6,15 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from iter_bench.cluster import processes
+
 
 def default_device() -> torch.device:
-    """CUDA where present, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """CUDA where present, else the CPU; of processes that train together each has a GPU of its own."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    processes.place()  # which chooses it
+    return torch.device("cuda")
 
 
 def compute_dtype(device: torch.device, precision: str) -> str:

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from iter_bench import records
+from iter_bench.cluster import launched
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, read_toml, refusal
 
@@ -199,6 +200,8 @@ def execute_all(
         try:
             record = result()
         except (UserError, FloatingPointError) as error:
+            if launched.count() > 1:  # the others are in the midst of this run, and can't go on to the next
+                raise
             failed[run.run_id] = str(error)
             report(run, {"failed": str(error)})
         else:

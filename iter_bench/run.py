@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from iter_bench import data, environment, mistakes, records, scoring, systems
+from iter_bench.cluster import processes
 from iter_bench.data import spert
 from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.errors import DataError, UserError
@@ -90,11 +91,22 @@ def execute(
 ) -> records.Record:
     """Trains, scores and records one run; what was finished of it before is not done again.
 
+    Of processes that train together (``cluster/processes.py``) the first alone scores and writes; all get the record.
+
     Raises:
         UserError: data, settings or a stored checkpoint can't be used, or another process does this run.
     """
-    with only_process(folders.work / settings.run_id):
-        return folders.finished(settings.run_id) or _execute(settings, folders, data_dir, report)
+    with only_process(folders.work / settings.run_id) if processes.is_first() else nullcontext():
+        finished = _of_first(lambda: folders.finished(settings.run_id))
+        return finished or _execute(settings, folders, data_dir, report)
+
+
+def _of_first(find: Callable[[], records.Record | None]) -> records.Record | None:
+    """The record that the first process finds, in all of them."""
+    if processes.place()[1] == 1:
+        return find()
+    text = processes.of_first(lambda: (found := find()) and found.model_dump_json(by_alias=True))
+    return text and records.Record.model_validate_json(text)
 
 
 def _execute(
@@ -105,8 +117,9 @@ def _execute(
     splits = load_splits(settings.data, data_dir)
     schema = splits["train"].schema
     dev = splits["dev"].documents if "dev" in splits else ()
+    encoder = processes.of_first(lambda: encoder_of(settings, folders))
     system = systems.system_class(settings.system).build(
-        encoder_of(settings, folders), schema, splits["train"].documents, settings.model, seed=settings.seed
+        encoder, schema, splits["train"].documents, settings.model, seed=settings.seed
     )
     described = {role: describe(system, dataset) for role, dataset in splits.items()}
     resumed = folders.checkpoints(settings.run_id).exists()
@@ -118,42 +131,47 @@ def _execute(
         folder=folders.checkpoints(settings.run_id),
         report=report,
     )
-    trained = time.perf_counter()
-    system.save(folders.system(settings.run_id))
-    test = splits["test"].documents
-    clock = time.perf_counter()
-    extractions = system.predict(test, batch_size=settings.training.batch_size)
-    seconds = time.perf_counter() - clock
-    spert.write_predictions(folders.predictions(settings.run_id), test, extractions)
-    scores = records.SplitScores(
-        test=scoring.score(test, extractions, schema),
-        dev=scoring.score(dev, system.predict(dev), schema) if dev else None,
-    )
-    curve = lambda_curve(test, system.predict_above(test, 0.0), schema) if hasattr(system, "predict_above") else None
-    record = records.Record(
-        run_id=settings.run_id,
-        settings=settings,
-        scores=scores,
-        data=described,
-        history=history,
-        durations={"training": sum(epoch["seconds"] for epoch in history), "scoring": time.perf_counter() - trained},
-        prediction=records.Prediction(documents=len(test), seconds=seconds, batch_size=settings.training.batch_size),
-        # of a run that went on after an interruption, this process saw a part only
-        peak_memory=records.PeakMemory() if resumed else records.PeakMemory(host=memory.host(), device=memory.device()),
-        documents={
-            criterion: scoring.per_document_counts(test, extractions, schema, "strict", criterion)
-            for criterion in scoring.criteria(schema)
-        },
-        mistakes=mistakes.count(test, extractions, schema),
-        parameters=system.parameters,
-        device=str(system.device),
-        lambda_curve=curve,
-        environment=environment.describe(),
-        started=started,
-        finished=datetime.now(UTC),
-    )
-    records.write(record, folders.records)
-    return record
+
+    def scored() -> records.Record:
+        trained = time.perf_counter()
+        system.save(folders.system(settings.run_id))
+        test = splits["test"].documents
+        clock = time.perf_counter()
+        extractions = system.predict(test, batch_size=settings.training.batch_size)
+        seconds = time.perf_counter() - clock
+        spert.write_predictions(folders.predictions(settings.run_id), test, extractions)
+        scores = records.SplitScores(
+            test=scoring.score(test, extractions, schema),
+            dev=scoring.score(dev, system.predict(dev), schema) if dev else None,
+        )
+        curve = lambda_curve(test, system.predict_above(test, 0.0), schema) if hasattr(system, "predict_above") else None
+        record = records.Record(
+            run_id=settings.run_id,
+            settings=settings,
+            scores=scores,
+            data=described,
+            history=history,
+            durations={"training": sum(epoch["seconds"] for epoch in history), "scoring": time.perf_counter() - trained},
+            prediction=records.Prediction(documents=len(test), seconds=seconds, batch_size=settings.training.batch_size),
+            # of a run that went on after an interruption, this process saw a part only
+            peak_memory=records.PeakMemory() if resumed else records.PeakMemory(host=memory.host(), device=memory.device()),
+            documents={
+                criterion: scoring.per_document_counts(test, extractions, schema, "strict", criterion)
+                for criterion in scoring.criteria(schema)
+            },
+            mistakes=mistakes.count(test, extractions, schema),
+            parameters=system.parameters,
+            device=str(system.device),
+            processes=processes.place()[1],
+            lambda_curve=curve,
+            environment=environment.describe(),
+            started=started,
+            finished=datetime.now(UTC),
+        )
+        records.write(record, folders.records)
+        return record
+
+    return _of_first(scored)
 
 
 def encoder_of(settings: RunSettings, folders: Folders) -> str:

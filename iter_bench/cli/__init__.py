@@ -23,6 +23,7 @@ from iter_bench.cli import (
     train,
     verify,
 )
+from iter_bench.cluster import launched
 from iter_bench.errors import UserError
 
 app = typer.Typer(
@@ -42,9 +43,11 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    pass
+    if launched.count() > 1 and context.invoked_subcommand not in ("train", "reproduce"):
+        raise UserError(f"{launched.count()} processes were launched, but {context.invoked_subcommand} runs in one")
 
 
 app.command("reproduce")(reproduce.reproduce)
@@ -64,14 +67,31 @@ app.add_typer(figures.app, name="figures")
 
 
 def main() -> None:
-    """Entry point: a user's error, or a file that the system refuses, is printed alone and ends with status 2."""
+    """Entry point: a user's error, or a file that the system refuses, is printed alone and ends with status 2.
+
+    Of several processes the first alone prints, and the one that fails.
+    """
+    launched.silence_others()
     try:
         app()
-    except UserError as error:
-        print(f"iter-bench: {error}", file=sys.stderr)
+    except SystemExit as end:
+        if end.code:  # the command line is wrong, as typer says in the first process
+            launched.let_first_speak()
+        raise
+    except Exception as error:
+        if launched.tells_of_error():
+            if (message := _for_people(error)) is None:
+                raise
+            print(f"iter-bench: {message}", file=sys.stderr)
         sys.exit(2)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"iter-bench: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
+
+
+def _for_people(error: Exception) -> str | None:
+    """What a person is told; nothing of a defect of ours, which needs its traceback."""
+    if isinstance(error, UserError | FloatingPointError):  # the latter: the loss is no longer finite
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if launched.lost_another(error):
+        return "another process of this training was killed; the same command goes on after the last whole epoch"
+    return None

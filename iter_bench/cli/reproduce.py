@@ -34,6 +34,7 @@ def reproduce(
     from iter_bench import examples, matrix, preflight
     from iter_bench.cli.plan import missing, show
     from iter_bench.cli.progress import RunProgress, console
+    from iter_bench.cluster import launched
     from iter_bench.errors import SettingsError, UserError
     from iter_bench.report import write_report
     from iter_bench.run import Folders
@@ -63,7 +64,7 @@ def reproduce(
     with RunProgress(len(runs)) as progress:
         one = partial(execute_run, folders, data_dir)
         done, failed = matrix.execute_all(runs, one, workers=workers or _workers(len(runs)), report=progress.report)
-    if done:
+    if done and launched.number() == 0:
         write_report(done, results, Path(profile).stem)
         examples.write(done, folders.predictions, results / "examples")
     if failed:
@@ -71,10 +72,11 @@ def reproduce(
 
 
 def _workers(runs: int) -> int:
-    """On a CPU two processes of half the cores each are faster than one of all; a GPU is left to one."""
+    """On a CPU two processes of half the cores each are faster than one of all; a GPU, or one shared training, to one."""
+    from iter_bench.cluster import launched
     from iter_bench.devices import default_device
 
-    return 1 if default_device().type == "cuda" else max(1, min(2, runs, os.cpu_count() or 1))
+    return 1 if launched.count() > 1 or default_device().type == "cuda" else max(1, min(2, runs, os.cpu_count() or 1))
 
 
 def execute_run(folders, data_dir, run, report):

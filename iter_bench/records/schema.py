@@ -187,6 +187,7 @@ class Record(AnyRecord):
     mistakes: dict[Kind, dict[str, Count]] = {}
     parameters: Count
     device: str
+    processes: Annotated[int, Field(ge=1)] = 1
     lambda_curve: list[LambdaPoint] | None = None
     environment: Environment
     started: AwareDatetime
@@ -217,7 +218,8 @@ class Record(AnyRecord):
     @property
     def hardware(self) -> str:
         """What the run ran on."""
-        return self.environment.hardware(self.device)
+        several = f", {self.processes} processes" if self.processes > 1 else ""
+        return self.environment.hardware(self.device) + several
 
     @property
     def file_name(self) -> str:

@@ -23,7 +23,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 from iter_bench import records
 from iter_bench.cluster import launched
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, read_toml, refusal
+from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, read_named, refusal
 
 PROFILES = Path(__file__).parent / "profiles"
 RECIPES = Path(__file__).parent / "recipes"
@@ -121,7 +121,7 @@ def load_profile(name: str) -> Profile:
 
 
 def _load(name: str, including: tuple[str, ...]) -> Profile:
-    path, content = _read(name, PROFILES, "profile")
+    path, content = read_named(name, PROFILES, "profile")
     if name in including:
         raise SettingsError(f"{path}: includes itself, by way of {', '.join(including)}")
     try:
@@ -139,7 +139,7 @@ def _with_recipes(group: dict[str, Any]) -> dict[str, Any]:
     """The group over the recipes that it names, a later one over an earlier."""
     merged: dict[str, Any] = {}
     for name in _RECIPES.validate_python(group.get("recipe", [])):
-        path, content = _read(name, RECIPES, "recipe")
+        path, content = read_named(name, RECIPES, "recipe")
         try:
             RunSettings.model_validate(content)
         except ValidationError as error:
@@ -156,16 +156,6 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
         merged[name] = _over(merged[name], value) if both else value
     return merged
-
-
-def _read(name: str, folder: Path, what: str) -> tuple[Path, dict[str, Any]]:
-    """The file of that name in the package's folder, or the TOML file that it names, and its content."""
-    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
-    try:
-        return path, read_toml(path)
-    except FileNotFoundError:
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
-        raise SettingsError(f"no {what} is called {name!r}; there are {known}, or name a .toml file") from None
 
 
 Event = dict[str, Any]

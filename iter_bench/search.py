@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from iter_bench import matrix, records
-from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import RunSettings, Settings, read_toml, refusal
+from iter_bench.errors import UserError
+from iter_bench.settings import RunSettings, Settings, read_named, refusal
 
 SEARCHES = Path(__file__).parent / "searches"
 
@@ -100,12 +100,9 @@ def load_search(name: str) -> Search:
     Raises:
         SettingsError: there is none, or the file isn't valid; every wrong field is named.
     """
-    path = Path(name) if name.endswith(".toml") else SEARCHES / f"{name}.toml"
+    path, content = read_named(name, SEARCHES, "search")
     try:
-        return Search.model_validate(read_toml(path))
-    except FileNotFoundError:
-        known = ", ".join(search_names())
-        raise SettingsError(f"no search is called {name!r}; there are {known}, or name a .toml file") from None
+        return Search.model_validate(content)
     except ValidationError as error:
         raise refusal(error, str(path)) from None
 

@@ -68,6 +68,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: is no TOML file: {error}") from None
 
 
+def read_named(name: str, folder: Path, what: str) -> tuple[Path, dict[str, Any]]:
+    """The file of that name in the package's ``folder``, or the TOML file that it names, and its content, not yet validated.
+
+    Raises:
+        SettingsError: there is none, which names those that there are; or it's no TOML.
+    """
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    try:
+        return path, read_toml(path)
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
+        raise SettingsError(f"no {what} is called {name!r}; there are {known}, or name a .toml file") from None
+
+
 class DataSettings(Settings):
     """Which documents a run trains, tunes and scores on."""
 

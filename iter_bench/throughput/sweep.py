@@ -19,8 +19,8 @@ from iter_bench import environment, records
 from iter_bench.devices import default_device
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import encoder_config, max_length
-from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import Settings, content_id, read_toml, refusal
+from iter_bench.errors import UserError
+from iter_bench.settings import Settings, content_id, read_named, refusal
 from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
@@ -117,23 +117,15 @@ class Outcome:
     skipped: list[str] = field(default_factory=list)
 
 
-def sweep_names() -> list[str]:
-    """The sweeps that come with the package."""
-    return sorted(path.stem for path in SWEEPS.glob("*.toml"))
-
-
 def load_sweep(name: str) -> Sweep:
     """A sweep by its name in the package, or by its file.
 
     Raises:
         SettingsError: there is none, or the file isn't valid; every wrong field is named.
     """
-    path = Path(name) if name.endswith(".toml") else SWEEPS / f"{name}.toml"
+    path, content = read_named(name, SWEEPS, "sweep")
     try:
-        return Sweep.model_validate(read_toml(path))
-    except FileNotFoundError:
-        known = ", ".join(sweep_names())
-        raise SettingsError(f"no sweep is called {name!r}; there are {known}, or name a .toml file") from None
+        return Sweep.model_validate(content)
     except ValidationError as error:
         raise refusal(error, str(path)) from None
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from iter_bench.cluster import processes
 from iter_bench.cluster.sharding import divided, local, whole
 from iter_bench.errors import UserError
+from iter_bench.files import told_if_refused
 
 STATE = "state.json"
 
@@ -37,14 +38,15 @@ class CheckpointFolder:
         """Writes the state after an epoch beside the old one, then swaps them; where it's ``selected``, as the best one too.
 
         Of several processes the first writes; those that divide the weights are all needed.
+
+        Raises:
+            UserError: the file system refuses; the old state is kept.
         """
         weights = weights_of(module)
         state = optimizer.state_dict()["state"]
         moments = _own_memory({f"{i}.{name}": value for i, values in state.items() for name, value in values.items()})
         if not processes.is_first():
             return
-        if selected:
-            self._replace("best", lambda path: save_file(weights, path / "model.safetensors"))
 
         def write(path: Path) -> None:
             save_file(weights, path / "model.safetensors")
@@ -52,7 +54,10 @@ class CheckpointFolder:
             content = {"key": self.key, "history": history}
             (path / STATE).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
-        self._replace("last", write)
+        with told_if_refused(self.folder, "finished epochs are kept; make room and run it again"):
+            if selected:
+                self._replace("best", lambda path: save_file(weights, path / "model.safetensors"))
+            self._replace("last", write)
 
     def _replace(self, name: str, write: Any) -> None:
         new, old, target = self.folder / f"{name}.new", self.folder / f"{name}.old", self.folder / name

@@ -36,6 +36,21 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
+def told_if_refused(path: Path, then: str) -> Iterator[None]:
+    """For whatever writes below ``path``: where the file system refuses, it is said, with what to do ``then``.
+
+    Raises:
+        UserError: the disk is full, or the like.
+    """
+    from safetensors import SafetensorError  # here, for commands that touch no weights
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: can't be written: {getattr(error, 'strerror', None) or error}; {then}") from error
+
+
+@contextmanager
 def only_process(folder: Path) -> Iterator[None]:
     """Holds the folder, made where missing, against other processes; the lock ends with the process, however that ends.
 

@@ -16,7 +16,7 @@ from iter_bench.cluster import processes
 from iter_bench.data import spert
 from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.errors import DataError, UserError
-from iter_bench.files import only_process
+from iter_bench.files import only_process, told_if_refused
 from iter_bench.memory import PeakMemory
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
 
@@ -134,7 +134,8 @@ def _execute(
 
     def scored() -> records.Record:
         trained = time.perf_counter()
-        system.save(folders.system(settings.run_id))
+        with told_if_refused(folders.system(settings.run_id), "its training is kept; make room and run it again"):
+            system.save(folders.system(settings.run_id))
         test = splits["test"].documents
         clock = time.perf_counter()
         extractions = system.predict(test, batch_size=settings.training.batch_size)

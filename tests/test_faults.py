@@ -4,10 +4,12 @@ import errno
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from record_examples import record
 from typer.testing import CliRunner
 
 from iter_bench import data, matrix, records, systems, tables
-from iter_bench.cli import app
+from iter_bench.cli import app, main
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Schema
 from iter_bench.errors import UserError
@@ -139,10 +141,10 @@ def test_a_run_that_is_always_killed_is_listed(tiny_encoder):
     assert not done and "was killed 3 times" in failed[run.run_id]
 
 
-def fit(tiny_encoder, documents, folder, schema=SCHEMA, epochs=1):
+def fit(tiny_encoder, documents, folder, schema=SCHEMA, epochs=1, report=None):
     system = systems.system_class("iter").build(tiny_encoder, schema, [], {"omega": 2, "d_ff": 16}, seed=5)
     training = ONE_EPOCH.model_copy(update={"epochs": epochs})
-    return system.fit(documents, documents[:4], training, seed=5, folder=folder)
+    return system.fit(documents, documents[:4], training, seed=5, folder=folder, report=report)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +225,66 @@ def test_a_training_batch_beyond_the_memory_is_told_and_what_was_finished_goes_o
             fit(tiny_encoder, documents, tmp_path / "c", epochs=2)
     resumed = fit(tiny_encoder, documents, tmp_path / "c", epochs=2)
     assert [(e["loss"], e["dev"]) for e in resumed] == [(e["loss"], e["dev"]) for e in uncut]
+
+
+@contextmanager
+def files_up_to(size: int):
+    """The file system refuses what makes a file longer, as a disk does that is full at that point."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_keeps_the_finished_epochs_and_training_goes_on_to_the_same_numbers(tiny_encoder, tmp_path):
+    documents = data.load("synthetic", "train").documents[:16]
+    whole = fit(tiny_encoder, documents, tmp_path / "whole", epochs=2)
+    told = []
+
+    with ExitStack() as stack:
+
+        def full_after_an_epoch(event):
+            told.append(event)
+            if "loss" in event:
+                stack.enter_context(files_up_to(2**20))
+
+        with pytest.raises(UserError, match=r"can't be written: .*; finished epochs are kept; make room and run it again"):
+            fit(tiny_encoder, documents, tmp_path / "c", epochs=2, report=full_after_an_epoch)
+    assert len([event for event in told if "loss" in event]) == 1
+    resumed = fit(tiny_encoder, documents, tmp_path / "c", epochs=2, report=told.append)
+    assert len([event for event in told if "loss" in event]) == 2, "the first epoch isn't trained again"
+    assert [(e["loss"], e["dev"]) for e in resumed] == [(e["loss"], e["dev"]) for e in whole]
+
+
+@pytest.mark.slow
+def test_a_system_that_a_full_disk_has_no_room_for_fails_its_run_alone(tiny_encoder, tmp_path, monkeypatch):
+    small = DataSettings(dataset="synthetic-w1", train="dev", dev=None, test="dev")
+    runs = [RunSettings(encoder=tiny_encoder, seed=seed, data=small, training=ONE_EPOCH) for seed in (1, 2)]
+    folders, saved = Folders(tmp_path / "results", tmp_path / "runs"), IterSystem.save
+
+    def full(self, folder):
+        with files_up_to(2**20 if runs[0].run_id in folder.parts else 2**30):
+            saved(self, folder)
+
+    def execute_both():
+        return matrix.execute_all(runs, lambda r, report: execute(r, folders), workers=1, report=lambda *_: None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(IterSystem, "save", full)
+        done, failed = execute_both()
+    assert [record.settings.seed for record in done] == [2] and "its training is kept" in failed[runs[0].run_id]
+    done, failed = execute_both()
+    assert {record.settings.seed for record in done} == {1, 2} and not failed
+
+
+def test_a_full_disk_is_no_traceback_for_any_command(tmp_path, monkeypatch, capsys):
+    records.write(record(), tmp_path / "runs")
+    monkeypatch.setattr(sys, "argv", ["iter-bench", "tables", "--results", str(tmp_path)])
+    with files_up_to(100), pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err.splitlines() == ["iter-bench: File too large"]
 
 
 @pytest.mark.slow

@@ -90,8 +90,8 @@ def _for_people(error: Exception) -> str | None:
     """What a person is told; nothing of a defect of ours, which needs its traceback."""
     if isinstance(error, UserError | FloatingPointError):  # the latter: the loss is no longer finite
         return str(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno is not None:  # of the system, not a library's own
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     if launched.lost_another(error):
         return "another process of this training was killed; the same command goes on after the last whole epoch"
     return None

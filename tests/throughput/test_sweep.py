@@ -1,5 +1,12 @@
 """A sweep end to end, with systems that cost nothing: resumed, cut off, and told in words."""
 
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from throughput_examples import Echo
@@ -10,7 +17,7 @@ from iter_bench.cli import app
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.throughput import cells
 from iter_bench.throughput.schema import ThroughputRecord
-from iter_bench.throughput.sweep import cells_of, load_sweep, run, sweep_names
+from iter_bench.throughput.sweep import SWEEPS, cells_of, load_sweep, run
 from iter_bench.verify import verify
 
 READING = "throughput-same-encoder"
@@ -63,6 +70,47 @@ def test_a_second_run_measures_nothing_but_what_is_invalid(sweep, tmp_path):
     assert records.find(folder, spoilt.run_id, ThroughputRecord).valid
 
 
+SECOND_WRITE = """
+import os, pathlib, signal, sys
+sys.path.insert(0, {tests!r})
+from iter_bench.throughput.sweep import load_sweep, run
+real, records = os.replace, []
+def replace(*paths):
+    records.append(paths)
+    if len(records) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*paths)
+os.replace = replace
+run(load_sweep({sweep!r}), pathlib.Path({folder!r}))
+"""
+
+
+@pytest.mark.parametrize("fault", ["full disk", pytest.param("killed", marks=pytest.mark.slow)])
+def test_a_fault_while_a_record_is_written_costs_that_cell_alone(sweep, tmp_path, monkeypatch, fault):
+    file, folder = sweep("Echo"), tmp_path / "throughput"
+    if fault == "killed":
+        code = SECOND_WRITE.format(tests=str(Path(__file__).parents[1]), sweep=file, folder=str(folder))
+        assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    else:
+        replace, paths = os.replace, []
+
+        def full(*where):
+            paths.append(where)
+            if len(paths) == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return replace(*where)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", full)
+            with pytest.raises(UserError, match=r"the record could not be written: No space left on device"):
+                run(load_sweep(file), folder)
+        assert len(list(folder.iterdir())) == 1, "no half record is left"
+    (kept,) = records.load_all(folder, ThroughputRecord)
+    again = run(load_sweep(file), folder)
+    assert (again.finished, len(again.measured), again.left) == (1, 1, [])
+    assert kept in records.load_all(folder, ThroughputRecord) and len(records.load_all(folder, ThroughputRecord)) == 2
+
+
 def test_the_budget_leaves_cells_and_names_them(sweep, tmp_path):
     outcome = run(load_sweep(sweep("Echo")), tmp_path, minutes=0)
     assert [str(cell) for cell in outcome.left] == ["length-16, batch 2, minilm", "length-32, batch 2, minilm"]
@@ -93,7 +141,7 @@ def test_the_command_tells_all_and_ends_in_table_and_figure(sweep, tmp_path):
 
 
 def test_sweeps_of_the_package_hold_cells_for_every_system():
-    for name in sweep_names():
+    for name in (path.stem for path in SWEEPS.glob("*.toml")):
         found, _ = cells_of(load_sweep(name))
         assert {subject.system for cell in found for subject in cell.subjects} == {"iter", "asp", "plmarker"}
         if name == "growth":

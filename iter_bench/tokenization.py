@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from iter_bench.errors import SettingsError
 
 _T = TypeVar("_T")
 _CACHED_WORDS = 500_000
-
 
 _TOKENIZERS: weakref.WeakSet[WindowTokenizer] = weakref.WeakSet()
 
@@ -268,6 +268,21 @@ class WindowTokenizer:
         return merged
 
     @staticmethod
+    def within(annotated: Sequence[Document | Extraction], windows: Sequence[Window]) -> list[Extraction]:
+        """What of the documents' annotation each window holds, whichever window owns it; one a window."""
+        parts: list[tuple[list[Entity], list[Relation]]] = [([], []) for _ in windows]
+        for given, (held, of) in zip(annotated, _by_document(annotated, windows, parts), strict=True):
+            for entity in given.entities:
+                for i in _reaching(of, entity.start, entity.end):
+                    if of[i].holds(entity):
+                        held[i][0].append(entity)
+            for relation in given.relations:
+                for i in _reaching(of, *_extent(relation)):
+                    if of[i].holds(relation.head) and of[i].holds(relation.tail):
+                        held[i][1].append(relation)
+        return [Extraction(annotated[w.document].id, *map(tuple, part)) for w, part in zip(windows, parts, strict=True)]
+
+    @staticmethod
     def reachable_gold(documents: Sequence[Document], windows: Sequence[Window]) -> tuple[list[Extraction], Counter[str]]:
         """The gold annotation that can come out of ``merge`` at all, and the rest counted by reason."""
         reachable = []
@@ -279,7 +294,7 @@ class WindowTokenizer:
             for relation in document.relations:
                 if relation.head in lost or relation.tail in lost:
                     reasons["relations: an entity of theirs is unreachable"] += 1
-                elif not any(window.holds(relation.head) and window.holds(relation.tail) for window in of):
+                elif not _reaching(of, *_extent(relation)):
                     reasons["relations: their entities are in no common window"] += 1
                 else:
                     relations.append(relation)
@@ -305,17 +320,27 @@ class WindowTokenizer:
 
 def _why_unreachable(entity: Entity, windows: Sequence[Window]) -> str | None:
     """Why no prediction can be this gold entity; none if one can."""
-    for window in windows:
-        if window.owned[0] <= entity.start < window.owned[1]:
-            if window.holds(entity):
-                return None
-            if entity.end > window.end_word:
-                return "entities: they reach over the end of their window"
+    after = bisect_right(windows, entity.start, key=lambda window: window.owned[0])
+    if after and windows[after - 1].holds(entity):  # the window that owns its first word
+        return None
+    if after and entity.end > windows[after - 1].end_word:
+        return "entities: they reach over the end of their window"
     return "entities: their first or last word has no sub-token"
 
 
+def _reaching(windows: Sequence[Window], start: int, end: int) -> range:
+    """Which of a document's windows, which follow each other at both ends, hold the words ``start`` to ``end``."""
+    first = bisect_left(windows, end, key=lambda window: window.end_word)
+    return range(first, bisect_right(windows, start, key=lambda window: window.start_word))
+
+
+def _extent(relation: Relation) -> tuple[int, int]:
+    """The words from the beginning of its first entity to the end of its last."""
+    return min(relation.head.start, relation.tail.start), max(relation.head.end, relation.tail.end)
+
+
 def _by_document(
-    documents: Sequence[Document], windows: Sequence[Window], items: Sequence[_T]
+    documents: Sequence[object], windows: Sequence[Window], items: Sequence[_T]
 ) -> list[tuple[list[_T], list[Window]]]:
     """For each document the items of its windows, and these windows."""
     groups: list[tuple[list[_T], list[Window]]] = [([], []) for _ in documents]

@@ -188,7 +188,9 @@ def _perfect(document: Document, window: Window) -> Extraction:
 def test_merging_perfect_windows_gives_all_gold_that_is_called_reachable(documents, room):
     window_tokenizer = WindowTokenizer(MINILM, room + 2)
     windows = window_tokenizer.windows(documents)
-    merged = WindowTokenizer.merge([_perfect(documents[w.document], w) for w in windows], windows, documents)
+    perfect = [_perfect(documents[w.document], w) for w in windows]
+    assert WindowTokenizer.within(documents, windows) == perfect
+    merged = WindowTokenizer.merge(perfect, windows, documents)
     reachable, reasons = WindowTokenizer.reachable_gold(documents, windows)
     assert merged == reachable
     lost = Counter(reason.split(":")[0] for reason in reasons.elements())

@@ -122,7 +122,9 @@ def replay(
     return Extraction(document_id, tuple(dict.fromkeys(entities)), tuple(relations))
 
 
-def reachable(document: Document, source: Source, config: AspConfig) -> tuple[Extraction, dict[Entity, str], set[Relation]]:
+def reachable(
+    document: Document | Extraction, source: Source, config: AspConfig
+) -> tuple[Extraction, dict[Entity, str], set[Relation]]:
     """The gold annotation in a window as far as a decoder without error writes it.
 
     Returns:

@@ -145,9 +145,10 @@ class AspSystem:
 
     def examples(self, documents: Sequence[Document]) -> list[Example]:
         """The documents' windows with their targets; made once a run."""
+        windows, sources = self._sources(documents)
         prepared = []
-        for window, source in zip(*self._sources(documents), strict=True):
-            script, _, _ = actions.script_of(documents[window.document], source, self.config)
+        for gold, source in zip(self.windows.within(documents, windows), sources, strict=True):
+            script, _, _ = actions.script_of(gold, source, self.config)
             prepared.append(example_of(script, source, self.config))
         return prepared
 
@@ -233,8 +234,8 @@ class AspSystem:
         found: list[Extraction] = []
         reasons: list[dict[Entity, str]] = [{} for _ in documents]
         seconds: list[set[Relation]] = [set() for _ in documents]
-        for window, source in zip(windows, sources, strict=True):
-            written, beyond, second = actions.reachable(documents[window.document], source, self.config)
+        for window, gold, source in zip(windows, self.windows.within(documents, windows), sources, strict=True):
+            written, beyond, second = actions.reachable(gold, source, self.config)
             found.append(written)
             reasons[window.document].update(beyond)
             seconds[window.document].update(second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +32,12 @@ class Candidates:
 
 def candidates_of(window: Window, document: Document, longest: int) -> Candidates:
     """All spans of up to ``longest`` words whose first word the window owns; so each is in one window of its document."""
-    start = np.arange(window.owned[0], window.owned[1])[:, None]
+    low, high = window.owned
+    start = np.arange(low, high)[:, None]
     end = start + np.arange(1, longest + 1)
-    # a span stays within its window and its sentence
-    sentence_ends = np.array([border for _, border in document.sentences])
+    # a span stays within its window and its sentence; a long document has many sentences, of which a window owns words of few
+    first, last = (bisect_right(document.sentences, word, key=lambda borders: borders[1]) for word in (low, high - 1))
+    sentence_ends = np.array([border for _, border in document.sentences[first : last + 1]])
     limit = np.minimum(sentence_ends[np.searchsorted(sentence_ends, start, side="right")], window.end_word)
     fits = end <= limit
     start, end = np.broadcast_to(start, end.shape)[fits], end[fits]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,9 +23,12 @@ def without_overlaps(entities: Iterable[Entity], which: Overlap) -> list[Entity]
     if which == "keep":
         return ranked
     kept: list[Entity] = []
+    taken: set[tuple[str, int]] = set()
     for entity in ranked:
-        if not any(overlap(entity, better) and (which == "any" or entity.type == better.type) for better in kept):
+        words = {(entity.type if which == "same_type" else "", word) for word in range(entity.start, entity.end)}
+        if taken.isdisjoint(words):
             kept.append(entity)
+            taken |= words
     return kept
 
 
@@ -36,12 +40,13 @@ def as_decoded(relation: Relation, schema: Schema) -> Relation:
 def without_overlapping_pairs(relations: Iterable[Relation], ranks: Sequence[float]) -> list[Relation]:
     """The relations from the best rank down, without those that overlap a better one of their type at head and tail."""
     kept: list[Relation] = []
+    with_head_at: defaultdict[tuple[str, int], list[Relation]] = defaultdict(list)
     for _, relation in sorted(zip(ranks, relations, strict=True), key=lambda pair: -pair[0]):
-        if not any(
-            relation.type == better.type and overlap(relation.head, better.head) and overlap(relation.tail, better.tail)
-            for better in kept
-        ):
+        places = [(relation.type, word) for word in range(relation.head.start, relation.head.end)]
+        if not any(overlap(relation.tail, better.tail) for place in places for better in with_head_at[place]):
             kept.append(relation)
+            for place in places:
+                with_head_at[place].append(relation)
     return kept
 
 

@@ -63,9 +63,11 @@ class NerStage(Stage):
 
     def examples(self, documents: Sequence[Document]) -> list[Example]:
         """Windows with the classes of their candidates; made once a run."""
+        prepared = self.candidates(documents)
+        within = self.windows.within(documents, [window for window, _ in prepared])
         return [
-            _example(window, candidates, span_classes(candidates, documents[window.document].entities, self.class_of))
-            for window, candidates in self.candidates(documents)
+            _example(window, candidates, span_classes(candidates, gold.entities, self.class_of))
+            for (window, candidates), gold in zip(prepared, within, strict=True)
         ]
 
     def unlabelled(self, prepared: Sequence[tuple[Window, Candidates]]) -> list[Example]:

@@ -28,11 +28,8 @@ def reachable(ner: NerStage, relation: RelationStage | None, documents: Sequence
     if relation is not None:
         windows = relation.windows.windows(documents)
         notes.update({f"{what}, stage 2": count for what, count in relation.windows.notes(documents, windows).items()})
-        for window in windows:
-            held = {entity for entity in documents[window.document].entities if window.holds(entity)}
-            together[window.document].update(
-                frozenset((r.head, r.tail)) for r in documents[window.document].relations if {r.head, r.tail} <= held
-            )
+        for window, within in zip(windows, relation.windows.within(documents, windows), strict=True):
+            together[window.document].update(frozenset((r.head, r.tail)) for r in within.relations)
     found = [
         Extraction(document.id, tuple(sorted(kept)), tuple(_relations(document, kept, pairs, relation, lost)))
         for document, kept, pairs in zip(documents, entities, together, strict=True)

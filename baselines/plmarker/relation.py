@@ -27,14 +27,8 @@ SOLID = 2  # markers that stand in the text
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The entities of a document that a window holds: [E] each.
+    """Where the entities stand that a window holds: first and last sub-tokens, counted in the window, [E] each."""
 
-    Attributes:
-        index: among the document's entities.
-        first, last: first and last sub-tokens, counted in the window.
-    """
-
-    index: np.ndarray
     first: np.ndarray
     last: np.ndarray
 
@@ -78,16 +72,16 @@ class RelationStage(Stage):
         the text: both train the prediction of types.
         """
         type_of = {name: i + 1 for i, name in enumerate(self.config.entity_types)}
+        windows = self.windows.windows(documents)
         prepared = []
-        for window in self.windows.windows(documents):
-            document = documents[window.document]
-            entities = one_per_span(document.entities)
-            held = _held(window, entities)
-            if not len(held.index):
+        for window, gold in zip(windows, self.windows.within(documents, windows), strict=True):
+            entities = one_per_span(gold.entities)
+            if not entities:
                 continue
-            types = np.array([type_of[entities[i].type] for i in held.index])
-            classes = pair_classes(entities, document.relations, self.classes)[np.ix_(held.index, held.index)]
-            everything = np.arange(len(held.index))
+            held = _held(window, entities)
+            types = np.array([type_of[entity.type] for entity in entities])
+            classes = pair_classes(entities, gold.relations, self.classes)
+            everything = np.arange(len(entities))
             prepared += [
                 _example(window, held, subject, everything, self.solid, classes[subject], types) for subject in everything
             ]
@@ -105,13 +99,17 @@ class RelationStage(Stage):
         """
         examples: list[Example] = []
         pairs: list[np.ndarray] = []
-        for window in self.windows.windows(documents):
-            held = _held(window, entities[window.document])
-            everything = np.arange(len(held.index))
+        index_of = [{entity: i for i, entity in enumerate(of)} for of in entities]
+        found = [Extraction(d.id, tuple(of)) for d, of in zip(documents, entities, strict=True)]
+        windows = self.windows.windows(documents)
+        for window, within in zip(windows, self.windows.within(found, windows), strict=True):
+            held = _held(window, within.entities)
+            index = np.array([index_of[window.document][entity] for entity in within.entities])
+            everything = np.arange(len(index))
             for subject in everything if len(everything) > 1 else ():
                 others = np.delete(everything, subject)
                 examples.append(_example(window, held, subject, others, self.solid))
-                pairs.append(np.stack(np.broadcast_arrays(window.document, held.index[subject], held.index[others]), axis=1))
+                pairs.append(np.stack(np.broadcast_arrays(window.document, index[subject], index[others]), axis=1))
         return examples, pairs
 
     def find(
@@ -161,10 +159,9 @@ def pair_classes(entities: Sequence[Entity], relations: Sequence[Relation], clas
 
 
 def _held(window: Window, entities: Sequence[Entity]) -> Held:
-    index = [i for i, entity in enumerate(entities) if window.holds(entity)]
-    first = window.first_subtoken[[entities[i].start - window.start_word for i in index]]
-    last = window.last_subtoken[[entities[i].end - 1 - window.start_word for i in index]]
-    return Held(np.array(index, dtype=np.int64), first, last)
+    first = window.first_subtoken[[entity.start - window.start_word for entity in entities]]
+    last = window.last_subtoken[[entity.end - 1 - window.start_word for entity in entities]]
+    return Held(first, last)
 
 
 def _example(

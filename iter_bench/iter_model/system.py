@@ -167,10 +167,11 @@ class IterSystem:
 
     def examples(self, documents: Sequence[Document]) -> list[Example]:
         """The documents' windows with their targets; made once a run."""
+        windows = self.windows.windows(documents)
         prepared = []
-        for window in self.windows.windows(documents):
+        for window, gold in zip(windows, self.windows.within(documents, windows), strict=True):
             slots = slots_of(window, self.config)
-            prepared.append(Example(window.input_ids, slots, build_targets(documents[window.document], slots, self.config)[0]))
+            prepared.append(Example(window.input_ids, slots, build_targets(gold, slots, self.config)[0]))
         return prepared
 
     def is_head(self, name: str) -> bool:
@@ -324,12 +325,13 @@ class IterSystem:
         within_windows, lost = self.windows.reachable_gold(documents, windows)
         found: list[Extraction] = []
         limits: list[dict[Entity, str]] = [{} for _ in documents]
-        for window in windows:
-            document = documents[window.document]
-            _, expressed, beyond = build_targets(document, slots_of(window, self.config), self.config)
-            limits[window.document].update(beyond)
-            relations = tuple(r for r in document.relations if r.head in expressed and r.tail in expressed)
-            found.append(Extraction(document.id, tuple(e for e in document.entities if e in expressed), relations))
+        for window, gold in zip(windows, self.windows.within(documents, windows), strict=True):
+            found.append(gold)
+            if gold.entities:  # of documents that are only predicted on there are none
+                _, expressed, beyond = build_targets(gold, slots_of(window, self.config), self.config)
+                limits[window.document].update(beyond)
+                relations = tuple(r for r in gold.relations if r.head in expressed and r.tail in expressed)
+                found[-1] = Extraction(gold.id, tuple(e for e in gold.entities if e in expressed), relations)
         reached = self.windows.merge(found, windows, documents)
         for before, after, limit in zip(within_windows, reached, limits, strict=True):
             lost.update(f"entities: {limit[entity]}" for entity in set(before.entities) - set(after.entities))

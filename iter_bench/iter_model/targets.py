@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iter_bench.document import Document, Entity
+from iter_bench.document import Document, Entity, Extraction
 from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.tokenization import Window
 
@@ -87,7 +87,9 @@ def span_in_slots(entity: Entity, slots: Slots) -> Span | None:
     return None
 
 
-def build_targets(document: Document, slots: Slots, config: IterConfig) -> tuple[Targets, set[Entity], dict[Entity, str]]:
+def build_targets(
+    document: Document | Extraction, slots: Slots, config: IterConfig
+) -> tuple[Targets, set[Entity], dict[Entity, str]]:
     """Targets of ``document`` in the window whose slots are given.
 
     Returns:

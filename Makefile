@@ -47,7 +47,7 @@ test: $(STAMP) ## run the tests that take seconds
 test-slow: $(STAMP) ## run the others: slow ones, and those for CUDA where it's present
 	@$(BIN)/python -m pytest -m 'slow or gpu' || [ $$? -eq 5 ] # 5: there are none
 
-verify: $(STAMP) ## check every record, make every table again, name numbers of the README that no record supports
+verify: $(STAMP) ## check every record, make every table and figure again, name numbers of the README without record
 	@$(BIN)/iter-bench verify README.md
 
 wheel: $(STAMP) ## build the wheel and the source archive into dist/

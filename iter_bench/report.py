@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -39,16 +40,22 @@ def write_all_tables(sources: Sources, folder: Path) -> list[Path]:
 
 
 def write_all_figures(sources: Sources, folder: Path) -> list[Path]:
-    """Draws every figure of `FIGURES` that there are records for, and those of each profile and search that is finished."""
+    """Draws every figure of `all_figures` that there are records for."""
     written = []
-    for name, draw in FIGURES.items():
+    for name, draw in all_figures(sources).items():
         try:
-            written += plots.save(draw(sources), folder, name)
+            written += plots.save(draw(), folder, name)
         except UserError:
             continue  # no record holds it yet
-    for name, chosen in finished_sets(sources.records).items():
-        written += write_figures(chosen, folder, name)
     return written
+
+
+def all_figures(sources: Sources) -> dict[str, Callable[[], plots.Plot]]:
+    """What draws each figure: those of `FIGURES`, and of each profile and search that is finished; name → drawing."""
+    drawings = {name: partial(draw, sources) for name, draw in FIGURES.items()}
+    for name, chosen in finished_sets(sources.records).items():
+        drawings |= _figures_of(chosen, name)
+    return drawings
 
 
 def finished_sets(known: Sequence[Record]) -> dict[str, list[Record]]:
@@ -95,10 +102,14 @@ def _is_trial(wanted: search.Search, record: Record) -> bool:
 
 def write_figures(records: Sequence[Record], folder: Path, name: str) -> list[Path]:
     """Writes ``<name>-scores.*``, ``-learning-curve.*`` and, where a run has a λ, ``-lambda-curve.*`` into ``folder``."""
-    figures = {"scores": plots.scores(records), "learning-curve": plots.learning_curve(records)}
+    return [path for full, draw in _figures_of(records, name).items() for path in plots.save(draw(), folder, full)]
+
+
+def _figures_of(records: Sequence[Record], name: str) -> dict[str, Callable[[], plots.Plot]]:
+    draw = {"scores": plots.scores, "learning-curve": plots.learning_curve}
     if any(record.lambda_curve for record in records):
-        figures["lambda-curve"] = plots.lambda_curve(records)
-    return [path for kind, plot in figures.items() for path in plots.save(plot, folder, f"{name}-{kind}")]
+        draw["lambda-curve"] = plots.lambda_curve
+    return {f"{name}-{kind}": partial(of, records) for kind, of in draw.items()}
 
 
 def write_report(records: Sequence[Record], results: Path, name: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Doubts about committed results, answered from the records alone: each is read and re-added, each table made again.
+"""Doubts about committed results, answered from the records alone: each is re-added, each table and figure made again.
 
 A number in a text is supported if a table that could be made again has it, or if it's the mean or the standard deviation,
 over the runs of a row of such a table, of precision, recall or F1 in any convention: exactly, or in percent, rounded to the
@@ -12,16 +12,17 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import mean, stdev
 
 import pandas as pd
 
-from iter_bench import matrix, mistakes, records, scoring, summary, tables
+from iter_bench import data, matrix, mistakes, plots, records, scoring, summary, tables
+from iter_bench.data.synthetic import PRESETS
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.records import Record, RecordError
-from iter_bench.report import records_of, write_tables
+from iter_bench.report import all_figures, records_of, write_tables
 from iter_bench.run import Folders, execute
 from iter_bench.tables import throughput as throughput_tables
 from iter_bench.tables.catalogue import TABLES, load_sources
@@ -99,6 +100,37 @@ def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[s
     return {"records": len(known) + len(throughput), "tables": made, "numbers": looked_at}, problems
 
 
+def verify_figures(results: Path) -> tuple[int, list[str]]:
+    """Draws every figure below ``results`` again and compares caption and drawing; of the PNG, only whether it is there.
+
+    The drawing is the SVG, which depends on the version of matplotlib too: ``requirements.lock`` has the right one.
+
+    Returns:
+        How many figures were drawn, and one line for each thing that doesn't hold.
+    """
+    folder, drawn, problems = results / "figures", 0, []
+    names = sorted({path.stem for path in folder.glob("*.*")})
+    try:
+        drawings = all_figures(load_sources(results)) if names else {}
+    except UserError as error:
+        return 0, [str(error)]
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names:
+            try:
+                again = plots.save(drawings[name](), Path(scratch), name) if name in drawings else []
+            except UserError:
+                again = []
+            if not again:
+                problems.append(f"{folder / name}.*: no figure of that name comes from the records")
+            drawn += bool(again)
+            for path in again:
+                if not (stored := folder / path.name).exists():
+                    problems.append(f"{stored}: is missing")
+                elif path.suffix != ".png" and stored.read_bytes() != path.read_bytes():
+                    problems.append(f"{stored}: isn't what the records give")
+    return drawn, problems
+
+
 def check_record(record: Record, name: str) -> Iterator[str]:
     """What in a record contradicts the rest of it: ids, counts and ratios are computed again."""
     if record.run_id != record.settings.run_id:
@@ -130,6 +162,20 @@ def check_record(record: Record, name: str) -> Iterator[str]:
                 yield f"mistakes.{kind}: the classes don't add up to the counts of scores.test.strict.{criterion}"
     if record.finished < record.started:
         yield "finished before it started"
+    if record.settings.data.dataset in PRESETS:  # which needs no files, so that its documents can be made again
+        for role, stored in record.data.items():
+            again = _split(record.settings.data.dataset, stored.split)
+            if again != {name: getattr(stored, name) for name in again}:
+                yield f"data.{role}: hash or counts aren't those of the split {stored.split} of {record.settings.data.dataset}"
+
+
+@cache
+def _split(dataset: str, split: str) -> dict[str, str | int]:
+    """Hash and counts of a split of the embedded corpus."""
+    loaded = data.load(dataset, split)
+    return records.describe_split(loaded, data.fingerprint(loaded.documents)).model_dump(
+        include={"sha256", "documents", "words", "entities", "relations"}
+    )
 
 
 def rerun(profile: str, results: Path, data_dir: Path | None = None) -> list[str]:

@@ -1,9 +1,11 @@
 """`iter-bench verify`: the committed results hold, and whatever is changed in them is named."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import matplotlib
 import pytest
 from record_examples import record, scores
 from typer.testing import CliRunner
@@ -12,10 +14,11 @@ from iter_bench import matrix, records
 from iter_bench.cli import app
 from iter_bench.errors import UserError
 from iter_bench.run import Folders, execute
-from iter_bench.verify import check_record, numbers_in, rerun, verify
+from iter_bench.verify import check_record, numbers_in, rerun, verify, verify_figures
 
 ROOT = Path(__file__).parents[1]
 NAME = "scierc"
+LOCK = (ROOT / "requirements.lock").read_text()
 
 
 def test_the_committed_results_and_readme_hold():
@@ -96,6 +99,45 @@ def test_each_change_is_named(results, name):
     assert any(wanted in problem for problem in verify(results, [])[1])
 
 
+DRAWN_HERE = pytest.mark.skipif(
+    f"matplotlib=={matplotlib.__version__}\n" not in LOCK, reason="drawings depend on the version of matplotlib"
+)
+
+
+@pytest.mark.slow
+@DRAWN_HERE
+def test_figures_are_drawn_again_and_what_differs_is_named(results):
+    figures = results / "figures"
+    figures.mkdir()
+    for path in (ROOT / "results" / "figures").glob(f"{NAME}-*"):
+        shutil.copy(path, figures)
+    assert verify_figures(results) == (3, [])
+    drawing, caption, gone, stray = (
+        figures / f"{NAME}{rest}" for rest in ("-scores.svg", "-learning-curve.md", "-lambda-curve.png", "-old.png")
+    )
+    drawing.write_text(re.sub(r"(?<=L \d{2})\d", lambda digit: str((int(digit[0]) + 1) % 10), drawing.read_text(), count=1))
+    caption.write_text(caption.read_text().replace("5 runs", "6 runs"))
+    gone.rename(stray)
+    assert verify_figures(results) == (
+        3,
+        [
+            f"{gone}: is missing",
+            f"{caption}: isn't what the records give",
+            f"{figures / NAME}-old.*: no figure of that name comes from the records",
+            f"{drawing}: isn't what the records give",
+        ],
+    )
+    refused = CliRunner().invoke(app, ["verify", "--results", str(results)])
+    assert isinstance(refused.exception, UserError) and "4 things don't hold" in str(refused.exception)
+
+
+@pytest.mark.slow
+@DRAWN_HERE
+def test_the_committed_figures_are_what_the_records_give():
+    drawn, problems = verify_figures(ROOT / "results")
+    assert problems == [] and drawn == len(list(ROOT.glob("results/figures/*.md"))) > 20
+
+
 def test_a_number_without_record_is_named_with_its_line(results, tmp_path):
     text = tmp_path / "text.md"
     text.write_text(
@@ -110,7 +152,7 @@ def test_a_number_without_record_is_named_with_its_line(results, tmp_path):
     assert any("62.25 is supported by no record" in problem for problem in verify(results, [text])[1])
 
 
-def test_dev_scores_and_document_counts_must_add_up():
+def test_dev_scores_document_counts_and_embedded_documents_must_be_the_same_again():
     strict = scores(80)["strict"]
     whole = {name: [(s["tp"], s["fp"], s["fn"]), *[(0, 0, 0)] * 9] for name, s in strict.items()}
     good = record(documents=whole)
@@ -126,6 +168,12 @@ def test_dev_scores_and_document_counts_must_add_up():
     dev["strict"]["ner"]["fn"] += 1
     bad = record(documents=whole, scores={"test": scores(80), "dev": dev})
     assert {problem.split(":")[0] for problem in check_record(bad, bad.file_name)} == {"scores.dev.strict.ner"}
+    embedded = next(path for path in (ROOT / "results" / "runs").glob("synthetic-iter-*.json"))
+    good = records.load(embedded)
+    assert list(check_record(good, embedded.name)) == []
+    other = good.data["test"].model_copy(update={"sha256": good.data["dev"].sha256})
+    bad = good.model_copy(update={"data": {**good.data, "test": other}})
+    assert list(check_record(bad, embedded.name)) == ["data.test: hash or counts aren't those of the split test of synthetic"]
 
 
 def test_what_counts_as_a_number():

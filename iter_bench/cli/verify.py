@@ -16,16 +16,19 @@ def verify(
     data_dir: DataDir = None,
     results: Results = Path("results"),
 ) -> None:
-    """Check every record, make every table again, and name each number in a text that no record supports."""
+    """Check every record, make every table and figure again, and name each number in a text that no record supports."""
     from iter_bench.errors import UserError
     from iter_bench.verify import rerun as run_again
     from iter_bench.verify import verify as check
+    from iter_bench.verify import verify_figures
 
     texts = [*(text or []), *sorted(results.glob("*.md"))]
     for path in (results, *texts):
         if not path.exists():
             raise UserError(f"{path}: there is no such file or folder")
     checked, problems = check(results, texts)
+    checked["figures"], wrong = verify_figures(results)
+    problems += [problem for problem in wrong if problem not in problems]  # a record that can't be read
     typer.echo("checked " + ", ".join(f"{count} {what}" for what, count in checked.items()))
     if rerun is not None:
         problems += run_again(rerun, results, data_dir)

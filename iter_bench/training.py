@@ -26,6 +26,7 @@ from iter_bench.cluster.sharding import ShardedModule
 from iter_bench.devices import autocast
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import UserError
+from iter_bench.memory import keep_freed
 from iter_bench.scoring import dev_scores
 from iter_bench.settings import Schedule, TrainingSettings
 
@@ -184,6 +185,7 @@ def train(
         UserError: the model can't be divided among processes, or they don't see the same checkpoints.
         OutOfMemory: a batch is too large. It isn't divided: dropout, and losses that are means, would give other numbers.
     """
+    keep_freed()
     sharded = ShardedModule(task) if launched.sharded() else None
     lengths = [task.length(example) for example in examples]
     per_epoch = -(-len(examples) // settings.batch_size)

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
 from iter_bench.batching import undivided
 from iter_bench.checkpoints import CheckpointFolder, parts_of, put_back
@@ -28,6 +27,7 @@ from iter_bench.document import Document, Extraction, Schema
 from iter_bench.dropout import fast_draws
 from iter_bench.errors import UserError
 from iter_bench.memory import keep_freed
+from iter_bench.rowwise import RowwiseAdamW, clip_norm, want_rows
 from iter_bench.scoring import dev_scores
 from iter_bench.settings import Schedule, TrainingSettings
 
@@ -111,7 +111,9 @@ class ScheduledAdamW:
                 if weights:
                     groups.append({"params": weights, "weight_decay": decay if decayed else 0.0})
                     self._schedules.append((rate, schedule_factor(getattr(settings, f"schedule_{part}"), warmup, steps)))
-        self.adamw = torch.optim.AdamW(groups, fused=True)
+        if task.device.type == "cpu" and launched.count() == 1:  # on a GPU all rows cost little, and nothing may wait
+            want_rows(task.module)
+        self.adamw = RowwiseAdamW(groups, fused=True)
 
     def step(self, number: int) -> None:
         """Takes step ``number``, counted from 0 over the whole run."""
@@ -265,7 +267,7 @@ def _epoch(
                 parts = {name: 0 * value for name, value in parts.items()}
             sum(parts.values()).backward()
         processes.add_gradients(task.module.parameters())
-        clip_grad_norm_(task.module.parameters(), settings.clip_norm)
+        clip_norm(task.module.parameters(), settings.clip_norm)
         optimizer.step(epoch * len(batches) + step)
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value.detach()

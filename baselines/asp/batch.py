@@ -93,7 +93,8 @@ class Batch:
         steps: [S] rows of the states.
         opens: [S] whether the gold action is ``<m>``.
         may_open: [S] whether it competes.
-        close_at: [C] index in ``steps``; close_rows, left_rows: [C] rows of the states at that step and at its ``<m>``.
+        close_at: [C] index in ``steps``; close_rows: [C] rows of the states at that step.
+        left_rows: [U] rows of the states at every ``<m>`` that a ``</m>`` competes for; left: [C] which of them.
         gold_close: [E] index of each gold ``</m>`` in ``close_at``; gold_types: [E].
         right_rows: [R] rows of the states at the ``</m>`` that pairs are made of.
         first, second: [P] pairs, counted in ``right_rows``; classes: [P, 1 + 2·|T_R|].
@@ -109,6 +110,7 @@ class Batch:
     close_at: Tensor
     close_rows: Tensor
     left_rows: Tensor
+    left: Tensor
     gold_close: Tensor
     gold_types: Tensor
     right_rows: Tensor
@@ -151,6 +153,7 @@ def collate(examples: Sequence[Example], pad: int) -> Batch:
     closes = joined("left") >= 0
     contested = may_open | closes  # where nothing competes with copy, its loss is 0
     close_at = (np.cumsum(contested) - 1)[closes]
+    left_rows, left = np.unique(rows("left")[closes], return_inverse=True)
     right_rows, pairs = np.unique(np.stack((rows("first"), rows("second"))), return_inverse=True)
     arrays = (
         padded([e.input_ids for e in examples], pad),
@@ -162,7 +165,8 @@ def collate(examples: Sequence[Example], pad: int) -> Batch:
         may_open[contested],
         close_at,
         every[closes],
-        rows("left")[closes],
+        left_rows,
+        left,
         np.flatnonzero(types[closes] >= 0),
         types[types >= 0],
         right_rows,

@@ -59,7 +59,8 @@ class AspModel(nn.Module):
             batch: says which.
         """
         opening = self.open_head.logits(self.open_head.share(states[batch.steps])).squeeze(1)
-        shares = self.type_head.share(paired[batch.left_rows]) + self.type_head.share(paired[batch.close_rows], 1)
+        left = self.type_head.share(paired[batch.left_rows]).index_select(0, batch.left)
+        shares = left + self.type_head.share(paired[batch.close_rows], 1)
         return opening, self.type_head.logits(shares)
 
     def link_logits(self, states: Tensor, first: Tensor, second: Tensor) -> Tensor:

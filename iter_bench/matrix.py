@@ -1,4 +1,4 @@
-"""A profile: the runs that belong together, as a file, and their execution.
+"""A profile: the runs that belong together, as a file.
 
 A profile is a TOML file with groups of runs; a group is a run's settings with ``seeds`` in place of one seed, and with several
 encoders, folds and contexts where it says so. A recipe is the file of a run's settings, as ``iter-bench train --config`` takes
@@ -9,20 +9,14 @@ its reason and doesn't stop the others.
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from itertools import product
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from iter_bench import records
-from iter_bench.cluster import launched
-from iter_bench.errors import SettingsError, UserError
+from iter_bench.errors import SettingsError
 from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, read_named, refusal
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -35,6 +29,21 @@ def _listed(value: Any) -> Any:
 
 Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 """One name or several."""
+
+
+class Resources(Settings):
+    """What each run of a group is given on Ray (``docs/scaling.md``); like the machine, it's no part of what a run is."""
+
+    cpus: int = Field(1, ge=1, description="cores, and threads of the run")
+    gpus: float | None = Field(None, ge=0, description="below 1: several runs share one; none: 1 where the cluster has any")
+    memory: float | None = Field(None, gt=0, description="GiB that must be left on the machine")
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_above_one(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise ValueError("should be a part of one GPU, or a whole number")
+        return gpus
 
 
 class Group(Settings):
@@ -51,6 +60,7 @@ class Group(Settings):
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
     model: dict[str, Any] = Field(default_factory=dict)
+    resources: Resources = Resources()
 
     def runs(self) -> Iterator[RunSettings]:
         """The single runs, each with the encoder as named."""
@@ -78,13 +88,28 @@ class Profile(Settings):
 
     def runs(self) -> list[RunSettings]:
         """All runs, each once; one that starts from another comes after it."""
-        found = {run.run_id: run for group in self.group if group.start is None for run in group.runs()}
-        first = list(found.values())
+        return [run for run, _ in self._found().values()]
+
+    def resources(self) -> dict[str, Resources]:
+        """What each run is given on Ray, by run id; of a run in several groups the last one says."""
+        return {run_id: resources for run_id, (_, resources) in self._found().items()}
+
+    def _found(self) -> dict[str, tuple[RunSettings, Resources]]:
+        found = {run.run_id: (run, group.resources) for group in self.group if group.start is None for run in group.runs()}
+        first = [run for run, _ in found.values()]
         for group in self.group:
             for run in group.runs() if group.start is not None else ():
                 run = run.model_copy(update={"encoder": TRAINED + _source(run, group.start, first).run_id})
-                found[run.run_id] = run
-        return list(found.values())
+                found[run.run_id] = run, group.resources
+        return found
+
+
+def share(runs: Sequence[RunSettings], part: int, of: int) -> list[RunSettings]:
+    """The ``part``-th of ``of`` shares, counted from 1; a run that starts from another of the runs is in that one's share."""
+    trained = {TRAINED + run.run_id for run in runs}
+    mine = [run for run in runs if run.encoder not in trained][part - 1 :: of]
+    sources = {TRAINED + run.run_id for run in mine}
+    return mine + [run for run in runs if run.encoder in sources]
 
 
 def _source(run: RunSettings, dataset: str, runs: Sequence[RunSettings]) -> RunSettings:
@@ -156,105 +181,3 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
         merged[name] = _over(merged[name], value) if both else value
     return merged
-
-
-Event = dict[str, Any]
-
-POLL = 0.2  # seconds between looks at what workers tell
-ATTEMPTS = 3
-
-
-def execute_all(
-    runs: list[RunSettings],
-    execute: Callable[[RunSettings, Callable[[Event], None] | None], records.Record],
-    *,
-    workers: int,
-    report: Callable[[RunSettings, Event], None],
-) -> tuple[list[records.Record], dict[str, str]]:
-    """Executes the runs, ``workers`` at a time, each worker a process with its share of the cores.
-
-    A run whose process is killed is repeated and goes on after its last whole epoch.
-
-    Args:
-        execute: does one run; must be picklable for more than one worker.
-        report: told of every step and epoch, and of every run that ends: ``{"finished": record}`` or
-            ``{"failed": reason}``.
-
-    Returns:
-        The records, and for each failed run id its reason.
-    """
-    done: list[records.Record] = []
-    failed: dict[str, str] = {}
-
-    def settle(run: RunSettings, result: Callable[[], records.Record]) -> None:
-        try:
-            record = result()
-        except (UserError, FloatingPointError) as error:
-            if launched.count() > 1:  # the others are in the midst of this run, and can't go on to the next
-                raise
-            failed[run.run_id] = str(error)
-            report(run, {"failed": str(error)})
-        else:
-            done.append(record)
-            report(run, {"finished": record})
-
-    if workers == 1:
-        for run in runs:
-            settle(run, lambda run=run: execute(run, lambda event: report(run, event)))
-        return done, failed
-    started = [run for run in runs if run.encoder.startswith(TRAINED)]  # these need what others train
-    for wave in ([run for run in runs if run not in started], started):
-        left = wave
-        for _ in range(ATTEMPTS):  # a killed process takes its pool with it; unfinished runs go on in a new one
-            left = _side_by_side(left, execute, workers, settle, report) if left else []
-        for run in left:
-            failed[run.run_id] = f"its process, or one beside it, was killed {ATTEMPTS} times; is memory short?"
-            report(run, {"failed": failed[run.run_id]})
-    return done, failed
-
-
-def _side_by_side(
-    runs: Sequence[RunSettings],
-    execute: Callable[..., records.Record],
-    workers: int,
-    settle: Callable[[RunSettings, Callable[[], records.Record]], None],
-    report: Callable[[RunSettings, Event], None],
-) -> list[RunSettings]:
-    """Executes the runs in worker processes; gives those that a killed process left unfinished."""
-    told = multiprocessing.get_context("spawn").SimpleQueue()
-    unfinished = []
-    with pool(min(workers, len(runs)), told) as processes:
-        futures = {processes.submit(_tell, execute, run): run for run in runs}
-        left = set(futures)
-        while left:
-            ended, left = wait(left, timeout=POLL)
-            while not told.empty():
-                report(*told.get())
-            for future in ended:
-                if isinstance(future.exception(), BrokenProcessPool):
-                    unfinished.append(futures[future])
-                else:
-                    settle(futures[future], future.result)
-    return unfinished
-
-
-def pool(workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None = None) -> ProcessPoolExecutor:
-    """Processes that train side by side, each with its share of the cores; events of runs may go into ``told``."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(workers, told))
-
-
-_told: SimpleQueue[tuple[RunSettings, Event]] | None = None  # of a worker process
-
-
-def _start(workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None) -> None:
-    import torch
-
-    global _told
-    _told = told
-    torch.set_num_threads(max(1, multiprocessing.cpu_count() // workers))
-
-
-def _tell(execute: Callable[[RunSettings, Callable[[Event], None]], records.Record], run: RunSettings) -> records.Record:
-    """One run in a worker process, which tells the first process of it."""
-    return execute(run, lambda event: _told.put((run, event)))

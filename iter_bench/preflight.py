@@ -112,17 +112,20 @@ class Plan:
         }
 
 
-def plan(runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None) -> Plan:
+def plan(runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None, *, elsewhere: bool = False) -> Plan:
     """Looks at everything that the runs need.
 
     Args:
         runs: of a profile, those that others start from before these.
         folders: where finished runs and trained systems lie; records there tell what runs cost.
         data_dir: as for `iter_bench.data.load`.
+        elsewhere: the runs go to other machines, whose memory isn't known; hours are still those of this one.
     """
     device = default_device()
     described = environment.describe()
     capacity = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else described.memory
+    if elsewhere:
+        capacity = None
     costs = Costs(_readable(folders.records), described.hardware(device.type), device)
     sizes, bad = _look_at_data({run.data: None for run in runs}, data_dir)
     blocked: set[str] = set()

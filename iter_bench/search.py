@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from iter_bench import matrix, records
+from iter_bench import execution, records
 from iter_bench.errors import UserError
 from iter_bench.settings import RunSettings, Settings, read_named, refusal
 
@@ -120,7 +120,7 @@ def optimise(
     Args:
         execute: does one run; must be picklable. A run finished before gives its record at once.
         journal: Optuna's file; a search goes on from it, and repeats the trials that were cut off.
-        report: told of every trial that ends, as by ``matrix.execute_all``.
+        report: told of every trial that ends, as by ``execution.execute_all``.
 
     Returns:
         The records of all trials, best first, and for each failed run id its reason.
@@ -135,7 +135,7 @@ def optimise(
         failed[search.run(trial.params).run_id] = trial.user_attrs["reason"]
     left = search.trials - len(study.get_trials(states=_states("COMPLETE", "PRUNED")))
     pending: dict[Future[records.Record], tuple[Any, RunSettings]] = {}
-    with matrix.pool(workers) as pool:
+    with execution.pool(workers) as pool:
         while left > 0 or pending:
             while left > 0 and len(pending) < workers:
                 trial = study.ask()

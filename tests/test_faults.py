@@ -18,11 +18,12 @@ import torch
 from record_examples import record
 from typer.testing import CliRunner
 
-from iter_bench import data, matrix, records, systems, tables
+from iter_bench import data, records, systems, tables
 from iter_bench.cli import app, main
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Schema
 from iter_bench.errors import UserError
+from iter_bench.execution import execute_all, processes
 from iter_bench.files import only_process
 from iter_bench.iter_model.system import IterSystem
 from iter_bench.records import RecordError
@@ -88,7 +89,7 @@ def test_a_run_that_another_process_does_is_not_done_twice(tmp_path, tiny_encode
     run = RunSettings(encoder=tiny_encoder, training=ONE_EPOCH)
     folders = Folders(tmp_path / "results", tmp_path / "runs")
     with only_process(folders.work / run.run_id):
-        done, failed = matrix.execute_all([run], lambda r, report: execute(r, folders), workers=1, report=lambda *_: None)
+        done, failed = execute_all([run], lambda r, report: execute(r, folders), engine=processes(1), report=lambda *_: None)
     assert not done and "another process is writing there" in failed[run.run_id]
 
 
@@ -112,10 +113,10 @@ def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path, tiny_encoder)
     runs = [RunSettings(encoder=tiny_encoder, seed=seed, data=small, training=two) for seed in (1, 2, 3)]
     told = []
     marker, faulty = tmp_path / "killed", Folders(tmp_path / "results", tmp_path / "runs")
-    done, failed = matrix.execute_all(
+    done, failed = execute_all(
         runs,
         partial(execute_but_be_killed, marker, faulty),
-        workers=2,
+        engine=processes(2),
         report=lambda run, event: told.append((run.seed, event)),
     )
     assert marker.exists() and not failed and {record.settings.seed for record in done} == {1, 2, 3}
@@ -137,7 +138,7 @@ def be_killed(run, report):
 @pytest.mark.slow
 def test_a_run_that_is_always_killed_is_listed(tiny_encoder):
     run = RunSettings(encoder=tiny_encoder)
-    done, failed = matrix.execute_all([run], be_killed, workers=2, report=lambda *_: None)
+    done, failed = execute_all([run], be_killed, engine=processes(2), report=lambda *_: None)
     assert not done and "was killed 3 times" in failed[run.run_id]
 
 
@@ -269,7 +270,7 @@ def test_a_system_that_a_full_disk_has_no_room_for_fails_its_run_alone(tiny_enco
             saved(self, folder)
 
     def execute_both():
-        return matrix.execute_all(runs, lambda r, report: execute(r, folders), workers=1, report=lambda *_: None)
+        return execute_all(runs, lambda r, report: execute(r, folders), engine=processes(1), report=lambda *_: None)
 
     with monkeypatch.context() as patch:
         patch.setattr(IterSystem, "save", full)

@@ -32,7 +32,7 @@ def declared(*extras: str) -> list[Requirement]:
 
 
 def test_import_is_light():
-    heavy = ["torch", "transformers", "numpy", "pandas", "scipy", "matplotlib"]
+    heavy = ["torch", "transformers", "numpy", "pandas", "scipy", "matplotlib", "ray"]
     code = f"import sys, iter_bench.cli, iter_bench.scoring; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "[]"
 
@@ -57,7 +57,7 @@ def imported_packages(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folders", "extras"),
-    [(PACKAGES, ["search", "parquet", "accelerate", "download"]), (["tests"], ["search", "parquet", "dev"])],
+    [(PACKAGES, ["search", "parquet", "accelerate", "download", "ray"]), (["tests"], ["search", "parquet", "ray", "dev"])],
     ids=["package", "tests"],
 )
 def test_everything_imported_is_declared(folders, extras):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from iter_bench import checkpoints, matrix, records, systems, training
+from iter_bench import checkpoints, execution, matrix, records, systems, training
 from iter_bench.cli import app, main
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Document, Entity, Extraction, Relation
@@ -90,8 +90,11 @@ def test_a_matrix_records_its_runs_skips_finished_ones_and_lists_failed_ones(tin
     events = []
 
     def all_of(runs):
-        return matrix.execute_all(
-            runs, lambda r, report: execute(r, folders, report=report), workers=1, report=lambda r, e: events.append(e)
+        return execution.execute_all(
+            runs,
+            lambda r, report: execute(r, folders, report=report),
+            engine=execution.processes(1),
+            report=lambda r, e: events.append(e),
         )
 
     done, failed = all_of([broken, run])

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from iter_bench.document import Document, InvalidDocument
 from iter_bench.errors import DataError
@@ -64,44 +64,56 @@ def files_of(path: Path) -> list[Path]:
     return files
 
 
-def count(files: Sequence[Path]) -> int:
-    """How many documents the files hold, without reading them as such."""
-    total = 0
-    for path in files:
+class Mark(NamedTuple):
+    """Where a document begins.
+
+    Attributes:
+        number: the document's, in the whole input.
+        file: index of its file.
+        place: lines or rows of the file before it.
+        byte: bytes of the file before it; 0 in Parquet.
+    """
+
+    number: int
+    file: int
+    place: int
+    byte: int
+
+
+BEGIN = Mark(0, 0, 0, 0)
+
+
+def marks(files: Sequence[Path], every: int) -> tuple[int, list[Mark]]:
+    """How many documents the files hold, and where every ``every``-th of them begins, from the first on."""
+    total, found = 0, []
+    for index, path in enumerate(files):
         if path.suffix == PARQUET:
-            total += _parquet(path).metadata.num_rows
+            rows = _parquet(path).metadata.num_rows
+            found += [Mark(total + row, index, row, 0) for row in range(-total % every, rows, every)]
+            total += rows
             continue
-        last = b"\n"
-        with _opened(path) as file:
-            while block := file.read(2**20):
-                total += block.count(b"\n")
-                last = block
-        total += not last.endswith(b"\n")
-    return total
+        byte = 0
+        for place, line in enumerate(_lines(path)):
+            if total % every == 0:
+                found.append(Mark(total, index, place, byte))
+            total += 1
+            byte += len(line)
+    return total, found
 
 
-def items(files: Sequence[Path], wanted: Sequence[range] | None = None) -> Iterator[Item]:
-    """The documents of the files, in order, or those whose numbers are ``wanted``; the others aren't parsed.
-
-    Args:
-        files: as of ``files_of``; each is read once, from its beginning to the last wanted document.
-        wanted: ascending, without overlap; none: all.
+def items(files: Sequence[Path], begin: Mark = BEGIN) -> Iterator[Item]:
+    """The documents of the files in order, from ``begin`` on; what lies before isn't read.
 
     Raises:
         DataError: a file as a whole can't be read; of a bad record the item says so instead.
     """
-    ranges = iter(wanted or ())
-    of, number = next(ranges, None), 0
-    for path in files:
-        for place, record in enumerate(_rows(path) if path.suffix == PARQUET else _lines(path), 1):
-            if wanted is not None:
-                while of is not None and number >= of.stop:
-                    of = next(ranges, None)
-                if of is None:
-                    return
-            if of is None or number in of:
-                yield _item(record, number, f"{path.name}:{place}", plain=path.suffix not in (*LINES[1:], PARQUET))
+    number, place, byte = begin.number, begin.place, begin.byte
+    for path in files[begin.file :]:
+        records = _rows(path, place) if path.suffix == PARQUET else _lines(path, byte)
+        for line, record in enumerate(records, place + 1):
+            yield _item(record, number, f"{path.name}:{line}", plain=path.suffix not in (*LINES[1:], PARQUET))
             number += 1
+        place = byte = 0
 
 
 def item_of_text(text: str, number: int) -> Item:
@@ -152,15 +164,13 @@ def _offsets(words: Sequence[str]) -> Offsets:
     return offsets
 
 
-def _opened(path: Path) -> Any:
+def _lines(path: Path, byte: int = 0) -> Iterator[bytes]:
     try:
-        return path.open("rb")
+        file = path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with _opened(path) as file:
+    with file:
+        file.seek(byte)
         yield from file
 
 
@@ -176,17 +186,30 @@ def _parquet(path: Path) -> Any:
         raise DataError(f"{path}: can't be read as Parquet: {error}") from error
     if not {"text", "words"} & set(file.schema_arrow.names):
         raise DataError(f"{path}: has neither a column text nor a column words, but {', '.join(file.schema_arrow.names)}")
+    if (parts := sum(_groups(file))) != (rows := file.metadata.num_rows):
+        raise DataError(f"{path}: is damaged: it should have {rows} rows, and its parts have {parts}")
     return file
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _groups(file: Any) -> list[int]:
+    """Rows of each row group."""
+    return [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+
+
+def _rows(path: Path, skipped: int) -> Iterator[dict[str, Any]]:
+    """The rows after the first ``skipped``; whole groups before them aren't read."""
     file = _parquet(path)
-    promised, read = file.metadata.num_rows, 0
+    groups = list(enumerate(_groups(file)))
+    while groups and skipped >= groups[0][1]:
+        skipped -= groups.pop(0)[1]
+    promised, read = sum(rows for _, rows in groups), 0
+    columns = [name for name in COLUMNS if name in file.schema_arrow.names]
     try:
-        for batch in file.iter_batches(ROWS, columns=[name for name in COLUMNS if name in file.schema_arrow.names]):
+        for batch in file.iter_batches(ROWS, row_groups=[number for number, _ in groups], columns=columns):
             read += batch.num_rows
-            yield from batch.to_pylist()
+            yield from batch.slice(min(skipped, batch.num_rows)).to_pylist()
+            skipped -= min(skipped, batch.num_rows)
     except (OSError, ValueError) as error:  # all of pyarrow's are kinds of these
         raise DataError(f"{path}: is damaged: {error}") from error
     if read != promised:
-        raise DataError(f"{path}: is damaged: it should have {promised} rows, and {read} can be read")
+        raise DataError(f"{path}: is damaged: {promised} rows should follow, and {read} can be read")

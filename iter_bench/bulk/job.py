@@ -12,17 +12,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from iter_bench import __version__
-from iter_bench.bulk.inputs import Item, count, files_of, items
+from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
 from iter_bench.files import whole_file
 from iter_bench.systems import System, load_system
 from iter_bench.text import as_json
 
+JOB = "job.json"
 CHUNK = 512  # documents in memory at a time
 HOPELESS = 10  # more documents of a chunk than this, all failing, are no fault of the documents
 
@@ -63,15 +65,16 @@ class Job:
         Raises:
             UserError: it holds the output of another job, of another system or of other input.
         """
-        files = files_of(self.source)
+        documents, shards = marks(self.files, self.shard_size)
         described = {
             "version": __version__,
             "system": _fingerprint(self.system),
-            "files": [[path.name, path.stat().st_size] for path in files],
+            "files": [[path.name, path.stat().st_size] for path in self.files],
             "shard_size": self.shard_size,
-            "documents": count(files),
+            "documents": documents,
+            "shards": [list(mark) for mark in shards],
         }
-        path = self.folder / "job.json"
+        path = self.folder / JOB
         if path.exists():
             try:
                 begun = json.loads(path.read_text(encoding="utf-8"))
@@ -82,43 +85,57 @@ class Job:
                 raise UserError(f"{self.folder} was begun with another {', '.join(differing)}; use another folder")
         else:
             with whole_file(path) as file:
-                json.dump(described, file, indent=1)
+                json.dump(described, file)
         for left in self.folder.glob("*/.*.tmp"):  # of a process that was killed
             left.unlink(missing_ok=True)
-        return described["documents"]
+        return documents
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The input's. Raises as `files_of` does."""
+        return files_of(self.source)
+
+    @cached_property
+    def shards(self) -> list[Mark]:
+        """Where each shard begins, as `start` left it in the folder."""
+        return [Mark(*mark) for mark in json.loads((self.folder / JOB).read_text(encoding="utf-8"))["shards"]]
 
     def finished(self) -> Done:
         """The sum over all finished shards."""
         total = Done()
         for path in (self.folder / "done").glob("part-*.json"):
-            total += Done(**json.loads(path.read_text(encoding="utf-8")))
+            total += _done(path)
         return total
 
-    def run(
-        self, documents: int, *, batch_size: int, worker: int = 0, workers: int = 1, report: Callable[[Done], None]
-    ) -> None:
-        """Does every shard that isn't finished, or this worker's share of them; ``report`` is told of each.
+    def unfinished(self) -> list[int]:
+        """The numbers of the shards that are left."""
+        return [number for number in range(len(self.shards)) if not self._path("done", number).exists()]
+
+    def run(self, shards: Sequence[int], *, batch_size: int, report: Callable[[Done], None]) -> None:
+        """Does the shards of these numbers; ``report`` is told of each. Raises as `shard` does."""
+        system = load_system(self.system)
+        for number in shards:
+            report(self.shard(system, number, batch_size))
+
+    def shard(self, system: System, number: int, batch_size: int) -> Done:
+        """Does one shard, unless it's finished.
 
         Raises:
             UserError: a file can't be read or written, or nothing can be extracted from any document.
         """
-        system = load_system(self.system)
-        files = files_of(self.source)
-        shards = range(worker * self.shard_size, documents, workers * self.shard_size)
-        todo = [start for start in shards if not self._path("done", start).exists()]
-        stream = items(files, [range(start, start + self.shard_size) for start in todo])
-        for start in todo:
-            try:
-                report(self._shard(system, islice(stream, self.shard_size), start, batch_size))
-            except OSError as error:
-                raise UserError(f"{self.folder}: {error.strerror or error}; finished shards are kept, run it again") from error
+        if (done := self._path("done", number)).exists():
+            return _done(done)
+        try:
+            return self._shard(system, islice(items(self.files, self.shards[number]), self.shard_size), number, batch_size)
+        except OSError as error:
+            raise UserError(f"{self.folder}: {error.strerror or error}; finished shards are kept, run it again") from error
 
-    def _path(self, kind: str, start: int) -> Path:
-        return self.folder / kind / f"part-{start // self.shard_size:06d}.json{'' if kind == 'done' else 'l'}"
+    def _path(self, kind: str, number: int) -> Path:
+        return self.folder / kind / f"part-{number:06d}.json{'' if kind == 'done' else 'l'}"
 
-    def _shard(self, system: System, stream: Iterator[Item], start: int, batch_size: int) -> Done:
+    def _shard(self, system: System, stream: Iterator[Item], number: int, batch_size: int) -> Done:
         clock, done = time.perf_counter(), Done()
-        with whole_file(self._path("extracted", start)) as extracted, whole_file(self._path("failed", start)) as failed:
+        with whole_file(self._path("extracted", number)) as extracted, whole_file(self._path("failed", number)) as failed:
             while chunk := list(islice(stream, CHUNK)):
                 usable = [item.document for item in chunk if item.document is not None]
                 outcome = dict(enumerate(_predict(system, usable, batch_size, done.notes)))
@@ -136,10 +153,14 @@ class Job:
                 done.documents += len(chunk)
         done.seconds = round(time.perf_counter() - clock, 3)
         if not done.failed:
-            self._path("failed", start).unlink()
-        with whole_file(self._path("done", start)) as file:
+            self._path("failed", number).unlink()
+        with whole_file(self._path("done", number)) as file:
             json.dump(asdict(done), file)
         return done
+
+
+def _done(path: Path) -> Done:
+    return Done(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def _predict(

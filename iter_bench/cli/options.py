@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,3 +15,16 @@ Results = Annotated[Path, typer.Option(help="Folder for records, tables and figu
 Work = Annotated[Path, typer.Option(help="Folder for checkpoints, trained systems and predictions.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Samples a batch.")]
+
+
+class Engine(StrEnum):
+    """What does the work."""
+
+    local = "local"
+    ray = "ray"
+
+
+OnEngine = Annotated[
+    Engine,
+    typer.Option(help="local: processes of this machine; ray: Ray, here or on the cluster that RAY_ADDRESS names."),
+]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -15,7 +16,7 @@ import typer
 from iter_bench.cli.options import BatchSize, Json
 
 if TYPE_CHECKING:
-    from iter_bench.bulk import Item, Job
+    from iter_bench.bulk import Done, Item, Job
 
 T = TypeVar("T")
 CHUNK = 512  # documents that are read, predicted and printed before the next are read
@@ -33,7 +34,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="Write JSON lines in shards into this folder; run again to go on where it was.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes for --output, each with its share of the cores.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for --output, each with its share of cores and GPUs.")] = 1,
     shard_size: Annotated[int, typer.Option(min=1, help="Documents a shard of --output.")] = 4096,
     json: Json = False,
     batch_size: BatchSize = 8,
@@ -104,20 +105,16 @@ def _run(job: Job, batch_size: int, workers: int) -> None:
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with only_process(job.folder), Progress(*columns, console=console) as progress:
         total = job.start()
-        before = job.finished().documents
+        before, left = job.finished().documents, job.unfinished()
         bar = progress.add_task("documents", total=total, completed=before)
-        if workers == 1:
-            job.run(total, batch_size=batch_size, report=lambda done: progress.advance(bar, done.documents))
-        else:
-            from iter_bench.matrix import pool
 
-            with pool(workers) as processes:
-                waiting = {processes.submit(work, job, total, batch_size, i, workers) for i in range(workers)}
-                while waiting:
-                    ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
-                    progress.update(bar, completed=job.finished().documents)
-                    for future in ended:
-                        future.result()
+        def report(done: Done) -> None:
+            progress.advance(bar, done.documents)
+
+        if workers == 1:
+            job.run(left, batch_size=batch_size, report=report)
+        else:
+            _in_processes(job, left, batch_size, workers, lambda: progress.update(bar, completed=job.finished().documents))
         done = job.finished()
     rate = f", {done.documents / done.seconds:.1f} a second and process" if done.seconds else ""
     console.print(f"{done.documents} documents{rate}, {before} of them finished before; in {job.folder / 'extracted'}")
@@ -127,6 +124,24 @@ def _run(job: Job, batch_size: int, workers: int) -> None:
         console.print(f"{done.failed} documents failed; which and why: {job.folder / 'failed'}")
 
 
-def work(job: Job, documents: int, batch_size: int, worker: int, workers: int) -> None:
+def _in_processes(job: Job, shards: list[int], batch_size: int, workers: int, look: Callable[[], None]) -> None:
+    """Each worker does every n-th shard; ``look`` is called every second."""
+    from iter_bench.errors import UserError
+    from iter_bench.execution import pool
+
+    with pool(workers) as processes:
+        waiting = {processes.submit(work, job, shards[i::workers], batch_size) for i in range(workers)}
+        while waiting:
+            ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+            look()
+            try:
+                for future in ended:
+                    future.result()
+            except BrokenProcessPool:
+                killed = "a worker's process was killed; is memory short? Finished shards are kept, run it again"
+                raise UserError(f"{job.folder}: {killed}") from None
+
+
+def work(job: Job, shards: list[int], batch_size: int) -> None:
     """`Job.run` in a process of its own."""
-    job.run(documents, batch_size=batch_size, worker=worker, workers=workers, report=lambda _: None)
+    job.run(shards, batch_size=batch_size, report=lambda _: None)

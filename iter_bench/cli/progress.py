@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from iter_bench.cli.notes import lines_of
@@ -43,7 +44,7 @@ class RunProgress:
         self._bars.stop()
 
     def report(self, run: RunSettings, event: dict[str, Any]) -> None:
-        """Takes an event of ``matrix.execute_all``."""
+        """Takes an event of ``execution.execute_all``."""
         if "step" in event:
             name = " ".join(filter(None, (label(run), event.get("stage"))))
             if run.run_id not in self._steps:
@@ -54,12 +55,14 @@ class RunProgress:
             loss = sum(event["loss"].values())
             stage = f"  {event['stage']}" if "stage" in event else ""
             console.log(f"{label(run)}{stage}  epoch {event['epoch'] + 1}  loss {loss:.2f}{dev}  {event['seconds']:.0f} s")
+        elif "killed" in event:
+            console.log(f"[yellow]begun again[/yellow] {label(run)}: {escape(event['killed'])}")
         else:
             self._bars.advance(self._runs)
             if (steps := self._steps.pop(run.run_id, None)) is not None:
                 self._bars.remove_task(steps)
             if "failed" in event:
-                console.log(f"[red]failed[/red] {label(run)}: {event['failed']}")
+                console.log(f"[red]failed[/red] {label(run)}: {escape(event['failed'])}")
             else:
                 for data in event["finished"].data.values():
                     self._note([f"{run.data.dataset} {line}" for line in lines_of(data)])

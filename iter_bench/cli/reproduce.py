@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -11,14 +12,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from iter_bench.cli.options import DataDir, Results, Work
+from iter_bench.cli.options import DataDir, Engine, OnEngine, Results, Work
+from iter_bench.errors import SettingsError, UserError
 
 
 def reproduce(
     profile: Annotated[str, typer.Option(help="Name of a profile of the package, or a .toml file.")] = "quick",
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Runs side by side, each with its share of the cores; else 2 on a CPU, 1 on a GPU."),
+        typer.Option(min=1, help="Runs side by side, each with its share of the cores; else 2 on a CPU, or one a GPU."),
+    ] = None,
+    engine: OnEngine = Engine.local,
+    share: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N shares of the runs, and no tables: for one job of many."),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what is missing and what it will cost, and start nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="With --plan: print JSON for a program.")] = False,
@@ -31,20 +38,25 @@ def reproduce(
 
     What is missing, and how many hours it will take, is said before anything starts; if something is, nothing does.
     """
-    from iter_bench import examples, matrix, preflight
+    from iter_bench import examples, execution, matrix, preflight
     from iter_bench.cli.plan import missing, show
     from iter_bench.cli.progress import RunProgress, console
     from iter_bench.cluster import launched
-    from iter_bench.errors import SettingsError, UserError
     from iter_bench.report import write_report
     from iter_bench.run import Folders
 
     if json and not plan:
         raise SettingsError("--json goes with --plan")
+    if launched.count() > 1 and (engine is Engine.ray or (workers or 1) > 1):
+        raise SettingsError("processes that train together go with neither --workers nor --engine ray")
+    if workers and engine is Engine.ray:
+        raise SettingsError("--workers goes with --engine local; on Ray, `resources` in the profile says how many runs fit")
 
-    runs = matrix.load_profile(profile).runs()
+    whole = matrix.load_profile(profile)
+    runs = whole.runs() if share is None else matrix.share(whole.runs(), *_share(share))
     folders = Folders(results, work)
-    planned = preflight.plan(runs, folders, data_dir)
+    elsewhere = engine is Engine.ray and "RAY_ADDRESS" in os.environ
+    planned = preflight.plan(runs, folders, data_dir, elsewhere=elsewhere)
     if plan and json:
         typer.echo(dumps(planned.as_json(), indent=1))
         return
@@ -61,22 +73,37 @@ def reproduce(
         return
     runs, finished = planned.can_run, sum(line.finished for line in planned.lines if not line.problems)
     console.print(f"profile {profile}: {len(runs)} runs, {finished} of them finished before")
-    with RunProgress(len(runs)) as progress:
+    if engine is Engine.ray:
+        from iter_bench.cluster import on_ray
+
+        resources = whole.resources()
+        left = [run.run_id for run in runs if folders.finished(run.run_id) is None]
+        opened = on_ray.engine(folders, {run_id: resources[run_id] for run_id in left})
+    else:
+        opened = nullcontext(execution.processes(workers or _workers(len(runs))))
+    with opened as does, RunProgress(len(runs)) as progress:
         one = partial(execute_run, folders, data_dir)
-        done, failed = matrix.execute_all(runs, one, workers=workers or _workers(len(runs)), report=progress.report)
-    if done and launched.number() == 0:
+        done, failed = execution.execute_all(runs, one, engine=does, report=progress.report)
+    if done and share is None and launched.number() == 0:
         write_report(done, results, Path(profile).stem)
         examples.write(done, folders.predictions, results / "examples")
     if failed:
         raise UserError(f"{len(failed)} of {len(runs)} runs failed:\n" + "\n".join(f"{i}: {why}" for i, why in failed.items()))
 
 
-def _workers(runs: int) -> int:
-    """On a CPU two processes of half the cores each are faster than one of all; a GPU, or one shared training, to one."""
-    from iter_bench.cluster import launched
-    from iter_bench.devices import default_device
+def _share(text: str) -> tuple[int, int]:
+    part, slash, of = text.partition("/")
+    if not (slash and part.isdecimal() and of.isdecimal() and 1 <= int(part) <= int(of)):
+        raise SettingsError(f"--share {text}: write it as I/N, as in 2/5, with I from 1 to N")
+    return int(part), int(of)
 
-    return 1 if launched.count() > 1 or default_device().type == "cuda" else max(1, min(2, runs, os.cpu_count() or 1))
+
+def _workers(runs: int) -> int:
+    """One a GPU; on a CPU two processes of half the cores each are faster than one of all; a shared training is left to one."""
+    from iter_bench.cluster import launched
+    from iter_bench.execution import cores, visible_gpus
+
+    return 1 if launched.count() > 1 else max(1, min(len(visible_gpus()) or 2, runs, cores()))
 
 
 def execute_run(folders, data_dir, run, report):

@@ -1,1 +1,1 @@
-"""More than one process: training shared by several, with whole or divided weights, through accelerate and torch."""
+"""More than one process: training shared by several, through accelerate and torch; a matrix on Ray."""

@@ -18,7 +18,7 @@ from throughput_examples import measured
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
 from iter_bench import matrix, records, scoring
-from iter_bench.bulk import count, items
+from iter_bench.bulk import items, marks
 from iter_bench.cli.train import run_settings
 from iter_bench.data import fetching, spert
 from iter_bench.document import Document, Entity, Extraction, Schema
@@ -124,7 +124,9 @@ def predictions(path: Path, _: bool) -> None:
 
 def bulk_items(path: Path, _: bool) -> None:
     found = list(items([path]))
-    assert len(found) == count([path]) and all((item.document is None) == bool(item.problem) for item in found)
+    assert all((item.document is None) == bool(item.problem) for item in found)
+    total, begins = marks([path], 2)
+    assert total == len(found) and [next(items([path], begin)) for begin in begins] == found[::2]
 
 
 def kind(expected, load):

@@ -1,0 +1,160 @@
+"""Execution of a matrix: every run once, in this process, in several of this machine, or elsewhere (``cluster/on_ray.py``)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing.queues import SimpleQueue
+from typing import Any
+
+from iter_bench import records
+from iter_bench.cluster import launched
+from iter_bench.errors import UserError
+from iter_bench.settings import TRAINED, RunSettings
+
+Event = dict[str, Any]
+Report = Callable[[RunSettings, Event], None]
+Execute = Callable[[RunSettings, Callable[[Event], None] | None], records.Record]
+Engine = Callable[[Sequence[RunSettings], Execute, Report], Iterator[tuple[RunSettings, Callable[[], records.Record]]]]
+"""Does runs that don't need each other; gives each as it ends, with a function that gives its record or raises."""
+
+POLL = 0.2  # seconds between looks at what workers tell
+ATTEMPTS = 3  # at a run whose process is killed; one that fails by itself isn't repeated
+
+
+def execute_all(
+    runs: Sequence[RunSettings], execute: Execute, *, engine: Engine, report: Report
+) -> tuple[list[records.Record], dict[str, str]]:
+    """Executes the runs; those that start from what others train come after these.
+
+    A run whose process is killed is repeated and goes on after its last whole epoch.
+
+    Args:
+        execute: does one run; must be picklable for other processes.
+        engine: `processes`, or that of ``cluster/on_ray.py``.
+        report: told of steps and epochs, of runs that are begun again (``{"killed": reason}``), and of every run that ends:
+            ``{"finished": record}`` or ``{"failed": reason}``.
+
+    Returns:
+        The records, and for each failed run id its reason.
+    """
+    done: list[records.Record] = []
+    failed: dict[str, str] = {}
+    started = [run for run in runs if run.encoder.startswith(TRAINED)]
+    for wave in ([run for run in runs if run not in started], started):
+        for run, result in engine(wave, execute, report):
+            try:
+                record = result()
+            except Exception as error:  # whatever it was, the others go on
+                if launched.count() > 1:  # the other processes are in the midst of this run, and can't go on to the next
+                    raise
+                failed[run.run_id] = reason(error)
+                report(run, {"failed": failed[run.run_id]})
+            else:
+                done.append(record)
+                report(run, {"finished": record})
+    return done, failed
+
+
+def reason(error: Exception) -> str:
+    """Why a run failed; an error that isn't meant for people is named by its kind."""
+    return str(error) if isinstance(error, UserError | FloatingPointError) else f"{type(error).__name__}: {error}"
+
+
+def raiser(error: Exception) -> Callable[[], records.Record]:
+    """The result of a run that has none."""
+
+    def result() -> records.Record:
+        raise error
+
+    return result
+
+
+def processes(workers: int) -> Engine:
+    """Runs on this machine, ``workers`` at a time, each in a process with its share of the cores and GPUs; one: in this one."""
+
+    def alone(runs: Sequence[RunSettings], execute: Execute, report: Report) -> Iterator[Any]:
+        for run in runs:
+            yield run, partial(execute, run, partial(report, run))
+
+    def side_by_side(runs: Sequence[RunSettings], execute: Execute, report: Report) -> Iterator[Any]:
+        left = list(runs)
+        for _ in range(ATTEMPTS):  # a killed process takes its pool with it; unfinished runs go on in a new one
+            if left:
+                left = yield from _in_a_pool(left, execute, report, workers)
+        for run in left:
+            killed = f"its process, or one beside it, was killed {ATTEMPTS} times; is memory short?"
+            yield run, raiser(UserError(killed))
+
+    return alone if workers == 1 else side_by_side
+
+
+def _in_a_pool(
+    runs: Sequence[RunSettings], execute: Execute, report: Report, workers: int
+) -> Iterator[tuple[RunSettings, Callable[[], records.Record]]]:
+    """Executes the runs in worker processes; returns those that a killed process left unfinished."""
+    told = multiprocessing.get_context("spawn").SimpleQueue()
+    unfinished = []
+    with pool(min(workers, len(runs)), told) as started:
+        futures = {started.submit(_tell, execute, run): run for run in runs}
+        left = set(futures)
+        while left:
+            ended, left = wait(left, timeout=POLL)
+            while not told.empty():
+                report(*told.get())
+            for future in ended:
+                if isinstance(future.exception(), BrokenProcessPool):
+                    unfinished.append(futures[future])
+                else:
+                    yield futures[future], future.result
+    return unfinished
+
+
+def pool(workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None = None) -> ProcessPoolExecutor:
+    """Processes that work side by side, each with its share of the cores and, where there are any, one of the GPUs.
+
+    Args:
+        workers: how many; more than GPUs share these.
+        told: where events of runs go.
+    """
+    context = multiprocessing.get_context("spawn")
+    gpus, names = context.SimpleQueue(), visible_gpus()
+    for worker in range(workers):
+        gpus.put(names[worker % len(names)] if names else None)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(workers, gpus, told))
+
+
+def cores() -> int:
+    """How many cores this process may use; under Slurm and the like fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return chosen.split(",")[:count] if chosen else [str(number) for number in range(count)]
+
+
+_told: SimpleQueue[tuple[RunSettings, Event]] | None = None  # of a worker process
+
+
+def _start(workers: int, gpus: SimpleQueue[str | None], told: SimpleQueue[tuple[RunSettings, Event]] | None) -> None:
+    import torch
+
+    global _told
+    _told = told
+    torch.set_num_threads(max(1, cores() // workers))
+    if (gpu := gpus.get()) is not None:  # torch hasn't asked for devices yet
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+
+
+def _tell(execute: Execute, run: RunSettings) -> records.Record:
+    """One run in a worker process, which tells the first process of it."""
+    return execute(run, lambda event: _told.put((run, event)))

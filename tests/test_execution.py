@@ -1,0 +1,157 @@
+"""Where runs go on: shares of a matrix, GPUs of a machine, machines of a cluster as Ray describes them, jobs of Slurm."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from record_examples import record
+from typer.testing import CliRunner
+
+from iter_bench import execution, matrix
+from iter_bench.cli import app
+from iter_bench.cluster import on_ray
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.matrix import Resources
+from iter_bench.run import Folders
+from iter_bench.settings import RunSettings
+
+SLURM = Path(__file__).parents[1] / "docs" / "slurm"
+
+
+def test_shares_hold_every_run_once_and_what_starts_from_a_run_beside_it():
+    first = [RunSettings(seed=seed) for seed in range(5)]
+    started = [RunSettings(seed=run.seed, encoder=f"trained:{run.run_id}") for run in first]
+    elsewhere = RunSettings(encoder="trained:0123456789ab")  # no run of the profile
+    runs = [*first, elsewhere, *started]
+    for of in (1, 2, 3, 9):
+        parts = [matrix.share(runs, part, of) for part in range(1, of + 1)]
+        assert sorted(run.run_id for part in parts for run in part) == sorted(run.run_id for run in runs)
+        for part in parts:
+            assert {run.seed for run in part if run in started} == {run.seed for run in part if run in first}
+    for wrong in ("0/2", "3/2", "2", "a/b"):
+        result = CliRunner().invoke(app, ["reproduce", "--share", wrong])
+        assert isinstance(result.exception, SettingsError) and "I/N" in str(result.exception)
+
+
+def test_resources_are_no_part_of_a_run_and_can_be_changed_for_all(tmp_path):
+    group = '[[group]]\nsystem = "asp"\n[[group]]\nresources = { cpus = 2, gpus = 0.5, memory = 8 }\n'
+    (tmp_path / "a.toml").write_text(f'description = "x"\n{group}')
+    (tmp_path / "b.toml").write_text('description = "x"\ninclude = "a.toml"\n[change]\nresources = { cpus = 4 }\n')
+    (tmp_path / "c.toml").write_text('description = "x"\n[[group]]\nresources = { gpus = 1.5 }\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        plain, changed = matrix.load_profile("a.toml"), matrix.load_profile("b.toml")
+        with pytest.raises(SettingsError, match=r"resources\.gpus: should be a part of one GPU, or a whole number"):
+            matrix.load_profile("c.toml")
+    assert plain.runs() == changed.runs() == [RunSettings(system="asp"), RunSettings()]
+    assert list(plain.resources().values()) == [Resources(), Resources(cpus=2, gpus=0.5, memory=8)]
+    assert list(changed.resources().values()) == [Resources(cpus=4), Resources(cpus=4, gpus=0.5, memory=8)]
+
+
+def gpu_and_process(_):
+    time.sleep(1)  # so that no process takes two
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
+
+
+@pytest.mark.slow
+def test_each_worker_has_a_gpu_of_its_own_where_there_are_as_many(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    with execution.pool(2) as processes:
+        found = set(processes.map(gpu_and_process, range(2)))
+    assert {gpu for gpu, _ in found} == {"5", "3"}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert execution.visible_gpus() == ["0", "1"]
+
+
+def test_any_failure_of_a_run_is_listed_and_the_others_go_on():
+    def execute(run, report):
+        if run.seed == 1:
+            raise MemoryError("no more")
+        return record(run.seed)
+
+    runs = [RunSettings(seed=seed) for seed in (1, 2)]
+    done, failed = execution.execute_all(runs, execute, engine=execution.processes(1), report=lambda *_: None)
+    assert done == [record(2)] and failed == {runs[0].run_id: "MemoryError: no more"}
+
+
+MACHINES = [{"CPU": 8, "memory": 16 * 2**30}, {"CPU": 6, "GPU": 2, "memory": 8 * 2**30}]
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus"),
+    [
+        (Resources(), 1.0),
+        (Resources(cpus=8, gpus=0), 0),
+        (Resources(cpus=6, gpus=2, memory=8), 2),
+        (Resources(cpus=8, gpus=1), None),  # each is there, but not together
+        (Resources(memory=17, gpus=0), None),
+    ],
+)
+def test_what_no_machine_has_is_refused(asked, gpus):
+    if gpus is None:
+        with pytest.raises(UserError, match=r"run abc asks for . cores, . GPUs .* no machine of the cluster has"):
+            on_ray.options("abc", asked, MACHINES)
+    else:
+        assert on_ray.options("abc", asked, MACHINES)["num_gpus"] == gpus
+
+
+def test_a_record_from_a_machine_with_a_disk_of_its_own_is_written_here_and_is_finished(tmp_path):
+    folders = Folders(tmp_path / "results", tmp_path / "runs")
+    assert on_ray.gathered(folders, record(3), "[]") == record(3) == folders.finished(record(3).run_id)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    on_ray.gathered(folders, record(3), "[]")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == written
+
+
+def called(script: str, tmp_path: Path, *arguments: str, **variables: str) -> list[list[str]]:
+    """The calls of iter-bench and ray that a job script makes."""
+    commands = tmp_path / "commands"
+    commands.mkdir(exist_ok=True)
+    for name, code in {
+        "srun": 'exec "$@"',
+        "scontrol": "printf 'one\\ntwo\\n'",
+        "ray": 'while [ "$1" != -- ]; do printf "%s " "$1"; shift; done; shift; "$@"',
+        "iter-bench": 'printf "%s " "$RAY_ADDRESS" "$@"; echo',
+    }.items():
+        (commands / name).write_text(f"#!/bin/bash\n{code}\n")
+        (commands / name).chmod(0o755)
+    environment = {"PATH": f"{commands}:{os.environ['PATH']}", "RAY_ADDRESS": "", **variables}
+    done = subprocess.run(
+        ["bash", SLURM / script, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_the_jobs_of_an_array_do_every_run_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = {run.run_id for run in matrix.load_profile("scierc-choices").runs()}
+    planned = []
+    for task in "123":
+        [line] = called(
+            "array.sbatch", tmp_path, "--profile", "scierc-choices", SLURM_ARRAY_TASK_ID=task, SLURM_ARRAY_TASK_COUNT="3"
+        )
+        assert line == ["reproduce", "--share", f"{task}/3", "--profile", "scierc-choices"]
+        result = CliRunner().invoke(app, [*line, "--plan", "--json"])
+        assert result.exit_code == 0, result.exception
+        planned += [run for group in json.loads(result.stdout)["groups"] for run in group["runs"]]
+    assert sorted(planned) == sorted(whole)
+
+
+def test_the_job_with_ray_starts_it_everywhere_and_the_command_once(tmp_path):
+    [line] = called(
+        "ray.sbatch",
+        tmp_path,
+        "reproduce",
+        "--profile",
+        "paper",
+        SLURM_JOB_NODELIST="one,two",
+        SLURM_JOB_NUM_NODES="2",
+        SLURM_CPUS_PER_TASK="8",
+    )
+    expected = "symmetric-run --address one:6379 --min-nodes 2 --num-cpus 8 one:6379 reproduce --profile paper --engine ray"
+    assert line == expected.split()

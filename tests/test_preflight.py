@@ -7,7 +7,7 @@ import torch
 from record_examples import record
 from typer.testing import CliRunner
 
-from iter_bench import environment, matrix, preflight, records
+from iter_bench import environment, execution, matrix, preflight, records
 from iter_bench.cli import app
 from iter_bench.costs import Costs, Size
 from iter_bench.errors import UserError
@@ -80,7 +80,7 @@ def test_what_can_run_runs_and_what_starts_from_the_rest_does_not(somewhere_else
         started.extend(runs)
         return [], {}
 
-    monkeypatch.setattr(matrix, "execute_all", execute_all)
+    monkeypatch.setattr(execution, "execute_all", execute_all)
     done = CliRunner().invoke(app, ["reproduce", "--profile", "mixed.toml", "--what-can-run"])
     assert done.exit_code == 0 and [run.data.dataset for run in started] == ["synthetic-w1"] * 2
 
@@ -109,6 +109,7 @@ def test_hours_come_from_the_nearest_records():
     assert cost.seconds == pytest.approx(34) and cost.basis.startswith("measured: 3 runs of this system and encoder")
     twice = {role: Size(2 * size.samples, size.mean, size.longest) for role, size in sizes.items()}
     assert costs.of(run, "minilm", twice).seconds == pytest.approx(68)
+    assert costs.of(run, "trained:0123456789ab", sizes).seconds is None
     larger = costs.of(run, "bert-base-cased", sizes)
     assert larger.basis.startswith("scaled by operations") and 7 < larger.seconds / 34 < 9  # 85 M weights for 10.6 M
 

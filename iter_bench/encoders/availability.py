@@ -14,6 +14,7 @@ from iter_bench.encoders.architectures import HUB_NAMES, RANDOM, hyper_parameter
 from iter_bench.encoders.families import encoder_from_config
 from iter_bench.encoders.loading import _source, encoder_config
 from iter_bench.errors import SettingsError
+from iter_bench.settings import TRAINED
 
 TIMEOUT = 10
 """Seconds that the hub has for an answer; one that doesn't come is not waited for again."""
@@ -73,6 +74,8 @@ def _ask_hub(repository: str) -> str | None:
 @cache
 def architecture(name: str) -> PreTrainedModel | None:
     """The encoder without memory for its weights, to count from; None where its configuration isn't on this machine."""
+    if name.startswith(TRAINED):  # known only with the runs beside it
+        return None
     base = name.removeprefix(RANDOM)
     short = {hub: short for short, hub in HUB_NAMES.items()}.get(base, base)
     try:

@@ -4,13 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import venv
 import zipfile
+from email import message_from_bytes
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 import pytest
+from packaging.requirements import Requirement
 
 from iter_bench import data
 
@@ -77,13 +79,32 @@ def test_no_sentence_of_a_corpus_is_packed(built, kind, data_dir):
     assert looked_at > 500
 
 
+def link_dependencies(wheel: dict[str, bytes], site: Path) -> None:
+    """Links into an environment what the wheel declares and what that needs, from this one, and nothing else of it."""
+    (described,) = [content for name, content in wheel.items() if name.endswith(".dist-info/METADATA")]
+    waiting = [(line, {""}) for line in message_from_bytes(described).get_all("Requires-Dist")]
+    seen = set()
+    while waiting:
+        line, extras = waiting.pop()
+        requirement = Requirement(line)
+        needed = not requirement.marker or any(requirement.marker.evaluate({"extra": extra}) for extra in extras)
+        if not needed or (requirement.name, *requirement.extras) in seen:
+            continue
+        seen.add((requirement.name, *requirement.extras))
+        distribution = metadata.distribution(requirement.name)
+        waiting += [(line, {"", *requirement.extras}) for line in distribution.requires or []]
+        for top in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
+            if not (site / top).exists():
+                (site / top).symlink_to(distribution.locate_file(top))
+
+
 def test_the_wheel_does_the_main_job_in_an_empty_environment(built, tiny_encoder, tmp_path):
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", built["path"]]
     subprocess.run(list(map(str, install)), check=True)
-    # the dependencies are those of this environment; iter_bench itself can only come from the wheel
-    environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib"), "OMP_NUM_THREADS": "1"}
+    link_dependencies(built["wheel"], next(tmp_path.glob("venv/lib/*/site-packages")))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     where = subprocess.check_output(
         [python, "-c", "import iter_bench; print(iter_bench.__file__)"], cwd=tmp_path, env=environment
     )

@@ -97,7 +97,7 @@ def test_strange_documents_are_extracted_from_beside_a_plain_one(system, name):
     print(f"{system.name}, {name}: {seconds:.1f} s of processor time")
 
 
-WORDS = {"iter": 100_000, "asp": 10_000, "plmarker": 10_000}
+WORDS = {"iter": 1_000_000, "asp": 10_000, "plmarker": 10_000}
 """Of one document. ASP writes it sub-token by sub-token, PL-Marker marks every span and reads the text once an entity."""
 
 

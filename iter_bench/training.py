@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from iter_bench.batching import undivided
 from iter_bench.checkpoints import CheckpointFolder, parts_of, put_back
@@ -24,10 +25,8 @@ from iter_bench.cluster import launched, processes
 from iter_bench.cluster.sharding import ShardedModule
 from iter_bench.devices import autocast
 from iter_bench.document import Document, Extraction, Schema
-from iter_bench.dropout import fast_draws
 from iter_bench.errors import UserError
 from iter_bench.memory import keep_freed
-from iter_bench.rowwise import RowwiseAdamW, clip_norm, want_rows
 from iter_bench.scoring import dev_scores
 from iter_bench.settings import Schedule, TrainingSettings
 
@@ -111,9 +110,7 @@ class ScheduledAdamW:
                 if weights:
                     groups.append({"params": weights, "weight_decay": decay if decayed else 0.0})
                     self._schedules.append((rate, schedule_factor(getattr(settings, f"schedule_{part}"), warmup, steps)))
-        if task.device.type == "cpu" and launched.count() == 1:  # on a GPU all rows cost little, and nothing may wait
-            want_rows(task.module)
-        self.adamw = RowwiseAdamW(groups, fused=True)
+        self.adamw = torch.optim.AdamW(groups, fused=True)
 
     def step(self, number: int) -> None:
         """Takes step ``number``, counted from 0 over the whole run."""
@@ -207,8 +204,7 @@ def train(
             break
         started = time.perf_counter()
         seed_everything(seed, epoch, processes.place()[0])
-        with fast_draws(task.device):
-            totals = _epoch(task, examples, lengths, optimizer, settings, seed, epoch, report)
+        totals = _epoch(task, examples, lengths, optimizer, settings, seed, epoch, report)
         entry: dict[str, Any] = {"epoch": epoch, "loss": {name: value / len(examples) for name, value in totals.items()}}
         entry["train_seconds"] = time.perf_counter() - started
         entry["selected"] = evaluate is None
@@ -267,7 +263,7 @@ def _epoch(
                 parts = {name: 0 * value for name, value in parts.items()}
             sum(parts.values()).backward()
         processes.add_gradients(task.module.parameters())
-        clip_norm(task.module.parameters(), settings.clip_norm)
+        clip_grad_norm_(task.module.parameters(), settings.clip_norm)
         optimizer.step(epoch * len(batches) + step)
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value.detach()

@@ -38,8 +38,7 @@ class AspModel(nn.Module):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of sub-tokens; encoder and decoder share them, as T5's do."""
-        table = self.encoder.get_input_embeddings()
-        return nn.functional.embedding(ids, table.weight, sparse=table.sparse)
+        return nn.functional.embedding(ids, self.encoder.get_input_embeddings().weight)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The encoder's states [B, N, width]."""

@@ -12,6 +12,7 @@ from record_examples import record
 from typer.testing import CliRunner
 
 from iter_bench import execution, matrix
+from iter_bench.bulk.on_ray import shares
 from iter_bench.cli import app
 from iter_bench.cluster import on_ray
 from iter_bench.errors import SettingsError, UserError
@@ -98,6 +99,28 @@ def test_what_no_machine_has_is_refused(asked, gpus):
             on_ray.options("abc", asked, MACHINES)
     else:
         assert on_ray.options("abc", asked, MACHINES)["num_gpus"] == gpus
+
+
+@pytest.mark.parametrize(
+    ("machines", "workers", "expected"),
+    [
+        (MACHINES, 1, (6, 1)),  # only one machine has GPUs
+        (MACHINES, 2, (3, 1)),
+        (MACHINES, 3, (2, 1 / 2)),
+        (MACHINES, 6, (1, 1 / 3)),
+        (MACHINES, 7, None),
+        ([{"CPU": 8}, {"CPU": 6}], 1, (8, 0)),
+        ([{"CPU": 8}, {"CPU": 6}], 3, (4, 0)),
+        ([{"CPU": 8}, {"CPU": 6}], 14, (1, 0)),
+        ([{"CPU": 8, "GPU": 1}, {"CPU": 2, "GPU": 4}], 3, (1, 1)),
+    ],
+)
+def test_workers_of_a_bulk_extraction_fit_on_the_machines(machines, workers, expected):
+    if expected is None:
+        with pytest.raises(UserError, match="7 workers are too many for 6 cores on 1 machines"):
+            shares(machines, workers)
+    else:
+        assert shares(machines, workers) == expected
 
 
 def test_a_record_from_a_machine_with_a_disk_of_its_own_is_written_here_and_is_finished(tmp_path):

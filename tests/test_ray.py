@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from iter_bench import matrix, records
 from iter_bench.cli import app
+from iter_bench.data.synthetic import SCHEMA
 from iter_bench.errors import UserError
 from iter_bench.execution import execute_all
+from iter_bench.iter_model.system import IterSystem
 from iter_bench.run import Folders, execute
 
 PROFILE = """
@@ -147,3 +149,68 @@ def test_a_profile_runs_unchanged_and_tells_what_failed(cluster, tmp_path, tiny_
     arguments = ["--profile", "p.toml", "--engine", "ray", "--data-dir", str(few_documents)]
     refused = CliRunner().invoke(app, ["reproduce", *arguments])
     assert isinstance(refused.exception, UserError) and "4096 cores" in str(refused.exception)
+
+
+class Fragile:
+    """An ITER whose process is killed by the word `fatal`, unless the file is there that `marker` in its folder names."""
+
+    name = "test_ray:Fragile"
+
+    def __init__(self, folder):
+        self.inner, self.marker = IterSystem.load(folder / "inner"), Path((folder / "marker").read_text())
+
+    @classmethod
+    def load(cls, folder):
+        return cls(folder)
+
+    def predict(self, documents, **rest):
+        if not self.marker.exists() and any("fatal" in document.words for document in documents):
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.inner.predict(documents, **rest)
+
+    def reachable(self, documents):
+        return self.inner.reachable(documents)
+
+
+@pytest.mark.slow
+def test_ray_data_writes_the_files_of_one_process_though_a_worker_is_killed(cluster, tmp_path, tiny_encoder):
+    built = IterSystem.build(tiny_encoder, SCHEMA, [], {"omega": 1, "d_ff": 16}, seed=1)
+    for weights in built.module.head_parameters():
+        weights.data *= 6
+    built.save(tmp_path / "system" / "inner")
+    marker = tmp_path / "killed"
+    (tmp_path / "system" / "marker").write_text(str(marker))
+    (tmp_path / "system" / "system.json").write_text(json.dumps({"system": Fragile.name, "schema_version": 1}))
+    lines = [json.dumps({"id": f"s{i}", "text": f"Halden {i} met {'old ' * (i % 7)}Ann of Vale."}) for i in range(300)]
+    lines[40], lines[170] = "{", json.dumps({"text": "This is fatal to Ann of Vale."})
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+
+    def predict(out, *more):
+        arguments = [
+            tmp_path / "system",
+            "--file",
+            tmp_path / "in.jsonl",
+            "--output",
+            tmp_path / out,
+            "--shard-size",
+            32,
+            *more,
+        ]
+        return CliRunner().invoke(app, ["predict", *map(str, [*arguments, "--shard-size", 32, *more])])
+
+    def files(out):
+        found = [path for kind in ("extracted", "failed") for path in sorted((tmp_path / out / kind).iterdir())]
+        return {(path.parent.name, path.name): path.read_bytes() for path in found}
+
+    ray = predict("ray", "--engine", "ray", "--workers", 2)
+    assert ray.exit_code == 0, ray.exception
+    assert marker.exists() and "1 documents failed" in ray.stderr
+    assert predict("plain").exit_code == 0
+    assert len(files("ray")) == 11 and files("ray") == files("plain")
+    (tmp_path / "ray" / "done" / "part-000003.json").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "ray" / "extracted").iterdir()}
+    again = predict("ray", "--engine", "ray", "--workers", 2)
+    assert again.exit_code == 0 and "268 of them finished before" in " ".join(again.stderr.split())
+    changed = [path.name for path, when in kept.items() if path.stat().st_mtime_ns != when]
+    assert changed == ["part-000003.jsonl"] and files("ray") == files("plain")

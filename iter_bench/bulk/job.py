@@ -86,9 +86,13 @@ class Job:
         else:
             with whole_file(path) as file:
                 json.dump(described, file)
-        for left in self.folder.glob("*/.*.tmp"):  # of a process that was killed
-            left.unlink(missing_ok=True)
+        self.sweep()
         return documents
+
+    def sweep(self) -> None:
+        """Deletes what processes that were killed left half-written; to be called while none is at work."""
+        for left in self.folder.glob("*/.*.tmp"):
+            left.unlink(missing_ok=True)
 
     @cached_property
     def files(self) -> list[Path]:

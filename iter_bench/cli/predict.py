@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from iter_bench.cli.options import BatchSize, Json
+from iter_bench.cli.options import BatchSize, Engine, Json, OnEngine
 
 if TYPE_CHECKING:
     from iter_bench.bulk import Done, Item, Job
@@ -35,6 +35,7 @@ def predict(
         Path | None, typer.Option(help="Write JSON lines in shards into this folder; run again to go on where it was.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes for --output, each with its share of cores and GPUs.")] = 1,
+    engine: OnEngine = Engine.local,
     shard_size: Annotated[int, typer.Option(min=1, help="Documents a shard of --output.")] = 4096,
     json: Json = False,
     batch_size: BatchSize = 8,
@@ -44,6 +45,8 @@ def predict(
 
     if text and file:
         raise UserError("give either texts or --file, not both")
+    if engine is Engine.ray and output is None:
+        raise UserError("--engine ray goes with --output")
     if output is None:
         _print_all(system, text, file, json=json, batch_size=batch_size)
     elif file is None:
@@ -51,7 +54,7 @@ def predict(
     else:
         from iter_bench.bulk import Job
 
-        _run(Job(system, file, output, shard_size), batch_size, workers)
+        _run(Job(system, file, output, shard_size), batch_size, workers, engine)
 
 
 def _print_all(system: str, text: list[str] | None, file: Path | None, *, json: bool, batch_size: int) -> None:
@@ -95,7 +98,7 @@ def _chunks(stream: Iterable[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-def _run(job: Job, batch_size: int, workers: int) -> None:
+def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
     from iter_bench.cli.notes import counted
@@ -111,7 +114,11 @@ def _run(job: Job, batch_size: int, workers: int) -> None:
         def report(done: Done) -> None:
             progress.advance(bar, done.documents)
 
-        if workers == 1:
+        if engine is Engine.ray:
+            from iter_bench.bulk import on_ray
+
+            on_ray.run(job, left, batch_size=batch_size, workers=workers, report=report)
+        elif workers == 1:
             job.run(left, batch_size=batch_size, report=report)
         else:
             _in_processes(job, left, batch_size, workers, lambda: progress.update(bar, completed=job.finished().documents))

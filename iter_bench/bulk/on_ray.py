@@ -36,7 +36,7 @@ def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, repor
 
         context = data.DataContext.get_current()
         context.enable_progress_bars = False  # the command has its own
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are told below, without a traceback
         workers = min(workers, len(shards))
         cpus, gpus = shares(machines(ray), workers)
         rows = data.from_items([{"shard": number} for number in shards], override_num_blocks=min(BLOCKS, len(shards)))

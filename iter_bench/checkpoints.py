@@ -97,13 +97,20 @@ class CheckpointFolder:
         optimizer.load_state_dict(state)
         return history
 
-    def best_weights(self) -> dict[str, Tensor] | None:
-        """The selected weights; none where nothing was selected. Raises UserError where the file is damaged."""
+    def best_parts(self, module: nn.Module) -> dict[str, Tensor] | None:
+        """What ``parts_of`` would give of the selected weights; none where nothing was selected.
+
+        Raises:
+            UserError: the file is damaged, or of another model.
+        """
         path = self._existing("best")
+        if path is None:
+            return None
         try:
-            return None if path is None else load_file(path / "model.safetensors")
+            weights = load_file(path / "model.safetensors")
         except Exception as error:
             raise self._damaged(path, error) from error
+        return {name: local(value).cpu() for name, value in _as_divided(module, weights).items()}
 
     def _damaged(self, path: Path, error: Exception) -> UserError:
         return UserError(f"{path}: the checkpoint is damaged ({error}); delete {self.folder} to start over")
@@ -124,11 +131,9 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return _own_memory(module.state_dict())
 
 
-def parts_of(module: nn.Module, weights: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """What this process holds of the module's weights, copied to the host; or what it would hold of ``weights``."""
-    if weights is None:
-        return {name: local(value).detach().cpu().clone() for name, value in _distinct(module.state_dict()).items()}
-    return {name: local(value).cpu() for name, value in _as_divided(module, weights).items()}
+def parts_of(module: nn.Module) -> dict[str, Tensor]:
+    """What this process holds of the module's weights, copied to the host."""
+    return {name: local(value).detach().cpu().clone() for name, value in _distinct(module.state_dict()).items()}
 
 
 @torch.no_grad()

@@ -196,8 +196,7 @@ def train(
         history = checkpoints.resume(task.module, optimizer.adamw)
         if processes.of_first(lambda: len(history)) != len(history):
             raise UserError(f"{checkpoints.folder}: processes see different checkpoints; all must share the folder of --work")
-        if history and (stored := checkpoints.best_weights()):
-            best_weights = parts_of(task.module, stored)
+        best_weights = checkpoints.best_parts(task.module) if history else None
     best = max((h["dev"][select_by] for h in history if "dev" in h), default=-1.0)
     for epoch in range(len(history), settings.epochs):
         if _out_of_patience(history, settings.patience):

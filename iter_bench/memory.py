@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import re
 from pathlib import Path
 
@@ -13,9 +14,14 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Measures from its construction on; what a platform doesn't tell is None, never a guess."""
+    """Measures from its construction on; what a platform doesn't tell is None, never a guess.
+
+    What earlier work in this process has freed is given back first (see `keep_freed`), so that it doesn't count.
+    """
 
     def __init__(self) -> None:
+        gc.collect()
+        _libc("malloc_trim", 0)
         self._resets = False
         try:
             CLEAR.write_text("5")  # Linux: the high-water mark starts anew
@@ -41,7 +47,11 @@ def keep_freed() -> None:
 
     glibc would give large pieces back and get them anew, page by page, in every step. Other libraries of C are left alone.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(*NO_OWN_MAPPINGS)
-        mallopt(*NO_TRIMMING)
+    _libc("mallopt", *NO_OWN_MAPPINGS)
+    _libc("mallopt", *NO_TRIMMING)
+
+
+def _libc(name: str, *arguments: int) -> None:
+    """Calls a function of glibc's; libraries that haven't got it do nothing."""
+    if (function := getattr(ctypes.CDLL(None), name, None)) is not None:
+        function(*arguments)

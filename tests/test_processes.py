@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from iter_bench import data, records, systems
+from iter_bench import cli, data, records, systems
+from iter_bench.cluster.launched import LOST
 
 pytestmark = pytest.mark.slow
 
@@ -169,6 +170,26 @@ def test_the_command_in_two_processes_leaves_one_record_also_after_a_kill(tiny_e
     (record,) = records.load_all(tmp_path / "killed" / "results" / "runs")
     assert [epoch.loss for epoch in record.history] == [epoch["loss"] for epoch in whole["history"]]
     assert record.scores.model_dump(mode="json") == whole["scores"]
+
+
+@pytest.mark.parametrize("said", LOST)
+def test_a_process_that_loses_another_says_what_to_do(said, monkeypatch, capfd):
+    """Whether it still can, when torchrun ends it too, is a matter of luck; that it would is not."""
+
+    def lose(**_):
+        raise RuntimeError(f"[gloo] {said} [127.0.0.1]:1234")
+
+    monkeypatch.setattr(cli, "app", lose)
+    with pytest.raises(RuntimeError):  # alone, that's a defect, whose traceback is wanted
+        cli.main()
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # to be put back
+    monkeypatch.delenv("MASTER_ADDR", raising=False)  # there's nobody to ask who was first
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    told = capfd.readouterr().err
+    assert told.startswith("iter-bench: another process") and "goes on after the last whole epoch" in told
 
 
 FAILS = """

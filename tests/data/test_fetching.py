@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import os
 import tarfile
+import tempfile
 import threading
 import zipfile
 from contextlib import contextmanager
@@ -160,14 +162,15 @@ def test_what_is_asked_wrongly_is_said(tmp_path):
 
 
 NAME = NAMES[0]
+OUTSIDE = Path(tempfile.gettempdir()) / f"outside-{os.getpid()}"
 HARMFUL = {
     "above": (tarred((f"../../{NAME}", {}), ("../../outside", {})), None),
-    "absolute": (tarred((f"/tmp/{NAME}", {}), ("/tmp/outside", {})), None),
+    "absolute": (tarred((f"{OUTSIDE.parent}/{NAME}", {}), (str(OUTSIDE), {})), None),
     "symbolic link": (tarred((NAME, {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})), "no regular file"),
     "hard link": (tarred((NAME, {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"})), "no regular file"),
     "device": (tarred((NAME, {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 5})), "no regular file"),
     "pipe": (tarred((NAME, {"type": tarfile.FIFOTYPE})), "no regular file"),
-    "link before": (tarred(("conll04", {"type": tarfile.SYMTYPE, "linkname": "/tmp"}), (f"conll04/{NAME}", {})), None),
+    "link before": (tarred(("conll04", {"type": tarfile.SYMTYPE, "linkname": str(OUTSIDE.parent)}), (f"conll04/{NAME}", {})), None),
     "twice": (tarred((f"a/{NAME}", {}), (f"b/{NAME}", {})), "twice"),
     "other files": (tarred(("x.json", {})), "holds none of the files"),
     "cut": (tarred((NAME, {}))[:-20], "can't be read"),
@@ -184,7 +187,7 @@ def test_an_archive_reaches_nothing_outside_its_folder(tmp_path, case):
     if message is None:
         (path,) = get(tmp_path / "data", str(archive), digest(content))
         assert path == tmp_path / "data" / "conll04" / NAME and path.read_text().endswith(NAME) and not path.is_symlink()
-        assert not Path("/tmp/outside").exists()
+        assert not OUTSIDE.exists()
     else:
         with pytest.raises(DataError, match=message):
             get(tmp_path / "data", str(archive), digest(content))

@@ -170,7 +170,10 @@ HARMFUL = {
     "hard link": (tarred((NAME, {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"})), "no regular file"),
     "device": (tarred((NAME, {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 5})), "no regular file"),
     "pipe": (tarred((NAME, {"type": tarfile.FIFOTYPE})), "no regular file"),
-    "link before": (tarred(("conll04", {"type": tarfile.SYMTYPE, "linkname": str(OUTSIDE.parent)}), (f"conll04/{NAME}", {})), None),
+    "link before": (
+        tarred(("conll04", {"type": tarfile.SYMTYPE, "linkname": str(OUTSIDE.parent)}), (f"conll04/{NAME}", {})),
+        None,
+    ),
     "twice": (tarred((f"a/{NAME}", {}), (f"b/{NAME}", {})), "twice"),
     "other files": (tarred(("x.json", {})), "holds none of the files"),
     "cut": (tarred((NAME, {}))[:-20], "can't be read"),

@@ -76,8 +76,9 @@ class Plan:
 
     @property
     def can_run(self) -> list[RunSettings]:
-        """The runs without a problem, in the profile's order."""
-        return [run for line in self.lines if not line.problems for run in line.runs]
+        """The runs without a problem, those that take longest first: side by side, workers then end at nearly the same time."""
+        lines = sorted(self.lines, key=lambda line: -(line.cost.seconds or 0))  # otherwise in the profile's order
+        return [run for line in lines if not line.problems for run in line.runs]
 
     def hours(self, lines: Sequence[Line]) -> float | None:
         """Of these lines, as far as known; None where nothing of it is."""

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from iter_bench import environment, execution, matrix, preflight, records
 from iter_bench.cli import app
-from iter_bench.costs import Costs, Size
+from iter_bench.costs import Cost, Costs, Size
 from iter_bench.errors import UserError
 from iter_bench.run import Folders
 from iter_bench.settings import RunSettings
@@ -67,6 +67,17 @@ def test_ace05_says_all_that_is_missing_and_what_it_would_cost_and_starts_nothin
     refused = CliRunner().invoke(app, ["reproduce", "--profile", "ace05"])
     assert isinstance(refused.exception, UserError) and "90 of 90 runs lack something" in str(refused.exception)
     assert not list(somewhere_else.iterdir())
+
+
+def test_the_longest_runs_begin_first():
+    def line(system, seconds, *problems, seeds=(1,)):
+        runs = tuple(RunSettings(system=system, seed=seed) for seed in seeds)
+        return preflight.Line(runs, 0, "minilm", Cost(seconds, "measured"), None, problems)
+
+    lines = line("iter", 60, seeds=(1, 2)), line("asp", None), line("plmarker", 300), line("iter", 900, "no data")
+    plan = preflight.Plan((*lines, line("asp", 60, seeds=(3,))), "cpu", None)
+    order = "plmarker 1, iter 1, iter 2, asp 3, asp 1"
+    assert ", ".join(f"{run.system} {run.seed}" for run in plan.can_run) == order
 
 
 def test_what_can_run_runs_and_what_starts_from_the_rest_does_not(somewhere_else, monkeypatch):

@@ -25,6 +25,7 @@ from iter_bench.cluster import launched, processes
 from iter_bench.cluster.sharding import ShardedModule
 from iter_bench.devices import autocast
 from iter_bench.document import Document, Extraction, Schema
+from iter_bench.dropout import fast_draws
 from iter_bench.errors import UserError
 from iter_bench.memory import keep_freed
 from iter_bench.scoring import dev_scores
@@ -203,7 +204,8 @@ def train(
             break
         started = time.perf_counter()
         seed_everything(seed, epoch, processes.place()[0])
-        totals = _epoch(task, examples, lengths, optimizer, settings, seed, epoch, report)
+        with fast_draws(task.device):
+            totals = _epoch(task, examples, lengths, optimizer, settings, seed, epoch, report)
         entry: dict[str, Any] = {"epoch": epoch, "loss": {name: value / len(examples) for name, value in totals.items()}}
         entry["train_seconds"] = time.perf_counter() - started
         entry["selected"] = evaluate is None

@@ -17,7 +17,7 @@ from iter_bench.systems import load_system, system_class
 def test_it_learns_and_survives_saving(tiny, encoder, tmp_path):
     system, documents = tiny(count=6, encoder=encoder, dropout=0.0, hidden=64)
     system.module.float()
-    training = TrainingSettings(epochs=45, batch_size=2, lr_encoder=2e-3, lr_heads=3e-3, warmup_encoder=0.1)
+    training = TrainingSettings(epochs=60, batch_size=2, lr_encoder=2e-3, lr_heads=3e-3, warmup_encoder=0.1)
     history = system.fit(documents, (), training, seed=1)
     assert history[-1]["loss"]["actions"] < 0.2 * history[0]["loss"]["actions"]
     found = system.predict(documents)

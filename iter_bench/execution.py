@@ -9,12 +9,16 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.queues import SimpleQueue
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from iter_bench import records
 from iter_bench.cluster import launched
 from iter_bench.errors import UserError
 from iter_bench.settings import TRAINED, RunSettings
+
+if TYPE_CHECKING:
+    from iter_bench.run import Folders
 
 Event = dict[str, Any]
 Report = Callable[[RunSettings, Event], None]
@@ -126,6 +130,20 @@ def pool(workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None = Non
     for worker in range(workers):
         gpus.put(names[worker % len(names)] if names else None)
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(workers, gpus, told))
+
+
+def execute_run(
+    folders: Folders, data_dir: Path | None, run: RunSettings, report: Callable[[Event], None] | None
+) -> records.Record:
+    """`run.execute` with the arguments that vary last, for workers in other processes."""
+    from iter_bench.run import execute
+
+    return execute(run, folders, data_dir=data_dir, report=report)
+
+
+def default_workers(runs: int) -> int:
+    """One a GPU; on a CPU two processes of half the cores each are faster than one of all; a shared training is left to one."""
+    return 1 if launched.count() > 1 else max(1, min(len(visible_gpus()) or 2, runs, cores()))
 
 
 def cores() -> int:

@@ -18,12 +18,11 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from iter_bench import data, matrix, mistakes, plots, records, scoring, summary, tables
+from iter_bench import data, mistakes, plots, records, scoring, summary, tables
 from iter_bench.data.synthetic import PRESETS
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.records import Record, RecordError
 from iter_bench.report import all_figures, records_of, write_tables
-from iter_bench.run import Folders, execute
 from iter_bench.tables import throughput as throughput_tables
 from iter_bench.tables.catalogue import TABLES, load_sources
 from iter_bench.throughput import check
@@ -176,30 +175,6 @@ def _split(dataset: str, split: str) -> dict[str, str | int]:
     return records.describe_split(loaded, data.fingerprint(loaded.documents)).model_dump(
         include={"sha256", "documents", "words", "entities", "relations"}
     )
-
-
-def rerun(profile: str, results: Path, data_dir: Path | None = None) -> list[str]:
-    """Does the runs of a profile again in a scratch folder; one line for each that doesn't predict what its record counts.
-
-    Other processors and versions of torch round otherwise, so a line names how many documents differ.
-    """
-    problems = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for run in matrix.load_profile(profile).runs():
-            if (known := records.find(results / "runs", run.run_id)) is None:
-                problems.append(f"{profile}: the run {run.run_id} has no record")
-                continue
-            again = execute(run, Folders(Path(scratch) / "results", Path(scratch) / "runs"), data_dir=data_dir)
-            if again.data["test"].sha256 != known.data["test"].sha256:
-                problems.append(f"{known.file_name}: its test split holds other documents now")
-                continue
-            for criterion, counts in known.documents.items():
-                differing = sum(a != b for a, b in zip(counts, again.documents[criterion], strict=True))
-                if differing:
-                    problems.append(
-                        f"{known.file_name}: a fresh run differs in {criterion} of {differing}/{len(counts)} documents"
-                    )
-    return problems
 
 
 def _compare(write: Callable[[Path, str], list[Path]], folder: Path, name: str) -> list[str]:

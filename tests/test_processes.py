@@ -172,6 +172,24 @@ def test_the_command_in_two_processes_leaves_one_record_also_after_a_kill(tiny_e
     assert record.scores.model_dump(mode="json") == whole["scores"]
 
 
+def test_a_launched_profile_does_each_run_in_both_processes_and_its_tables_once(tiny_encoder, tmp_path):
+    pytest.importorskip("accelerate")
+    profile = tmp_path / "small.toml"
+    profile.write_text(
+        f'description = "small"\n[[group]]\nencoder = "{tiny_encoder}"\nseeds = [1, 2]\ntraining = {{ epochs = 1 }}\n'
+        'data = { dataset = "synthetic", train = "dev", dev = "none" }\nmodel = { omega = 1 }\n'
+    )
+    launch = (*TWO, *command(tmp_path, "reproduce", "--profile", profile))
+    done = run(*launch)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [record.processes for record in records.load_all(tmp_path / "results" / "runs")] == [2, 2]
+    assert done.stderr.count("0 of them finished before") == 1 and done.stderr.count("done synthetic") == 2
+    assert (tmp_path / "results" / "tables" / "small.md").is_file()
+    assert len(list((tmp_path / "results" / "examples").glob("*.json"))) == 2  # gold, and the first run's
+    again = run(*launch)
+    assert again.returncode == 0 and "2 of them finished before" in again.stderr, again.stderr[-3000:]
+
+
 @pytest.mark.parametrize("said", LOST)
 def test_a_process_that_loses_another_says_what_to_do(said, monkeypatch, capfd):
     """Whether it still can, when torchrun ends it too, is a matter of luck; that it would is not."""

@@ -10,11 +10,12 @@ import pytest
 from record_examples import record, scores
 from typer.testing import CliRunner
 
-from iter_bench import matrix, records
+from iter_bench import examples, matrix, records
 from iter_bench.cli import app
 from iter_bench.errors import UserError
+from iter_bench.rerun import rerun
 from iter_bench.run import Folders, execute
-from iter_bench.verify import check_record, numbers_in, rerun, verify, verify_figures
+from iter_bench.verify import check_record, numbers_in, verify, verify_figures
 
 ROOT = Path(__file__).parents[1]
 NAME = "scierc"
@@ -184,18 +185,26 @@ def test_what_counts_as_a_number():
 
 @pytest.mark.slow
 def test_a_fresh_run_is_compared_document_by_document(tiny_encoder, tmp_path):
-    profile = tmp_path / "tiny.toml"
+    """By the command, with the embedded corpus in the way: its scores, and its example predictions."""
+    profile, results = tmp_path / "tiny.toml", tmp_path / "results"
     profile.write_text(
         f'description = "tiny"\n[[group]]\nencoder = "{tiny_encoder}"\nseeds = [1]\n'
-        'data = { dataset = "synthetic-w1", train = "dev", dev = "none" }\ntraining = { epochs = 1, batch_size = 16 }\n'
+        'data = { dataset = "synthetic", train = "dev", dev = "none" }\ntraining = { epochs = 1, batch_size = 16 }\n'
     )
-    assert "has no record" in rerun(str(profile), tmp_path / "results")[0]
+
+    def said():
+        told = CliRunner().invoke(app, ["verify", "--rerun", str(profile), "--results", str(results)])
+        return str(told.exception) if told.exit_code else ""
+
+    assert "has no record" in rerun(str(profile), results)[0]
     (run,) = matrix.load_profile(str(profile)).runs()
-    record = execute(run, Folders(tmp_path / "results", tmp_path / "runs"))
-    assert rerun(str(profile), tmp_path / "results") == []
-    counts = record.documents["ner"]
-    other = record.model_copy(update={"documents": {**record.documents, "ner": ((9, 9, 9), *counts[1:])}})
-    records.write(other, tmp_path / "results" / "runs")
-    assert rerun(str(profile), tmp_path / "results") == [
-        f"{record.file_name}: a fresh run differs in ner of 1/{len(counts)} documents"
-    ]
+    folders = Folders(results, tmp_path / "runs")
+    stored = execute(run, folders)
+    examples.write([stored], folders.predictions, results / "examples")
+    assert said() == ""
+    counts = stored.documents["ner"]
+    others = {**stored.documents, "ner": ((9, 9, 9), *counts[1:])}
+    records.write(stored.model_copy(update={"documents": others}), results / "runs")
+    (results / "examples" / stored.file_name).write_bytes((results / "examples" / examples.GOLD).read_bytes())
+    assert f"{stored.file_name}: a fresh run differs in ner of 1/{len(counts)} documents" in said()
+    assert re.search(rf"examples/{stored.file_name}: a fresh run predicts otherwise in \d+/20 documents", said())

@@ -80,9 +80,9 @@ def reproduce(
         left = [run.run_id for run in runs if folders.finished(run.run_id) is None]
         opened = on_ray.engine(folders, {run_id: resources[run_id] for run_id in left})
     else:
-        opened = nullcontext(execution.processes(workers or _workers(len(runs))))
+        opened = nullcontext(execution.processes(workers or execution.default_workers(len(runs))))
     with opened as does, RunProgress(len(runs)) as progress:
-        one = partial(execute_run, folders, data_dir)
+        one = partial(execution.execute_run, folders, data_dir)
         done, failed = execution.execute_all(runs, one, engine=does, report=progress.report)
     if done and share is None and launched.number() == 0:
         write_report(done, results, Path(profile).stem)
@@ -96,18 +96,3 @@ def _share(text: str) -> tuple[int, int]:
     if not (slash and part.isdecimal() and of.isdecimal() and 1 <= int(part) <= int(of)):
         raise SettingsError(f"--share {text}: write it as I/N, as in 2/5, with I from 1 to N")
     return int(part), int(of)
-
-
-def _workers(runs: int) -> int:
-    """One a GPU; on a CPU two processes of half the cores each are faster than one of all; a shared training is left to one."""
-    from iter_bench.cluster import launched
-    from iter_bench.execution import cores, visible_gpus
-
-    return 1 if launched.count() > 1 else max(1, min(len(visible_gpus()) or 2, runs, cores()))
-
-
-def execute_run(folders, data_dir, run, report):
-    """`run.execute` with the arguments that vary last, for workers in other processes."""
-    from iter_bench.run import execute
-
-    return execute(run, folders, data_dir=data_dir, report=report)

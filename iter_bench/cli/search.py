@@ -21,8 +21,8 @@ def search(
     """Search hyper-parameters on a development split; an interrupted search goes on where it was."""
     from iter_bench import search as searches
     from iter_bench.cli.progress import RunProgress, console
-    from iter_bench.cli.reproduce import execute_run
     from iter_bench.errors import UserError
+    from iter_bench.execution import execute_run
     from iter_bench.report import write_report
     from iter_bench.run import Folders, load_splits
 

@@ -17,8 +17,10 @@ def verify(
     results: Results = Path("results"),
 ) -> None:
     """Check every record, make every table and figure again, and name each number in a text that no record supports."""
+    from iter_bench.cli.progress import RunProgress
     from iter_bench.errors import UserError
-    from iter_bench.verify import rerun as run_again
+    from iter_bench.matrix import load_profile
+    from iter_bench.rerun import rerun as run_again
     from iter_bench.verify import verify as check
     from iter_bench.verify import verify_figures
 
@@ -31,6 +33,7 @@ def verify(
     problems += [problem for problem in wrong if problem not in problems]  # a record that can't be read
     typer.echo("checked " + ", ".join(f"{count} {what}" for what, count in checked.items()))
     if rerun is not None:
-        problems += run_again(rerun, results, data_dir)
+        with RunProgress(len(load_profile(rerun).runs())) as progress:
+            problems += run_again(rerun, results, data_dir=data_dir, report=progress.report)
     if problems:
         raise UserError(f"{len(problems)} things don't hold:\n" + "\n".join(problems))

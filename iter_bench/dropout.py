@@ -27,8 +27,11 @@ def fast_draws(device: torch.device) -> Iterator[None]:
     bits = np.random.Generator(np.random.SFC64(int(torch.randint(2**63 - 1, ()))))
 
     def draw(out: Tensor, p: float = 0.5, *, generator: torch.Generator | None = None) -> Tensor:
+        below = round(p * WORDS)
+        if below == WORDS:  # one more than the largest 16 bits
+            return out.fill_(1)
         drawn = bits.integers(2**64, size=-(-out.numel() // 4), dtype=np.uint64).view(np.int16)[: out.numel()]
-        return torch.lt(torch.from_numpy(drawn).view(out.shape), round(p * WORDS) - WORDS // 2, out=out)
+        return torch.lt(torch.from_numpy(drawn).view(out.shape), below - WORDS // 2, out=out)
 
     library = torch.library.Library("aten", "IMPL")
     try:

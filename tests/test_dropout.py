@@ -29,6 +29,12 @@ def test_draws_are_those_of_dropout(rate):
         assert abs((away * other).mean()) < 5 * variance / math.sqrt(x.numel())
 
 
+@pytest.mark.parametrize("certain", [0.0, 1.0, 1 - 1e-9])
+def test_what_is_certain_is_drawn_so(certain):
+    with fast_draws(CPU):
+        assert torch.equal(torch.empty(1001).bernoulli_(certain), torch.full((1001,), round(certain, 3)))
+
+
 def test_draws_reach_attention_and_follow_from_the_seed():
     def attended(seed):
         torch.manual_seed(seed)

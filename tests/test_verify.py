@@ -196,8 +196,8 @@ def test_a_fresh_run_is_compared_document_by_document(tiny_encoder, tmp_path):
         told = CliRunner().invoke(app, ["verify", "--rerun", str(profile), "--results", str(results)])
         return str(told.exception) if told.exit_code else ""
 
-    assert "has no record" in rerun(str(profile), results)[0]
     (run,) = matrix.load_profile(str(profile)).runs()
+    assert "has no record" in rerun([run], results, report=lambda run, event: None)[0]
     folders = Folders(results, tmp_path / "runs")
     stored = execute(run, folders)
     examples.write([stored], folders.predictions, results / "examples")

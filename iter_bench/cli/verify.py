@@ -33,7 +33,8 @@ def verify(
     problems += [problem for problem in wrong if problem not in problems]  # a record that can't be read
     typer.echo("checked " + ", ".join(f"{count} {what}" for what, count in checked.items()))
     if rerun is not None:
-        with RunProgress(len(load_profile(rerun).runs())) as progress:
-            problems += run_again(rerun, results, data_dir=data_dir, report=progress.report)
+        runs = load_profile(rerun).runs()
+        with RunProgress(len(runs)) as progress:
+            problems += run_again(runs, results, data_dir=data_dir, report=progress.report)
     if problems:
         raise UserError(f"{len(problems)} things don't hold:\n" + "\n".join(problems))

@@ -1,10 +1,7 @@
 """Where runs go on: shares of a matrix, GPUs of a machine, machines of a cluster as Ray describes them, jobs of Slurm."""
 
-import json
 import os
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,12 +12,11 @@ from iter_bench import execution, matrix
 from iter_bench.bulk.on_ray import shares
 from iter_bench.cli import app
 from iter_bench.cluster import on_ray
+from iter_bench.cluster.ray_connection import connected
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.matrix import Resources
 from iter_bench.run import Folders
 from iter_bench.settings import RunSettings
-
-SLURM = Path(__file__).parents[1] / "docs" / "slurm"
 
 
 def test_shares_hold_every_run_once_and_what_starts_from_a_run_beside_it():
@@ -131,50 +127,17 @@ def test_a_record_from_a_machine_with_a_disk_of_its_own_is_written_here_and_is_f
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == written
 
 
-def called(script: str, tmp_path: Path, *arguments: str, **variables: str) -> list[list[str]]:
-    """The calls of iter-bench and ray that a job script makes."""
-    commands = tmp_path / "commands"
-    commands.mkdir(exist_ok=True)
-    for name, code in {
-        "srun": 'exec "$@"',
-        "scontrol": "printf 'one\\ntwo\\n'",
-        "ray": 'while [ "$1" != -- ]; do printf "%s " "$1"; shift; done; shift; "$@"',
-        "iter-bench": 'printf "%s " "$RAY_ADDRESS" "$@"; echo',
-    }.items():
-        (commands / name).write_text(f"#!/bin/bash\n{code}\n")
-        (commands / name).chmod(0o755)
-    environment = {"PATH": f"{commands}:{os.environ['PATH']}", "RAY_ADDRESS": "", **variables}
-    done = subprocess.run(
-        ["bash", SLURM / script, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    return [line.split() for line in done.stdout.splitlines()]
+def test_what_keeps_a_cluster_from_being_reached_is_told(monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray isn't installed: pip install 'iter-bench[ray]'")
+    monkeypatch.setenv("RAY_ADDRESS", "far:6379")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
 
+    def refused(*_, **__):
+        raise ConnectionError("nobody answers")
 
-def test_the_jobs_of_an_array_do_every_run_once(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    whole = {run.run_id for run in matrix.load_profile("scierc-choices").runs()}
-    planned = []
-    for task in "123":
-        [line] = called(
-            "array.sbatch", tmp_path, "--profile", "scierc-choices", SLURM_ARRAY_TASK_ID=task, SLURM_ARRAY_TASK_COUNT="3"
-        )
-        assert line == ["reproduce", "--share", f"{task}/3", "--profile", "scierc-choices"]
-        result = CliRunner().invoke(app, [*line, "--plan", "--json"])
-        assert result.exit_code == 0, result.exception
-        planned += [run for group in json.loads(result.stdout)["groups"] for run in group["runs"]]
-    assert sorted(planned) == sorted(whole)
-
-
-def test_the_job_with_ray_starts_it_everywhere_and_the_command_once(tmp_path):
-    [line] = called(
-        "ray.sbatch",
-        tmp_path,
-        "reproduce",
-        "--profile",
-        "paper",
-        SLURM_JOB_NODELIST="one,two",
-        SLURM_JOB_NUM_NODES="2",
-        SLURM_CPUS_PER_TASK="8",
-    )
-    expected = "symmetric-run --address one:6379 --min-nodes 2 --num-cpus 8 one:6379 reproduce --profile paper --engine ray"
-    assert line == expected.split()
+    monkeypatch.setattr(ray, "init", refused)
+    with pytest.raises(UserError, match=r"RAY_ADDRESS: far:6379\).*nobody answers; if .* RAY_AUTH_MODE=token"), connected():
+        pass
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(UserError, match=r"nobody answers$"), connected():
+        pass

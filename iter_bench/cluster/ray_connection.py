@@ -13,6 +13,7 @@ from types import ModuleType
 from iter_bench.errors import UserError
 
 ADDRESS = "RAY_ADDRESS"
+AUTH_MODE = "RAY_AUTH_MODE"
 STORE = 2**28  # bytes of shared memory on this machine: nothing larger than a record goes through it
 
 
@@ -33,7 +34,8 @@ def connected() -> Iterator[ModuleType]:
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR", **own)
     except Exception as error:  # Ray raises Exception itself where it doesn't start in time
-        raise UserError(f"Ray ({ADDRESS}: {address}) can't be reached or started: {error}") from None
+        hint = "" if own or AUTH_MODE in os.environ else f"; if it was started with a token, set {AUTH_MODE}=token here too"
+        raise UserError(f"Ray ({ADDRESS}: {address}) can't be reached or started: {error}{hint}") from None
     try:
         yield ray
     finally:

@@ -8,6 +8,7 @@ Projections of one input are one matrix.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,7 @@ class Shape:
             norms after each part and one after the embedding, biases, scaled attention, learned positions.
         positions: how many learned positions there are; of T5, how many buckets of relative ones.
         max_distance: of T5's relative positions.
+        layerwise: whether each layer reads what the encoder's layer of the same number wrote; otherwise all read the last one's.
         embedding_scale: factor on the embeddings of sub-tokens.
         dropout, attention_dropout: in training.
     """
@@ -43,6 +45,7 @@ class Shape:
     t5: bool
     positions: int
     max_distance: int = 0
+    layerwise: bool = False
     embedding_scale: float = 1.0
     dropout: float = 0.1
     attention_dropout: float = 0.1
@@ -172,10 +175,10 @@ class Decoder(nn.Module):
         else:
             self.position_embeddings = nn.Embedding(shape.positions, shape.width)
 
-    def memory(self, states: Tensor, attention_mask: Tensor) -> Memory:
-        """Keys and values of the encoder's states [B, N, width], computed once for all outputs."""
+    def memory(self, read: Sequence[Tensor], attention_mask: Tensor) -> Memory:
+        """Keys and values of what each layer reads, encoder states [B, N, width]; computed once for all outputs."""
         layers = []
-        for layer in self.layers:
+        for layer, states in zip(self.layers, read, strict=True):
             k, v = layer.split(layer.cross_kv(states), 2)
             layers.append((k.transpose(1, 2), v.transpose(1, 2)))
         return Memory(layers, attention_mask.bool()[:, None, None, :])

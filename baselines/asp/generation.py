@@ -102,14 +102,14 @@ class _Run:
     def encode(self) -> None:
         """The encoder, and what the decoder keeps of it; no output is written yet."""
         model, batch, room = self.model, len(self.rows), self.copied.shape[1] + 16
-        encoded = model.encode(self.input_ids, self.attention_mask)
-        self.memory: Memory = model.decoder.memory(encoded, self.attention_mask)
+        read = model.encode(self.input_ids, self.attention_mask)
+        self.memory: Memory = model.decoder.memory(read, self.attention_mask)
         self.cache = Cache(model.decoder.shape, batch, room, self.memory.layers[0][0])
-        self.states = encoded.new_zeros(batch, room, encoded.shape[-1])
+        self.states = read[-1].new_zeros(batch, room, model.decoder.shape.width)
         self.actions = self.rows.new_zeros(batch, room)
         self.counts = self.rows.new_zeros(batch)
         # what the state that wrote the open <m> adds to type_head, of the unfinished rows
-        self.left = encoded.new_zeros(batch, model.type_head.inner.out_features)
+        self.left = read[-1].new_zeros(batch, model.type_head.inner.out_features)
 
     def step(self) -> None:
         """One pass of the decoder: up to ``width`` more outputs for each unfinished row."""

@@ -40,9 +40,11 @@ class AspModel(nn.Module):
         """Embeddings of sub-tokens; encoder and decoder share them, as T5's do."""
         return nn.functional.embedding(ids, self.encoder.get_input_embeddings().weight)
 
-    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The encoder's states [B, N, width]."""
-        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """What each layer of the decoder reads of the encoder, [B, N, width]."""
+        shape = self.decoder.shape
+        out = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=shape.layerwise)
+        return out.hidden_states[1:] if shape.layerwise else (out.last_hidden_state,) * shape.layers
 
     def states(self, batch: Batch) -> Tensor:
         """The decoder's states with all outputs given, [B, L, width]."""

@@ -1,7 +1,9 @@
 """Which decoder goes with an encoder, and its first weights.
 
-T5 and BART have a decoder of their own, pre-trained. BERT and RoBERTa have none: theirs is made of the encoder's layers, with
-cross-attention that starts as a copy of the same layer's self-attention.
+T5 and BART have a decoder of their own, pre-trained. BERT and RoBERTa have none: theirs is made of the encoder's layers. Its
+cross-attention starts as a copy of the same layer's self-attention and reads what that layer of the encoder wrote; its own
+self-attention starts mute. So the state that copied a sub-token starts as about what the encoder says of it, and training adds
+what was written before.
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ def shape_of(config: PreTrainedConfig) -> Shape:
             eps=config.layer_norm_eps,
             t5=False,
             positions=config.max_position_embeddings - _first_position(config),
+            layerwise=True,
             dropout=config.hidden_dropout_prob,
             attention_dropout=config.attention_probs_dropout_prob,
         )
@@ -141,6 +144,16 @@ def _put(weights: Weights, name: str, *linears: torch.nn.Module) -> None:
         weights[f"{name}.bias"] = torch.cat([linear.bias for linear in linears])
 
 
+def _unchanged(before: torch.nn.Module) -> Weights:
+    """Weight and bias of a layer norm that leaves about as they are what the norm ``before`` gives.
+
+    That gives γ·n + β, where the n of a token have mean 0 and variance 1; over its units that has about the mean of β and a
+    variance of mean(γ²) + var(β), whatever the token.
+    """
+    spread = (before.weight.square().mean() + before.bias.var(correction=0)).sqrt()
+    return {"weight": spread.expand_as(before.weight), "bias": before.bias.mean().expand_as(before.bias)}
+
+
 @torch.no_grad()
 def _from_encoder(encoder: PreTrainedModel) -> Weights:
     weights: Weights = {}
@@ -150,14 +163,17 @@ def _from_encoder(encoder: PreTrainedModel) -> Weights:
     positions = embeddings.position_embeddings.weight[first:] + embeddings.token_type_embeddings.weight[0]
     weights["position_embeddings.weight"] = positions
     _put(weights, "norm", embeddings.LayerNorm)
+    before = embeddings.LayerNorm
     for i, layer in enumerate(encoder.encoder.layer):
         own, out = layer.attention.self, layer.attention.output
         _put(weights, f"layers.{i}.self_qkv", own.query, own.key, own.value)
         _put(weights, f"layers.{i}.cross_q", own.query)
         _put(weights, f"layers.{i}.cross_kv", own.key, own.value)
-        for part in ("self", "cross"):
-            _put(weights, f"layers.{i}.{part}_out", out.dense)
-            _put(weights, f"layers.{i}.{part}_norm", out.LayerNorm)
+        _put(weights, f"layers.{i}.cross_out", out.dense)
+        _put(weights, f"layers.{i}.cross_norm", out.LayerNorm)
+        weights |= {f"layers.{i}.self_out.{name}": torch.zeros_like(weight) for name, weight in out.dense.named_parameters()}
+        weights |= {f"layers.{i}.self_norm.{name}": weight for name, weight in _unchanged(before).items()}
+        before = layer.output.LayerNorm
         _put(weights, f"layers.{i}.ffn_in", layer.intermediate.dense)
         _put(weights, f"layers.{i}.ffn_out", layer.output.dense)
         _put(weights, f"layers.{i}.ffn_norm", layer.output.LayerNorm)

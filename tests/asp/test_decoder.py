@@ -6,6 +6,7 @@ from transformers import BartConfig, BartModel, BertConfig, BertModel, RobertaCo
 
 from baselines.asp.decoder import Cache
 from baselines.asp.warm_start import decoder_for
+from iter_bench.encoders import load_encoder, load_tokenizer
 from iter_bench.encoders.families import BartEncoderModel
 
 SIZES = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
@@ -34,7 +35,7 @@ def save(model, folder):
 
 
 def reference(family, folder):
-    """An encoder, and a function (ids, positions, encoder states, mask) → states of transformers' decoder."""
+    """An encoder, and a function (ids, positions, what each layer reads, mask) → states of transformers' decoder."""
     torch.manual_seed(2)
     if family.startswith("t5") or family == "bart":
         whole = (
@@ -66,7 +67,8 @@ def reference(family, folder):
         table = whole.get_input_embeddings()
 
         def run(ids, positions, states, mask):
-            return whole.decoder(input_ids=ids, encoder_hidden_states=states, encoder_attention_mask=mask).last_hidden_state
+            assert states[0] is states[1]
+            return whole.decoder(input_ids=ids, encoder_hidden_states=states[0], encoder_attention_mask=mask).last_hidden_state
 
         return encoder, table, run
     config_class, model_class = (BertConfig, BertModel) if family == "bert" else (RobertaConfig, RobertaModel)
@@ -78,13 +80,27 @@ def reference(family, folder):
     crossed = {n.replace(".attention.", ".crossattention."): w for n, w in weights.items() if ".attention." in n}
     decoder.load_state_dict({**weights, **crossed}, strict=False)
     assert set(decoder.state_dict()) - set(weights) == set(crossed)
+    for layer in decoder.encoder.layer:  # its norm, new, changes nothing; nor does what it norms, once self-attention is mute
+        for weight in layer.attention.output.dense.parameters():
+            weight.data.zero_()
     decoder = decoder.double().eval()
     shift = 2 if family == "roberta" else 0
 
     def run(ids, positions, states, mask):
-        return decoder(
-            input_ids=ids, position_ids=positions + shift, encoder_hidden_states=states, encoder_attention_mask=mask
+        def reads(layer, args, kwargs):
+            """In place of the states that transformers gives every layer, those of this one."""
+            own = states[list(decoder.encoder.layer).index(layer)]
+            assert any(a is states[0] for a in (*args, *kwargs.values()))
+            kwargs = {name: own if value is states[0] else value for name, value in kwargs.items()}
+            return tuple(own if a is states[0] else a for a in args), kwargs
+
+        hooks = [layer.register_forward_pre_hook(reads, with_kwargs=True) for layer in decoder.encoder.layer]
+        out = decoder(
+            input_ids=ids, position_ids=positions + shift, encoder_hidden_states=states[0], encoder_attention_mask=mask
         ).last_hidden_state
+        for hook in hooks:
+            hook.remove()
+        return out
 
     return encoder, encoder.get_input_embeddings().double(), run
 
@@ -100,7 +116,9 @@ def test_states_are_those_of_transformers(family, tmp_path):
     positions = torch.arange(25).expand(3, -1)
     if family in ("bert", "roberta"):  # theirs may stand anywhere
         positions = torch.randint(0, 40, (3, 25), generator=generator)
-    states = torch.randn(3, 11, 32, generator=generator, dtype=torch.float64)
+    states = [torch.randn(3, 11, 32, generator=generator, dtype=torch.float64) for _ in range(2)]
+    if not ours.shape.layerwise:
+        states = states[:1] * 2
     mask = torch.ones(3, 11, dtype=torch.long)
     mask[1, 6:] = mask[2, 9:] = 0
     with torch.no_grad():
@@ -124,3 +142,22 @@ def test_states_are_those_of_transformers(family, tmp_path):
             found[row, slots] = piece
             start = start + torch.tensor([1, 2, 3])
         torch.testing.assert_close(found, forced, atol=1e-12, rtol=0)
+
+
+def test_a_warm_started_decoder_begins_as_the_encoder():
+    """Given the text once more, its states are close to the encoder's own; nothing of what was written before enters yet."""
+    encoder, tokenizer = load_encoder("minilm").eval(), load_tokenizer("minilm")
+    decoder = decoder_for(encoder, pretrained=True).eval()
+    assert decoder.shape.layerwise
+    text = "Marlow Ridge lies north of Halden, where Ann Corvin founded the Orrin Institute in 1911."
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    mask, positions = torch.ones_like(ids), torch.arange(ids.shape[1])[None]
+    with torch.no_grad():
+        read = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[1:]
+        memory, embedded = decoder.memory(read, mask), torch.nn.functional.embedding(ids, encoder.get_input_embeddings().weight)
+        states = decoder(embedded, positions, memory)[0]
+        backwards = decoder(embedded.flip(1), positions.flip(1), memory)[0].flip(0)
+    torch.testing.assert_close(backwards, states, atol=1e-5, rtol=0)
+    ours, own = (torch.nn.functional.normalize(s - s.mean(0), dim=1) for s in (states, read[-1][0]))
+    likeness = ours @ own.T
+    assert likeness.diagonal().mean() > 0.8 and (likeness.argmax(1) == positions[0]).all()

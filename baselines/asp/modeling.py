@@ -44,7 +44,10 @@ class AspModel(nn.Module):
         """What each layer of the decoder reads of the encoder, [B, N, width]."""
         shape = self.decoder.shape
         out = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=shape.layerwise)
-        return out.hidden_states[1:] if shape.layerwise else (out.last_hidden_state,) * shape.layers
+        if not shape.layerwise:
+            return (out.last_hidden_state,) * shape.layers
+        *read, _, last = out.hidden_states
+        return (*read, last)
 
     def states(self, batch: Batch) -> Tensor:
         """The decoder's states with all outputs given, [B, L, width]."""

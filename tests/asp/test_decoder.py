@@ -153,11 +153,14 @@ def test_a_warm_started_decoder_begins_as_the_encoder():
     ids = tokenizer(text, return_tensors="pt").input_ids
     mask, positions = torch.ones_like(ids), torch.arange(ids.shape[1])[None]
     with torch.no_grad():
-        read = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[1:]
-        memory, embedded = decoder.memory(read, mask), torch.nn.functional.embedding(ids, encoder.get_input_embeddings().weight)
+        *read, _, last = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        memory, embedded = (
+            decoder.memory([*read, last], mask),
+            torch.nn.functional.embedding(ids, encoder.get_input_embeddings().weight),
+        )
         states = decoder(embedded, positions, memory)[0]
         backwards = decoder(embedded.flip(1), positions.flip(1), memory)[0].flip(0)
     torch.testing.assert_close(backwards, states, atol=1e-5, rtol=0)
-    ours, own = (torch.nn.functional.normalize(s - s.mean(0), dim=1) for s in (states, read[-1][0]))
+    ours, own = (torch.nn.functional.normalize(s - s.mean(0), dim=1) for s in (states, last[0]))
     likeness = ours @ own.T
     assert likeness.diagonal().mean() > 0.8 and (likeness.argmax(1) == positions[0]).all()

@@ -166,7 +166,7 @@ def test_parquet(system, tmp_path):
     parquet.write_table(table, tmp_path / "in" / "a.parquet", row_group_size=4)
     parquet.write_table(pyarrow.table({"words": [["Ann", "met", "Bob"]]}), tmp_path / "in" / "b.parquet")
     files = bulk.files_of(tmp_path / "in")
-    total, begins = bulk.marks(files, 1)
+    total, begins, _ = bulk.marks(files, 1)
     assert total == 10 and [next(bulk.items(files, begin)) for begin in begins] == list(bulk.items(files))
     assert predict(system, "--file", tmp_path / "in", "--output", tmp_path / "out", "--shard-size", 4).exit_code == 0
     assert [line["id"] for line in lines(tmp_path / "out")] == [*map(str, range(8)), "9"]

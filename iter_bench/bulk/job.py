@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from iter_bench import __version__
-from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks
+from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks, names
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
 from iter_bench.files import whole_file
@@ -65,11 +65,11 @@ class Job:
         Raises:
             UserError: it holds the output of another job, of another system or of other input.
         """
-        documents, shards = marks(self.files, self.shard_size)
+        documents, shards, digests = marks(self.files, self.shard_size)
         described = {
             "version": __version__,
             "system": _fingerprint(self.system),
-            "files": [[path.name, path.stat().st_size] for path in self.files],
+            "files": [list(file) for file in zip(names(self.files), digests, strict=True)],
             "shard_size": self.shard_size,
             "documents": documents,
             "shards": [list(mark) for mark in shards],

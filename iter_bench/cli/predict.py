@@ -29,7 +29,7 @@ def predict(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="Text file (a line a text), .jsonl or .parquet (text or words, and id), or a folder of these."),
+        typer.Option(help=".txt (a line a text), .jsonl or .parquet (text or words, and id), or a folder of these."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write JSON lines in shards into this folder; run again to go on where it was.")
@@ -87,7 +87,7 @@ def _items(text: list[str] | None, file: Path | None) -> Iterator[Item]:
         return
     try:
         for number, line in enumerate(text or sys.stdin):
-            yield item_of_text(line.rstrip("\n"), number)
+            yield item_of_text(line.rstrip("\n"), number, f"text {number + 1}")
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: {error}") from None
 

@@ -19,12 +19,17 @@ def document_from_text(text: str, document_id: str) -> tuple[Document, Offsets]:
     return Document(document_id, tuple(m.group() for m in found)), [m.span() for m in found]
 
 
-def as_json(text: str, document: Document, offsets: Offsets, extraction: Extraction) -> str:
-    """One JSON line: entities with character and word offsets, relations by the entities' places in that list."""
+def as_json(text: str, document: Document, offsets: Offsets, extraction: Extraction, where: str | None = None) -> str:
+    """One JSON line: entities with character and word offsets, relations by the entities' places in that list.
+
+    Args:
+        where: the document comes from, if that is to be told.
+    """
     place = {entity: i for i, entity in enumerate(extraction.entities)}
     return json.dumps(
         {
             "id": document.id,
+            **({} if where is None else {"where": where}),
             "text": text,
             "words": document.words,
             "entities": [

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from typer.testing import CliRunner
 from iter_bench import matrix, records
 from iter_bench.cli import app
 from iter_bench.data.synthetic import SCHEMA
+from iter_bench.document import Entity, Extraction
 from iter_bench.errors import UserError
 from iter_bench.execution import execute_all
 from iter_bench.iter_model.system import IterSystem
 from iter_bench.run import Folders, execute
+from iter_bench.systems import Reachable
 
 PROFILE = """
 description = "Small runs, one of which can't be done, and one that starts from another."
@@ -214,3 +217,29 @@ def test_ray_data_writes_the_files_of_one_process_though_a_worker_is_killed(clus
     assert again.exit_code == 0 and "268 of them finished before" in " ".join(again.stderr.split())
     changed = [path.name for path, when in kept.items() if path.stat().st_mtime_ns != when]
     assert changed == ["part-000003.jsonl"] and files("ray") == files("plain")
+
+
+class Defective:
+    """Finds an entity behind the end of each document, which is a defect of the code."""
+
+    name = "test_ray:Defective"
+
+    @classmethod
+    def load(cls, folder):
+        return cls()
+
+    def predict(self, documents, **_):
+        return [Extraction(document.id, (Entity(1000, 1001, "x"),)) for document in documents]
+
+    def reachable(self, documents):
+        return Reachable([], Counter(), Counter())
+
+
+@pytest.mark.slow
+def test_a_defect_is_not_taken_for_a_killed_worker(cluster, tmp_path):
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system" / "system.json").write_text(json.dumps({"system": Defective.name, "schema_version": 1}))
+    (tmp_path / "in.txt").write_text("Ann met Bob.\n")
+    arguments = [tmp_path / "system", "--file", tmp_path / "in.txt", "--output", tmp_path / "out", "--engine", "ray"]
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments)])
+    assert not isinstance(result.exception, UserError) and "IndexError" in str(result.exception)

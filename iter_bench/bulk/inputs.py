@@ -6,22 +6,25 @@ without one, a document's id is its number in the whole input, from 0.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+from iter_bench.bulk import parquet
 from iter_bench.document import Document, InvalidDocument
 from iter_bench.errors import DataError
 from iter_bench.text import Offsets, document_from_text
 
 log = logging.getLogger("iter_bench")
 
-LINES, PARQUET = (".txt", ".jsonl", ".ndjson"), ".parquet"
-ROWS = 1024  # of a Parquet file at a time
-COLUMNS = ("id", "text", "words")
+TEXT, PARQUET = ".txt", ".parquet"
+KINDS = (TEXT, ".jsonl", ".ndjson", PARQUET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Item:
 
     Attributes:
         id: its own, or its number.
-        where: file and line or row, from 1.
+        where: file, from the folder that all files have in common, and line or row, from 1; no other document has the same.
         text: the text; of a record with words, these with spaces between.
         document: None where the record can't be used.
         offsets: (start, end) of each word in ``text``.
@@ -46,22 +49,50 @@ class Item:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file, or the files of a folder and of those in it, by name; hidden ones and other kinds are left out, and said.
+    """The file, or the files of a folder and of those in it, by name; what is hidden, linked folders and other kinds are left
+    out, and said.
 
     Raises:
-        DataError: there is nothing to read.
+        DataError: there is nothing to read, or the file is of no kind that is known.
     """
     if path.is_file():
+        if _kind(path) not in KINDS:
+            raise DataError(f"{path}: its name should end in {', '.join(KINDS)}, which says how to read it")
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: there is no such file or folder")
-    found = sorted(p for p in path.rglob("*") if p.is_file() and not any(part[0] == "." for part in p.relative_to(path).parts))
-    files = [p for p in found if p.suffix in (*LINES, PARQUET)]
-    if others := len(found) - len(files):
-        log.warning("%s: %d files are neither text, JSON lines nor Parquet, and are not read", path, others)
+    files, left = [], Counter[str]()
+    for found in sorted(path.rglob("*")):
+        folder = found.is_dir()
+        if folder and not found.is_symlink():
+            continue
+        if any(part[0] == "." for part in found.relative_to(path).parts):
+            left["hidden"] += 1
+        elif folder:
+            left["linked folder(s)"] += 1
+        elif not found.is_file() or _kind(found) not in KINDS:
+            left["neither text, JSON lines nor Parquet"] += 1
+        else:
+            files.append(found)
+    if left:
+        log.warning("%s: not read: %s", path, ", ".join(f"{number} {what}" for what, number in left.items()))
     if not files:
-        raise DataError(f"{path}: holds no file that ends in {', '.join((*LINES, PARQUET))}")
+        raise DataError(f"{path}: holds no file that ends in {', '.join(KINDS)}")
     return files
+
+
+def names(files: Sequence[Path]) -> list[str]:
+    """What the files, in order, are called in the output: their paths from the folder that they have in common."""
+    return [_name(path, files) for path in files]
+
+
+def _name(path: Path, files: Sequence[Path]) -> str:
+    common = os.path.commonpath([files[0].parent, files[-1].parent])  # in order, so all between have it too
+    return os.fsencode(path.relative_to(common)).decode(errors="backslashreplace")  # names may be no UTF-8
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower()
 
 
 class Mark(NamedTuple):
@@ -83,22 +114,30 @@ class Mark(NamedTuple):
 BEGIN = Mark(0, 0, 0, 0)
 
 
-def marks(files: Sequence[Path], every: int) -> tuple[int, list[Mark]]:
-    """How many documents the files hold, and where every ``every``-th of them begins, from the first on."""
-    total, found = 0, []
+def marks(files: Sequence[Path], every: int) -> tuple[int, list[Mark], list[str]]:
+    """How many documents the files hold, where every ``every``-th of them begins, from the first on, and each file's SHA-256.
+
+    Raises:
+        DataError: a file as a whole can't be read.
+    """
+    total, found, digests = 0, [], []
     for index, path in enumerate(files):
-        if path.suffix == PARQUET:
-            rows = _parquet(path).metadata.num_rows
+        if _kind(path) == PARQUET:
+            rows = parquet.count(path)
             found += [Mark(total + row, index, row, 0) for row in range(-total % every, rows, every)]
             total += rows
+            with _open(path) as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
             continue
-        byte = 0
+        byte, digest = 0, hashlib.sha256()
         for place, line in enumerate(_lines(path)):
             if total % every == 0:
                 found.append(Mark(total, index, place, byte))
             total += 1
             byte += len(line)
-    return total, found
+            digest.update(line)
+        digests.append(digest.hexdigest())
+    return total, found, digests
 
 
 def items(files: Sequence[Path], begin: Mark = BEGIN) -> Iterator[Item]:
@@ -109,35 +148,37 @@ def items(files: Sequence[Path], begin: Mark = BEGIN) -> Iterator[Item]:
     """
     number, place, byte = begin.number, begin.place, begin.byte
     for path in files[begin.file :]:
-        records = _rows(path, place) if path.suffix == PARQUET else _lines(path, byte)
+        name = _name(path, files)
+        records = parquet.rows(path, place) if _kind(path) == PARQUET else _lines(path, byte)
         for line, record in enumerate(records, place + 1):
-            yield _item(record, number, f"{path.name}:{line}", plain=path.suffix not in (*LINES[1:], PARQUET))
+            yield _item(record, number, f"{name}:{line}", plain=_kind(path) == TEXT)
             number += 1
         place = byte = 0
 
 
-def item_of_text(text: str, number: int) -> Item:
+def item_of_text(text: str, number: int, where: str) -> Item:
     """A document of raw text."""
     document, offsets = document_from_text(text, str(number))
-    return Item(str(number), f"text {number + 1}", text, document, offsets)
+    return Item(str(number), where, text, document, offsets)
 
 
-def _item(record: bytes | dict[str, Any], number: int, where: str, *, plain: bool) -> Item:
+def _item(record: bytes | dict[str, Any] | parquet.Unreadable, number: int, where: str, *, plain: bool) -> Item:
     name = str(number)
+    if isinstance(record, parquet.Unreadable):
+        return Item(name, where, problem=str(record))
     try:
         if isinstance(record, bytes):
             line = record.decode("utf-8-sig").rstrip("\r\n")
             if plain:
-                return item_of_text(line, number)
+                if "\0" in line:
+                    raise ValueError("holds a NUL, so it's no text in UTF-8; is it in UTF-16?")
+                return item_of_text(line, number, where)
             record = json.loads(line)
         if not isinstance(record, dict):
             raise ValueError(f"should be an object, is {type(record).__name__}")
-        given = record.get("id")
-        if given is not None:
-            if not isinstance(given, str | int) or isinstance(given, bool):
-                raise ValueError(f"id: should be a string or a number, is {type(given).__name__}")
-            str(given).encode()
-            name = str(given)
+        if (given := _id(record.get("id"))) is not None:
+            given.encode()
+            name = given
         text, words = record.get("text"), record.get("words")
         if isinstance(text, str) and words is None:
             text.encode()
@@ -156,6 +197,16 @@ def _item(record: bytes | dict[str, Any], number: int, where: str, *, plain: boo
     return Item(name, where, text, document, offsets)
 
 
+def _id(given: Any) -> str | None:
+    if isinstance(given, float) and given.is_integer():  # a column of whole numbers with a gap is one of floats in pandas
+        given = int(given)
+    if given is None or given != given:  # a gap may be NaN
+        return None
+    if not isinstance(given, str | int) or isinstance(given, bool):
+        raise ValueError(f"id: should be a string or a whole number, is {given!r:.60} ({type(given).__name__})")
+    return str(given)
+
+
 def _offsets(words: Sequence[str]) -> Offsets:
     offsets, start = [], 0
     for word in words:
@@ -165,51 +216,13 @@ def _offsets(words: Sequence[str]) -> Offsets:
 
 
 def _lines(path: Path, byte: int = 0) -> Iterator[bytes]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
-    with file:
+    with _open(path) as file:
         file.seek(byte)
         yield from file
 
 
-def _parquet(path: Path) -> Any:
+def _open(path: Path) -> BinaryIO:
     try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise DataError(f"{path}: Parquet needs pyarrow: pip install 'iter-bench[parquet]'") from None
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path}: can't be read as Parquet: {error}") from error
-    if not {"text", "words"} & set(file.schema_arrow.names):
-        raise DataError(f"{path}: has neither a column text nor a column words, but {', '.join(file.schema_arrow.names)}")
-    if (parts := sum(_groups(file))) != (rows := file.metadata.num_rows):
-        raise DataError(f"{path}: is damaged: it should have {rows} rows, and its parts have {parts}")
-    return file
-
-
-def _groups(file: Any) -> list[int]:
-    """Rows of each row group."""
-    return [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-
-
-def _rows(path: Path, skipped: int) -> Iterator[dict[str, Any]]:
-    """The rows after the first ``skipped``; whole groups before them aren't read."""
-    file = _parquet(path)
-    groups = list(enumerate(_groups(file)))
-    while groups and skipped >= groups[0][1]:
-        skipped -= groups.pop(0)[1]
-    promised, read = sum(rows for _, rows in groups), 0
-    columns = [name for name in COLUMNS if name in file.schema_arrow.names]
-    try:
-        for batch in file.iter_batches(ROWS, row_groups=[number for number, _ in groups], columns=columns):
-            read += batch.num_rows
-            yield from batch.slice(min(skipped, batch.num_rows)).to_pylist()
-            skipped -= min(skipped, batch.num_rows)
-    except (OSError, ValueError) as error:  # all of pyarrow's are kinds of these
-        raise DataError(f"{path}: is damaged: {error}") from error
-    if read != promised:
-        raise DataError(f"{path}: is damaged: {promised} rows should follow, and {read} can be read")
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error

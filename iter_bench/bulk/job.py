@@ -1,7 +1,7 @@
 """A folder that a bulk extraction fills shard by shard; what is finished stays, whatever happens to the rest.
 
 ``extracted/part-N.jsonl`` holds one line a document, in order; ``failed/part-N.jsonl`` those that failed, with the reason;
-``done/part-N.json`` is written last and makes the shard finished.
+``done/part-N.json`` is written last and makes the shard finished. ``where`` tells documents apart, as ids needn't.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from iter_bench import __version__
-from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks
+from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks, names
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
+from iter_bench.execution import reason
 from iter_bench.files import whole_file
 from iter_bench.systems import System, load_system
 from iter_bench.text import as_json
 
 JOB = "job.json"
 CHUNK = 512  # documents in memory at a time
-HOPELESS = 10  # more documents of a chunk than this, all failing, are no fault of the documents
+PLAIN = Document("plain", ("Ann", "met", "Bob", "."))  # what any system can extract from, unless it's broken
 
 
 @dataclass
@@ -52,24 +54,32 @@ class Done:
 
 @dataclass(frozen=True)
 class Job:
-    """One extraction of everything below ``source`` with ``system`` (a folder or hub name) into ``folder``."""
+    """One extraction of everything below ``source`` with ``system`` (a folder or hub name) into ``folder``.
+
+    Raises:
+        UserError: the folder lies in the source, and would become input when the job goes on.
+    """
 
     system: str
     source: Path
     folder: Path
     shard_size: int = 4096
 
+    def __post_init__(self) -> None:
+        if self.folder.resolve().is_relative_to(self.source.resolve()):
+            raise UserError(f"{self.folder} lies in the input, {self.source}, and would be read as such; use another folder")
+
     def start(self) -> int:
         """Claims the folder for this job, new or begun before; gives the number of documents.
 
         Raises:
-            UserError: it holds the output of another job, of another system or of other input.
+            UserError: it holds the output of another job, of another system or of other input, or there is no such system.
         """
-        documents, shards = marks(self.files, self.shard_size)
+        documents, shards, digests = marks(self.files, self.shard_size)
         described = {
             "version": __version__,
             "system": _fingerprint(self.system),
-            "files": [[path.name, path.stat().st_size] for path in self.files],
+            "files": [list(file) for file in zip(names(self.files), digests, strict=True)],
             "shard_size": self.shard_size,
             "documents": documents,
             "shards": [list(mark) for mark in shards],
@@ -102,7 +112,11 @@ class Job:
     @cached_property
     def shards(self) -> list[Mark]:
         """Where each shard begins, as `start` left it in the folder."""
-        return [Mark(*mark) for mark in json.loads((self.folder / JOB).read_text(encoding="utf-8"))["shards"]]
+        return [Mark(*mark) for mark in self._begun["shards"]]
+
+    @cached_property
+    def _begun(self) -> dict[str, Any]:
+        return json.loads((self.folder / JOB).read_text(encoding="utf-8"))
 
     def finished(self) -> Done:
         """The sum over all finished shards."""
@@ -125,36 +139,42 @@ class Job:
         """Does one shard, unless it's finished.
 
         Raises:
-            UserError: a file can't be read or written, or nothing can be extracted from any document.
+            UserError: a file can't be read or written, the input isn't what it was when the job began, or the system is broken.
         """
         if (done := self._path("done", number)).exists():
             return _done(done)
+        begin = self.shards[number]
+        expected = min(self.shard_size, self._begun["documents"] - begin.number)
+        stream = islice(items(self.files, begin), expected)
         try:
-            return self._shard(system, islice(items(self.files, self.shards[number]), self.shard_size), number, batch_size)
+            return self._shard(system, stream, expected, number, batch_size)
         except OSError as error:
             raise UserError(f"{self.folder}: {error.strerror or error}; finished shards are kept, run it again") from error
 
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / kind / f"part-{number:06d}.json{'' if kind == 'done' else 'l'}"
 
-    def _shard(self, system: System, stream: Iterator[Item], number: int, batch_size: int) -> Done:
+    def _shard(self, system: System, stream: Iterator[Item], expected: int, number: int, batch_size: int) -> Done:
         clock, done = time.perf_counter(), Done()
         with whole_file(self._path("extracted", number)) as extracted, whole_file(self._path("failed", number)) as failed:
             while chunk := list(islice(stream, CHUNK)):
                 usable = [item.document for item in chunk if item.document is not None]
-                outcome = dict(enumerate(_predict(system, usable, batch_size, done.notes)))
-                place = 0
+                outcome = _predict(system, usable, batch_size, done.notes)
+                if outcome and isinstance(outcome[-1], str):
+                    _try(system)
+                results = iter(outcome)
                 for item in chunk:
-                    result = item.problem
-                    if item.document is not None:
-                        result, place = outcome[place], place + 1
+                    result = item.problem if item.document is None else next(results)
                     if isinstance(result, Extraction):
-                        extracted.write(as_json(item.text, item.document, item.offsets, result) + "\n")
+                        extracted.write(as_json(item.text, item.document, item.offsets, result, item.where) + "\n")
                     else:
                         failure = {"id": item.id, "where": item.where, "reason": result}
                         failed.write(json.dumps(failure, ensure_ascii=False) + "\n")
                         done.failed += 1
                 done.documents += len(chunk)
+            if done.documents != expected:
+                changed = f"had {expected} documents for shard {number} and now has {done.documents}"
+                raise UserError(f"{self.source}: {changed}; was it changed meanwhile? Begin again in another folder")
         done.seconds = round(time.perf_counter() - clock, 3)
         if not done.failed:
             self._path("failed", number).unlink()
@@ -164,33 +184,60 @@ class Job:
 
 
 def _done(path: Path) -> Done:
-    return Done(**json.loads(path.read_text(encoding="utf-8")))
-
-
-def _predict(
-    system: System, documents: Sequence[Document], batch_size: int, notes: Counter[str], *, part: bool = False
-) -> list[Extraction | str]:
-    """An extraction a document, or the reason why there's none: what fails together is halved until it's known which."""
     try:
-        found = system.predict(documents, batch_size=batch_size)
+        return Done(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: is damaged ({error}); delete it and run again, and its shard is done anew") from None
+
+
+def _predict(system: System, documents: Sequence[Document], batch_size: int, notes: Counter[str]) -> list[Extraction | str]:
+    """An extraction a document, or the reason why there's none: what fails together is halved until it's known which."""
+    if not documents:
+        return []
+    try:
+        found = list(system.predict(documents, batch_size=batch_size))
+        if len(found) != len(documents):
+            raise ValueError(f"{len(found)} extractions from {len(documents)} documents")
         notes.update(system.reachable(documents).notes)
-        return list(found)
+        return found
     except Exception as error:  # whatever a document does to a system, the others are to be kept
         if len(documents) == 1:
-            return [str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"]
+            return [reason(error)]
     middle = len(documents) // 2
-    halves = [_predict(system, half, batch_size, notes, part=True) for half in (documents[:middle], documents[middle:])]
-    results = halves[0] + halves[1]
-    if not part and len(results) > HOPELESS and all(isinstance(result, str) for result in results):
-        raise UserError(f"nothing could be extracted from {len(results)} documents on end; of the last one: {results[-1]}")
-    return results
+    return [result for half in (documents[:middle], documents[middle:]) for result in _predict(system, half, batch_size, notes)]
+
+
+def _try(system: System) -> None:
+    """Asks, after a document has failed, whether it was the document's fault.
+
+    Raises:
+        UserError: a plain sentence fails too.
+    """
+    (result,) = _predict(system, [PLAIN], 1, Counter())
+    if isinstance(result, str):
+        broken = f"the system no longer extracts anything, not even from {' '.join(PLAIN.words)!r}: {result}"
+        raise UserError(f"{broken}; finished shards are kept, run it again")
 
 
 def _fingerprint(system: str) -> str:
-    """The system's name, and the SHA-256 over the files of its folder."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in Path(system).rglob("*") if p.is_file()):
-        digest.update(str(path.relative_to(system)).encode())
+    """What tells the system from others: the SHA-256 over the files of its folder, or its name on the hub with the revision."""
+    folder, digest = Path(system), hashlib.sha256()
+    if not folder.is_dir():
+        return f"{system} {_revision(system)}"
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"{Path(system).name} {digest.hexdigest()}"
+    return digest.hexdigest()
+
+
+def _revision(name: str) -> str:
+    """The commit that loading takes: the newest, or without a network the one on this machine."""
+    if name.count("/") != 1:  # the hub is only asked for owner/name
+        raise UserError(f"{name}: there is no such folder")
+    try:
+        import huggingface_hub
+
+        return Path(huggingface_hub.hf_hub_download(name, "config.json")).parent.name
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: there is no such folder, and the hub has no model of that name for us ({error})") from None

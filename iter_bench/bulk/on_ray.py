@@ -54,6 +54,8 @@ def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, repor
                     problems.append(row["problem"])
                 else:
                     report(Done(documents=row["documents"]))
+        except ray.exceptions.RayTaskError:  # a RayError too, but of a defect of ours, which needs its traceback
+            raise
         except ray.exceptions.RayError as error:
             killed = f"a worker was killed {ATTEMPTS} times over the same shards; is memory short? Finished ones are kept"
             raise UserError(f"{killed}. Ray says: {error}") from None

@@ -29,7 +29,7 @@ def predict(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="Text file (a line a text), .jsonl or .parquet (text or words, and id), or a folder of these."),
+        typer.Option(help=".txt (a line a text), .jsonl or .parquet (text or words, and id), or a folder of these."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write JSON lines in shards into this folder; run again to go on where it was.")
@@ -87,7 +87,7 @@ def _items(text: list[str] | None, file: Path | None) -> Iterator[Item]:
         return
     try:
         for number, line in enumerate(text or sys.stdin):
-            yield item_of_text(line.rstrip("\n"), number)
+            yield item_of_text(line.rstrip("\n"), number, f"text {number + 1}")
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: {error}") from None
 
@@ -103,6 +103,7 @@ def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:
 
     from iter_bench.cli.notes import counted
     from iter_bench.cli.progress import console
+    from iter_bench.errors import UserError
     from iter_bench.files import only_process
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -123,12 +124,16 @@ def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:
         else:
             _in_processes(job, left, batch_size, workers, lambda: progress.update(bar, completed=job.finished().documents))
         done = job.finished()
+    if done.documents != total:
+        raise UserError(f"{job.folder}: {total} documents were counted, and {done.documents} are done; use another folder")
     rate = f", {done.documents / done.seconds:.1f} a second and process" if done.seconds else ""
     console.print(f"{done.documents} documents{rate}, {before} of them finished before; in {job.folder / 'extracted'}")
     if done.notes:
         console.print(counted(done.notes))
     if done.failed:
         console.print(f"{done.failed} documents failed; which and why: {job.folder / 'failed'}")
+        if done.failed == done.documents:
+            raise UserError("nothing was extracted: all documents failed")
 
 
 def _in_processes(job: Job, shards: list[int], batch_size: int, workers: int, look: Callable[[], None]) -> None:

@@ -125,7 +125,7 @@ def predictions(path: Path, _: bool) -> None:
 def bulk_items(path: Path, _: bool) -> None:
     found = list(items([path]))
     assert all((item.document is None) == bool(item.problem) for item in found)
-    total, begins = marks([path], 2)
+    total, begins, _ = marks([path], 2)
     assert total == len(found) and [next(items([path], begin)) for begin in begins] == found[::2]
 
 
@@ -148,8 +148,11 @@ def released_config(path: Path) -> IterConfig:
 
 def parquet() -> bytes:
     sink = pyarrow.BufferOutputStream()
-    rows = [{"id": "x", "text": "Ann met Bob."}, {"id": "y", "text": "é ü"}, {"id": None, "text": None}]
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows * 3), sink, row_group_size=4)
+    rows = [{"id": "x", "text": "Ann met Bob."}, {"id": "y", "words": ["é", "ü"]}, {"id": None, "text": None}]
+    schema = {"id": pyarrow.string(), "text": pyarrow.string(), "words": pyarrow.list_(pyarrow.string())}
+    codecs = {"id": "snappy", "text": "none", "words.list.element": "zstd"}
+    table = pyarrow.Table.from_pylist(rows * 3, schema=pyarrow.schema(schema))
+    pyarrow.parquet.write_table(table, sink, row_group_size=4, compression=codecs)
     return sink.getvalue().to_pybytes()
 
 

@@ -1,0 +1,136 @@
+"""A bulk job and what may change or break under it: the system, the input, the memory that it has."""
+
+import json
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from test_bulk import json_lines, lines
+
+from iter_bench import bulk
+from iter_bench.bulk.job import CHUNK
+from iter_bench.document import Extraction
+from iter_bench.errors import UserError
+from iter_bench.systems import Reachable
+
+
+class Stub:
+    """Finds nothing; fails on what has the word `cursed`, and on everything once it has done so many documents."""
+
+    def __init__(self, lasts: int = 10**9):
+        self.lasts = lasts
+
+    def predict(self, documents, **_):
+        if self.lasts < len(documents):
+            raise RuntimeError("device lost")
+        if any("cursed" in document.words for document in documents):
+            raise ValueError("too long")
+        self.lasts -= len(documents)
+        return [Extraction(document.id) for document in documents]
+
+    def reachable(self, documents):
+        return Reachable([], Counter(), Counter())
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """Makes a job of 48 documents in shards of 12, and runs it with the stub that is given."""
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system" / "weights").write_text("1")
+
+    def run(stub: Stub, source: Path | None = None) -> bulk.Job:
+        monkeypatch.setattr("iter_bench.bulk.job.load_system", lambda _: stub)
+        source = source or json_lines(tmp_path / "in.jsonl", range(48))
+        made = bulk.Job(str(tmp_path / "system"), source, tmp_path / "out", 12)
+        made.start()
+        made.run(made.unfinished(), batch_size=8, report=lambda _: None)
+        return made
+
+    return run
+
+
+def test_a_system_that_breaks_midway_costs_no_document(job, tmp_path):
+    with pytest.raises(UserError, match="device lost"):
+        job(Stub(lasts=20))
+    assert len(lines(tmp_path / "out")) == 12 and not list((tmp_path / "out" / "failed").iterdir())
+    done = job(Stub()).finished()
+    assert (done.documents, done.failed) == (48, 0) and [line["id"] for line in lines(tmp_path / "out")][-1] == "s47"
+
+
+def test_a_system_that_gives_too_few_extractions_is_broken(job, tmp_path):
+    stub = Stub()
+    stub.predict = lambda documents, **_: []
+    with pytest.raises(UserError, match="0 extractions from 1 documents"):
+        job(stub)
+    assert not list((tmp_path / "out").glob("*/*"))
+
+
+def test_a_shard_of_nothing_but_bad_documents_stops_no_other(job, tmp_path):
+    texts = ["cursed" if 12 <= i < 36 else "Ann" for i in range(48)]
+    source = tmp_path / "bad.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    done = job(Stub(), source).finished()
+    assert (done.documents, done.failed) == (48, 24)
+    assert [line["id"] for line in lines(tmp_path / "out", "failed")] == [str(i) for i in range(12, 36)]
+
+
+def test_input_that_changes_is_never_mixed(job, tmp_path):
+    source, stub = json_lines(tmp_path / "in.jsonl", range(48)), Stub()
+    predicted = stub.predict
+    stub.predict = lambda *given, **rest: (json_lines(source, range(20)), predicted(*given, **rest))[1]
+    with pytest.raises(UserError, match="had 12 documents for shard 1 and now has 8; was it changed"):
+        job(stub, source)
+    assert len(lines(tmp_path / "out")) == 12
+    source.write_text(json_lines(source, range(48)).read_text().replace("Ann", "Bob"))  # as many bytes and documents
+    with pytest.raises(UserError, match="begun with another files;"):
+        job(Stub(), source)
+    assert job(Stub()).finished().documents == 48
+    with json_lines(source, range(48)).open("a") as file:
+        more = bulk.Job(str(tmp_path / "system"), source, tmp_path / "more", 100)
+        more.start()
+        file.write('{"text": "late"}\n')
+    more.run([0], batch_size=8, report=lambda _: None)
+    assert more.finished().documents == 48
+
+
+def test_a_system_is_known_by_its_files_or_its_revision_on_the_hub(job, tmp_path, monkeypatch):
+    source = json_lines(tmp_path / "in.jsonl", range(8))
+    job(Stub(), source)
+    monkeypatch.chdir(tmp_path / "system")
+    bulk.Job(".", source, tmp_path / "out", 12).start()
+    (tmp_path / "system" / "weights").write_text("2")
+    with pytest.raises(UserError, match="another system"):
+        bulk.Job(".", source, tmp_path / "out", 12).start()
+    revision = {"org-a/iter": "1f", "org-b/iter": "1f"}
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: f"snapshots/{revision[name]}/{file}")
+    for _ in range(2):
+        bulk.Job("org-a/iter", source, tmp_path / "hub", 8).start()
+    with pytest.raises(UserError, match="another system"):
+        bulk.Job("org-b/iter", source, tmp_path / "hub", 8).start()
+    revision["org-a/iter"] = "2e"
+    with pytest.raises(UserError, match="another system"):
+        bulk.Job("org-a/iter", source, tmp_path / "hub", 8).start()
+    with pytest.raises(UserError, match="no such folder"):
+        bulk.Job("sytem", source, tmp_path / "typo", 8).start()
+
+
+def test_memory_does_not_grow_with_the_input(tmp_path, monkeypatch):
+    """Two chunks are held at a time, whether a shard has two or eight; to hold all would take four times that."""
+    (tmp_path / "system").mkdir()
+    monkeypatch.setattr("iter_bench.bulk.job.load_system", lambda _: Stub())
+
+    def peak(documents: int) -> int:
+        source = tmp_path / f"{documents}.txt"
+        source.write_text("".join(f"{i} " + "Ann met Bob " * 10 + "\n" for i in range(documents)))
+        job = bulk.Job(str(tmp_path / "system"), source, tmp_path / f"out {documents}", 8 * CHUNK)
+        job.start()
+        tracemalloc.start()
+        job.run(job.unfinished(), batch_size=8, report=lambda _: None)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    peak(1)  # what is imported or remembered at first
+    few, many = peak(2 * CHUNK), peak(8 * CHUNK)
+    assert many < 1.3 * few, f"{few} bytes for {2 * CHUNK} documents, {many} for {8 * CHUNK}"

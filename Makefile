@@ -3,6 +3,7 @@
 PYTHON  ?= python3
 PROFILE ?= quick
 SWEEP   ?= quick
+RERUN   ?= quick
 # A variable of the shell that happens to be called VENV doesn't count, only `make VENV=...`.
 VENV := .venv
 
@@ -16,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help setup reproduce throughput tables figures report notebooks test test-slow verify wheel lint clean
 
 help: ## list the targets
-	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [SWEEP=$(SWEEP)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
+	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [SWEEP=$(SWEEP)] [RERUN=$(RERUN)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## install the exact versions of requirements.lock into .venv; the others do it where needed
@@ -47,8 +48,8 @@ test: $(STAMP) ## run the tests that take seconds
 test-slow: $(STAMP) ## run the others: slow ones, and those for CUDA where it's present
 	@$(BIN)/python -m pytest -m 'slow or gpu' || [ $$? -eq 5 ] # 5: there are none
 
-verify: $(STAMP) ## check every record, make every table and figure again, name numbers of the README without record
-	@$(BIN)/iter-bench verify README.md
+verify: $(STAMP) ## check records, tables, figures and numbers of the README; train RERUN anew and compare (RERUN= leaves it out)
+	@$(BIN)/iter-bench verify $(if $(RERUN),--rerun $(RERUN)) README.md
 
 wheel: $(STAMP) ## build the wheel and the source archive into dist/
 	rm -rf build dist # what an earlier build left would be packed

@@ -1,24 +1,24 @@
 """Doubts about committed results, answered from the records alone: each is re-added, each table and figure made again.
 
-A number in a text is supported if a table that could be made again has it, or if it's the mean or the standard deviation,
+A number in prose is supported if a table that could be made again has it, or if it's the mean or the standard deviation,
 over the runs of a row of such a table, of precision, recall or F1 in any convention: exactly, or in percent, rounded to the
 decimals that are written. Of tables of throughput only measured rates, speed-ups, shares of the ceiling and exponents count.
-Looked at are numbers with one or two decimals, outside code. A paragraph after a line ``<!-- verify: REASON -->`` holds
-numbers that have other sources.
+How tables in texts are held against those of the records says `citations`.
 """
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from statistics import mean, stdev
+from typing import NamedTuple
 
 import pandas as pd
 
-from iter_bench import data, mistakes, plots, records, scoring, summary, tables
+from iter_bench import citations, data, mistakes, plots, records, scoring, summary, tables
+from iter_bench.data.catalogue import MissingData
 from iter_bench.data.synthetic import PRESETS
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.records import Record, RecordError
@@ -28,20 +28,33 @@ from iter_bench.tables.catalogue import TABLES, load_sources
 from iter_bench.throughput import check
 from iter_bench.throughput.schema import ThroughputRecord
 
-NUMBER = re.compile(r"(?<![\w.])(?<!Python )\d+\.\d{1,2}(?![\w.]*\w)")
-CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
-EXCUSE = re.compile(r"<!-- verify: \S.*?-->")
 SIGNIFICANCE = "-significance"
 
 
-def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[str]]:
+class Verdict(NamedTuple):
+    """What `verify` found.
+
+    Attributes:
+        checked: how many ``records``, ``splits`` of data, ``tables`` and ``numbers`` were checked.
+        problems: one line for each thing that doesn't hold.
+        absent: data sets of records whose files aren't at hand, so that the hashes of their documents weren't checked.
+    """
+
+    checked: dict[str, int]
+    problems: list[str]
+    absent: list[str]
+
+
+def verify(results: Path, texts: Sequence[Path], data_dir: Path | None = None) -> Verdict:
     """Checks ``results`` and the numbers in ``texts``.
 
-    Returns:
-        How many ``records``, ``tables`` and ``numbers`` were checked, and one line for each thing that doesn't hold.
+    Args:
+        results: folder of records and tables.
+        texts: Markdown files.
+        data_dir: folder of the real corpora; None: none is at hand.
     """
     problems: list[str] = []
-    known = []
+    known, splits, absent = [], 0, set()
     for path in sorted((results / "runs").glob("*.json")):
         try:
             record = records.load(path)
@@ -50,6 +63,12 @@ def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[s
             continue
         known.append(record)
         problems += [f"{path}: {problem}" for problem in check_record(record, path.name)]
+        try:
+            for problem in check_data(record, data_dir):
+                problems.append(f"{path}: {problem}")
+            splits += len(record.data)
+        except MissingData:
+            absent.add(record.settings.data.dataset)
     throughput = sorted((results / "throughput").glob("*.json"))
     for path in throughput:
         try:
@@ -58,45 +77,48 @@ def verify(results: Path, texts: Sequence[Path]) -> tuple[dict[str, int], list[s
             problems.append(str(error))
             continue
         problems += [f"{path}: {problem}" for problem in check.check_record(measured, path.name)]
-    made, supported = 0, set()
     try:
         sources = load_sources(results)
     except UserError as error:
         sources = None
         problems += [] if problems else [str(error)]  # what is wrong with a record was said above
-    for path in sorted((results / "tables").glob("*.csv")):
-        if path.stem.endswith(SIGNIFICANCE):
-            continue  # made with the table of runs that it belongs to
-        if path.stem in TABLES:
-            if sources:
-                table = TABLES[path.stem](sources)
-                different = _compare(table.write, results / "tables", path.stem)
-                problems += different
-                made += 1
-                if path.stem in throughput_tables.TABLES and not different:
-                    supported |= _written(table.frame.filter(throughput_tables.CITED).to_numpy().ravel())
-            continue
-        try:
-            chosen = records_of(path.stem, known)
-        except SettingsError as error:
-            problems.append(f"{path}: {error}")
-            continue
-        different = _compare(partial(write_tables, chosen), results / "tables", path.stem)
-        problems += different
+    if not known and not throughput and not problems:
+        problems.append(f"{results}: there is no record in runs/ or throughput/, so nothing to check")
+    made, frames, supported = 0, {}, set()
+    for name in sorted({path.stem.removesuffix(SIGNIFICANCE) for path in (results / "tables").glob("*.*")}):
+        if name in TABLES:
+            if not sources:
+                continue
+            table = TABLES[name](sources)
+            write, frame = table.write, table.frame
+            cited = (
+                _written(frame.filter(throughput_tables.CITED).to_numpy().ravel()) if name in throughput_tables.TABLES else ()
+            )
+        else:
+            try:
+                chosen = records_of(name, known)
+            except SettingsError as error:
+                problems.append(f"{results / 'tables' / name}.*: {error}")
+                continue
+            write, frame, cited = partial(write_tables, chosen), tables.runs_table(chosen), _numbers_of(chosen)
         made += 1
+        different = _compare(write, results / "tables", name)
+        problems += different
         if not different:
-            supported |= _numbers_of(chosen)
+            frames[f"tables/{name}.csv"] = frame
+            supported.update(cited)
     looked_at = 0
     for path in texts:
+        text = path.read_text(encoding="utf-8")
         if path == results / summary.NAME:  # generated: its numbers are those of the tables
-            if path.read_text(encoding="utf-8") != summary.readme(results):
+            if text != summary.readme(results):
                 problems.append(f"{path}: isn't what `iter-bench tables` writes")
             continue
-        for line, number in numbers_in(path.read_text(encoding="utf-8")):
-            looked_at += 1
-            if number not in supported:
-                problems.append(f"{path}, line {line}: {number} is supported by no record")
-    return {"records": len(known) + len(throughput), "tables": made, "numbers": looked_at}, problems
+        numbers, wrong = citations.check(text, supported, frames)
+        looked_at += numbers
+        problems += [f"{path}, {problem}" for problem in wrong]
+    counts = {"records": len(known) + len(throughput), "splits": splits, "tables": made, "numbers": looked_at}
+    return Verdict(counts, problems, sorted(absent))
 
 
 def verify_figures(results: Path) -> tuple[int, list[str]]:
@@ -161,17 +183,35 @@ def check_record(record: Record, name: str) -> Iterator[str]:
                 yield f"mistakes.{kind}: the classes don't add up to the counts of scores.test.strict.{criterion}"
     if record.finished < record.started:
         yield "finished before it started"
-    if record.settings.data.dataset in PRESETS:  # which needs no files, so that its documents can be made again
-        for role, stored in record.data.items():
-            again = _split(record.settings.data.dataset, stored.split)
-            if again != {name: getattr(stored, name) for name in again}:
-                yield f"data.{role}: hash or counts aren't those of the split {stored.split} of {record.settings.data.dataset}"
+
+
+def check_data(record: Record, data_dir: Path | None) -> Iterator[str]:
+    """Which splits of a record aren't those at hand, by hash and counts; the embedded corpora are made again.
+
+    Raises:
+        MissingData: files of the data set aren't below ``data_dir``, or that is None.
+    """
+    settings = record.settings.data
+    if data_dir is None and settings.dataset not in PRESETS:
+        raise MissingData(f"{settings.dataset}: no folder of data was given")
+    for role, stored in record.data.items():
+        try:
+            again = _split(settings.dataset, stored.split, data_dir, settings.fold, settings.context, settings.skip_bad)
+        except MissingData:
+            raise
+        except UserError as error:
+            yield f"data.{role}: can't be read again: {error}"
+            continue
+        if again != {name: getattr(stored, name) for name in again}:
+            yield f"data.{role}: hash or counts aren't those of the split {stored.split} of {settings.dataset}"
 
 
 @cache
-def _split(dataset: str, split: str) -> dict[str, str | int]:
-    """Hash and counts of a split of the embedded corpus."""
-    loaded = data.load(dataset, split)
+def _split(
+    dataset: str, split: str, data_dir: Path | None, fold: int | None, context: int, skip_bad: bool
+) -> dict[str, str | int]:
+    """Hash and counts of a split."""
+    loaded = data.load(dataset, split, data_dir=data_dir, fold=fold, context=context, skip_bad=skip_bad)
     return records.describe_split(loaded, data.fingerprint(loaded.documents)).model_dump(
         include={"sha256", "documents", "words", "entities", "relations"}
     )
@@ -191,7 +231,7 @@ def _compare(write: Callable[[Path, str], list[Path]], folder: Path, name: str) 
 
 
 def _numbers_of(chosen: Sequence[Record]) -> set[str]:
-    """The numbers that the records support, as they may be written with one or two decimals."""
+    """The numbers that the records support, as prose may have them."""
     found = list(tables.runs_table(chosen).select_dtypes("number").to_numpy().ravel())
     for group in tables.group_runs(chosen):
         for convention, by_criterion in group.records[0].scores.test.items():
@@ -203,19 +243,6 @@ def _numbers_of(chosen: Sequence[Record]) -> set[str]:
 
 
 def _written(values: Iterable[float]) -> set[str]:
-    """The values, and in percent, with one or two decimals."""
+    """The values, and in percent, with the decimals that numbers in prose have."""
     there = [value for value in values if not pd.isna(value)]
-    return {f"{factor * value:.{decimals}f}" for value in there for factor in (1, 100) for decimals in (1, 2)}
-
-
-def numbers_in(text: str) -> Iterator[tuple[int, str]]:
-    """(line, number) of each number with one or two decimals that stands outside code and excused paragraphs."""
-    text = CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
-    excused = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if EXCUSE.search(line):
-            excused = True
-        elif not line.strip():
-            excused = False
-        elif not excused:
-            yield from ((number, match[0]) for match in NUMBER.finditer(line))
+    return {f"{factor * value:.{decimals}f}" for value in there for factor in (1, 100) for decimals in citations.DECIMALS}

@@ -10,12 +10,15 @@ import pytest
 from record_examples import record, scores
 from typer.testing import CliRunner
 
-from iter_bench import examples, matrix, records
+from iter_bench import data, examples, matrix, records
 from iter_bench.cli import app
+from iter_bench.data import catalogue, spert
+from iter_bench.document import Document, Entity
 from iter_bench.errors import UserError
+from iter_bench.records import describe_split
 from iter_bench.rerun import rerun
 from iter_bench.run import Folders, execute
-from iter_bench.verify import check_record, numbers_in, verify, verify_figures
+from iter_bench.verify import check_data, check_record, verify, verify_figures
 
 ROOT = Path(__file__).parents[1]
 NAME = "scierc"
@@ -23,8 +26,9 @@ LOCK = (ROOT / "requirements.lock").read_text()
 
 
 def test_the_committed_results_and_readme_hold():
-    checked, problems = verify(ROOT / "results", [ROOT / "README.md"])
+    checked, problems, absent = verify(ROOT / "results", [ROOT / "README.md"])
     assert problems == []
+    assert absent == ["ade", "conll04", "scierc"], "no folder of data was given"
     assert checked["records"] == len(list(ROOT.glob("results/runs/*.json"))) + len(list(ROOT.glob("results/throughput/*.json")))
     assert checked["numbers"] > 20 and checked["tables"] > 5
 
@@ -81,10 +85,11 @@ CHANGES = {
     "field": (in_record("parameters", value="many"), "parameters: "),
     "cut": (lambda results: first_record(results).write_text("{"), "is not a JSON file"),
     "name": (renamed, "should be called"),
-    "absent": (lambda results: first_record(results).unlink(), f"{NAME}.csv: 4 of the 5 runs of the profile have a record"),
+    "absent": (lambda results: first_record(results).unlink(), f"{NAME}.*: 4 of the 5 runs of the profile have a record"),
     "table": (in_table, f"{NAME}.md: isn't what the records give"),
     "no tex": (lambda results: (results / "tables" / f"{NAME}.tex").unlink(), f"{NAME}.tex: is missing"),
-    "other": (lambda results: (results / "tables" / "mine.csv").write_text("a\n1\n"), "mine.csv: no profile is called 'mine'"),
+    "no csv": (lambda results: (results / "tables" / f"{NAME}.csv").unlink(), f"{NAME}.csv: is missing"),
+    "other": (lambda results: (results / "tables" / "mine.csv").write_text("a\n1\n"), "mine.*: no profile is called 'mine'"),
     "stray": (
         lambda results: (results / "tables" / f"{NAME}-significance.md").write_text("9.99"),
         f"{NAME}-significance.md: no table of that name comes from the records",
@@ -94,7 +99,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_change_is_named(results, name):
-    assert verify(results, []) == ({"records": 5, "tables": 1, "numbers": 0}, [])
+    assert verify(results, []) == ({"records": 5, "splits": 0, "tables": 1, "numbers": 0}, [], [NAME])
     change, wanted = CHANGES[name]
     change(results)
     assert any(wanted in problem for problem in verify(results, [])[1])
@@ -172,15 +177,42 @@ def test_dev_scores_document_counts_and_embedded_documents_must_be_the_same_agai
     assert {problem.split(":")[0] for problem in check_record(bad, bad.file_name)} == {"scores.dev.strict.ner"}
     embedded = next(path for path in (ROOT / "results" / "runs").glob("synthetic-iter-*.json"))
     good = records.load(embedded)
-    assert list(check_record(good, embedded.name)) == []
+    assert list(check_data(good, None)) == []
     other = good.data["test"].model_copy(update={"sha256": good.data["dev"].sha256})
     bad = good.model_copy(update={"data": {**good.data, "test": other}})
-    assert list(check_record(bad, embedded.name)) == ["data.test: hash or counts aren't those of the split test of synthetic"]
+    assert list(check_data(bad, None)) == ["data.test: hash or counts aren't those of the split test of synthetic"]
 
 
-def test_what_counts_as_a_number():
-    text = "Python 3.11 v1.2.3 `7.5` [8.5](a9.5) 1.25, 2.5.\n```\n3.5\n```\n<!-- verify: -->\n4.5 % 5.125 | 6.0"
-    assert list(numbers_in(text)) == [(1, "8.5"), (1, "1.25"), (1, "2.5"), (6, "4.5"), (6, "6.0")]
+def test_real_corpora_are_compared_where_they_are(tmp_path):
+    """By a record of the two documents that lie there; without them it's said."""
+    folder = tmp_path / "data"
+    entry = catalogue.entry("conll04")
+    documents = [Document(f"d{i}", ("Ann", "left", "Rome"), (Entity(0, 1, "Peop"), Entity(2, 3, "Loc"))) for i in range(2)]
+    for split in ("train", "dev", "test"):
+        path = folder / entry.folder / entry.files[split]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        spert.write_gold(path, documents[: 1 if split == "dev" else 2])
+    read = {split: data.load("conll04", split, data_dir=folder) for split in ("train", "dev", "test")}
+    good = record(data={split: describe_split(loaded, data.fingerprint(loaded.documents)) for split, loaded in read.items()})
+    assert good.data["test"].entities == 4 and list(check_data(good, folder)) == []
+    results = tmp_path / "results"
+    wrong = good.data["test"].model_copy(update={"sha256": "0" * 64})
+    records.write(good.model_copy(update={"data": {**good.data, "test": wrong}}), results / "runs")
+    (problem,) = verify(results, [], folder).problems
+    assert problem.endswith("data.test: hash or counts aren't those of the split test of conll04")
+    for elsewhere in (None, tmp_path):
+        assert verify(results, [], elsewhere)[1:] == ([], ["conll04"])
+    broken = Path(shutil.copytree(folder, tmp_path / "broken"))
+    (broken / path.relative_to(folder)).write_text("[")
+    (problem,) = verify(results, [], broken).problems
+    assert "data.test: can't be read again: " in problem and "broken JSON" in problem
+
+
+def test_where_nothing_is_nothing_holds(tmp_path):
+    (problem,) = verify(tmp_path, []).problems
+    assert "there is no record" in problem
+    refused = CliRunner().invoke(app, ["verify", "--results", str(tmp_path)])
+    assert isinstance(refused.exception, UserError) and "there is no record" in str(refused.exception)
 
 
 @pytest.mark.slow
@@ -202,9 +234,10 @@ def test_a_fresh_run_is_compared_document_by_document(tiny_encoder, tmp_path):
     stored = execute(run, folders)
     examples.write([stored], folders.predictions, results / "examples")
     assert said() == ""
-    counts = stored.documents["ner"]
-    others = {**stored.documents, "ner": ((9, 9, 9), *counts[1:])}
+    counts = stored.documents["ner"]  # those of two documents change places, so that the sums stay
+    other = next(i for i, count in enumerate(counts) if count != counts[0])
+    others = {**stored.documents, "ner": (counts[other], *counts[1:other], counts[0], *counts[other + 1 :])}
     records.write(stored.model_copy(update={"documents": others}), results / "runs")
     (results / "examples" / stored.file_name).write_bytes((results / "examples" / examples.GOLD).read_bytes())
-    assert f"{stored.file_name}: a fresh run differs in ner of 1/{len(counts)} documents" in said()
+    assert f"{stored.file_name}: a fresh run differs in ner of 2/{len(counts)} documents" in said()
     assert re.search(rf"examples/{stored.file_name}: a fresh run predicts otherwise in \d+/20 documents", said())

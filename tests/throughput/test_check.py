@@ -46,7 +46,7 @@ CHANGES = {
 def test_each_change_is_named(name, tmp_path):
     folder = tmp_path / "throughput"
     path = records.write(good(), folder)
-    assert verify(tmp_path, []) == ({"records": 1, "tables": 0, "numbers": 0}, [])
+    assert verify(tmp_path, []) == ({"records": 1, "splits": 0, "tables": 0, "numbers": 0}, [], [])
     changes, wanted = CHANGES[name]
     content = json.loads(path.read_text())
     for key, value in changes.items():

@@ -1,0 +1,164 @@
+"""Numbers that a text cites: those in its tables cell by cell, those in its prose by whether any record supports them.
+
+A Markdown table says right above it where its numbers come from, so that a number of another row or column is found too::
+
+    <!-- from: tables/quick.csv
+    | by system | - | ner_f1 | re_f1 [encoder=minilm] |
+    PL-Marker (levitated) = plmarker
+    -->
+    | system | epochs | NER F1 | RE F1 |
+
+The first line names one or more files below ``results``, the second what each column is: ``by NAME`` picks the row of the file
+whose column NAME has what the cell says (case and punctuation apart), ``NAME`` is the column whose value is cited,
+``[OTHER=VALUE]`` picks by a further column, ``-`` has other sources and isn't checked. Each further line says what a cell is
+called in the file. A cell holds a number or ``mean ± deviation``, exactly or in percent, rounded to the decimals written.
+
+In prose, numbers with one to three decimals are looked at, outside code. A paragraph or table after a line
+``<!-- verify: REASON -->`` holds numbers that have other sources.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+DECIMALS = (1, 2, 3)
+"""So many may a number in prose have."""
+NUMBER = re.compile(r"(?<![\w.])(?<!Python )\d+\.\d{1,3}(?![\w.]*\w)")
+CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
+EXCUSED = re.compile(r"^[^\n]*<!-- verify: \S[^\n]*?-->[^\n]*(?:\n[^\n]*\S[^\n]*)*", re.MULTILINE)
+TABLE = re.compile(
+    r"(?P<source>^<!-- from:(?:(?!-->).)*-->\n)?(?P<rows>^\|[^\n]*\n\|[ :|-]+(?:\n\|[^\n]*)*)", re.MULTILINE | re.DOTALL
+)
+VALUE = re.compile(r"\**(\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))? ?[×%]?\**")
+PICKED = re.compile(r"(?P<name>.+?)(?: \[(?P<other>[^=]+)=(?P<value>.+)\])?")
+HELP = (
+    "docs/records.md shows the comment `<!-- from: tables/NAME.csv …` above a table, or excuse it by `<!-- verify: REASON -->`"
+)
+
+Found = tuple[str, Mapping[str, Any]]
+"""A row of a file: the file, and value by column."""
+
+
+def check(text: str, supported: Collection[str], frames: Mapping[str, pd.DataFrame]) -> tuple[int, list[str]]:
+    """Holds the numbers of a text against the records.
+
+    Args:
+        text: Markdown.
+        supported: the numbers that prose may have, as written.
+        frames: file below ``results``, such as ``tables/quick.csv`` → what the records give for it.
+
+    Returns:
+        How many numbers were looked at, and for each that doesn't hold ``line N: what is wrong``, in order.
+    """
+    text = _blanked(EXCUSED, _blanked(CODE, text))
+    checked, problems = 0, []
+    for table in TABLE.finditer(text):
+        number, wrong = _check_table(table, text.count("\n", 0, table.start("rows")) + 1, frames)
+        checked += number
+        problems += wrong
+    prose = _blanked(TABLE, text)
+    for line, content in enumerate(prose.splitlines(), 1):
+        if "<!-- from:" in content:
+            problems.append((line, "no table stands right below this comment"))
+    for line, number in numbers_in(prose):
+        checked += 1
+        if number not in supported:
+            problems.append((line, f"{number} is supported by no record"))
+    return checked, [f"line {line}: {problem}" for line, problem in sorted(problems)]
+
+
+def numbers_in(text: str) -> Iterator[tuple[int, str]]:
+    """(line, number) of each number with one to three decimals that stands outside code, excused paragraphs and tables."""
+    for line, content in enumerate(_blanked(TABLE, _blanked(EXCUSED, _blanked(CODE, text))).splitlines(), 1):
+        yield from ((line, match[0]) for match in NUMBER.finditer(content))
+
+
+def is_written(number: str, value: float) -> bool:
+    """Whether ``number`` is ``value``, or that in percent, rounded to its decimals; a lone digit must be exact."""
+    decimals = len(number.partition(".")[2])
+    near = [factor * value for factor in (1, 100) if f"{factor * value:.{decimals}f}" == number]
+    return any(len(number) > 1 or float(number) == exact for exact in near)
+
+
+def _blanked(pattern: re.Pattern[str], text: str) -> str:
+    """The text with spaces in place of matches, so that lines keep their numbers."""
+    return pattern.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+
+
+def _check_table(table: re.Match[str], line: int, frames: Mapping[str, pd.DataFrame]) -> tuple[int, list[tuple[int, str]]]:
+    """Numbers looked at, and (line, problem); ``line`` is that of the header."""
+    header, _, *rows = map(_cells, table["rows"].splitlines())
+    if table["source"] is None:
+        numbers = any(VALUE.fullmatch(cell) for row in rows for cell in row)
+        return 0, [(line, f"nothing says where the numbers of this table come from: {HELP}")] if numbers else []
+    first, *further = table["source"].removeprefix("<!-- from:").strip().removesuffix("-->").splitlines()
+    files = [name.strip() for name in first.split(",")]
+    columns = next((_cells(text) for text in further if text.startswith("|")), [])
+    names = {
+        cell.strip(): called.strip() for cell, is_called, called in (text.partition(" = ") for text in further) if is_called
+    }
+    problems = [f"the records give no {name} to hold this table against" for name in files if name not in frames]
+    if len(columns) != len(header):
+        problems.append(f"the table has {len(header)} columns, the comment above it tells what {len(columns)} are: {HELP}")
+    if problems:
+        return 0, [(line, problem) for problem in problems]
+    known: list[Found] = [(name, row) for name in files for row in frames[name].to_dict("records")]
+    checked, wrong = 0, []
+    for below, row in enumerate(rows, line + 2):
+        if len(row) != len(header):
+            wrong.append((below, f"the row has {len(row)} cells, the header {len(header)}"))
+            continue
+        keys = {
+            column.removeprefix("by "): names.get(cell, cell)
+            for column, cell in zip(columns, row, strict=True)
+            if column.startswith("by ")
+        }
+        for title, column, cell in zip(header, columns, row, strict=True):
+            if column == "-" or column.startswith("by ") or not re.search(r"\d", cell):
+                continue
+            checked += 1 + ("±" in cell)
+            if problem := _check_cell(cell, column, keys, known):
+                wrong.append((below, f"{title!r} of {row[0]!r}: {problem}"))
+    return checked, wrong
+
+
+def _check_cell(cell: str, column: str, keys: Mapping[str, str], known: Sequence[Found]) -> str | None:
+    """What is wrong with a cell, if anything."""
+    picked = PICKED.fullmatch(column)
+    wanted = dict(keys) | ({picked["other"]: picked["value"]} if picked["other"] else {})
+    found = [
+        (name, row) for name, row in known if all(_plain(row.get(key, "")) == _plain(value) for key, value in wanted.items())
+    ]
+    if len(found) != 1:
+        files = ", ".join(dict.fromkeys(name for name, _ in known))
+        return f"{len(found)} rows, not one, of {files} have {', '.join(f'{key}={value}' for key, value in wanted.items())}"
+    (file, row), name = found[0], picked["name"]
+    if not (numbers := VALUE.fullmatch(cell)):
+        return f"{cell!r} is neither a number nor `mean ± deviation`"
+    deviation = f"{name} std" if f"{name} std" in row else f"{name}_std"
+    for number, of in ((numbers[1], name), (numbers[2], deviation)):
+        if number is None:
+            continue
+        if of not in row:
+            return f"{file} has no column {of!r}"
+        value = pd.to_numeric(row[of], errors="coerce")
+        if pd.isna(value):
+            return f"{number} is written, {file} has no number in {of!r}"
+        if not is_written(number, value):
+            percent = f" ({100 * value:.4g} in percent)" if abs(value) <= 1 else ""
+            return f"{number} is written, {file} has {value:.6g}{percent} in {of!r}"
+    return None
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
+
+
+def _plain(value: Any) -> str:
+    """What is compared of a label: letters, digits and plus signs."""
+    text = f"{value:g}" if isinstance(value, int | float) else str(value)
+    return re.sub(r"[^\w+]|_", "", text).casefold()

@@ -1,0 +1,102 @@
+"""Numbers in a text: whatever is changed in a cell of a table is named, with line, cell and what the record has."""
+
+import pandas as pd
+import pytest
+
+from iter_bench.citations import check, is_written, numbers_in
+
+FRAMES = {
+    "tables/quick.csv": pd.DataFrame(
+        {"system": ["iter", "plmarker"], "ner_f1": [0.937853, 0.903299], "ner_f1_std": [None, 0.0104551], "re_f1": [0.75, 0.86]}
+    ),
+    "tables/speed.csv": pd.DataFrame(
+        {
+            "dataset": ["ACE05 (with context)", "ACE05 (with context)", "length-512", "length-512"],
+            "system": ["ITER", "ASP", "ITER", "ASP"],
+            "batch size": [64, 64, 1, 1],
+            "samples/s": [114.086, 19.3924, 3.54, 0.31308],
+        }
+    ),
+}
+TEXT = """# What was measured
+
+<!-- from: tables/quick.csv
+| by system | - | ner_f1 | re_f1 |
+-->
+| system | epochs | NER F1 | RE F1 |
+|---|---|---|---|
+| ITER | 12 | 93.8 | 75.0 |
+| PL-Marker | 4 + 4 | 90.3 ± 1.0 | 86 |
+
+<!-- from: tables/quick.csv, tables/speed.csv
+| by dataset | by batch size | samples/s [system=ITER] | samples/s [system=ASP] |
+512 sub-tokens = length-512
+64 (of 32) = 64
+-->
+| documents | batch size | ITER | ASP |
+|---|---|---|---|
+| ACE05, with context | 64 (of 32) | 114 | 19.4 |
+| 512 sub-tokens | 1 | 3.54 | 0.313 |
+"""
+CHANGES = [
+    (
+        "| 93.8 |",
+        "| 96.1 |",
+        8,
+        "'NER F1' of 'ITER': 96.1 is written, tables/quick.csv has 0.937853 (93.79 in percent) in 'ner_f1'",
+    ),
+    ("| 93.8 |", "| 90.3 |", 8, "'NER F1' of 'ITER': 90.3 is written"),  # that of the other row
+    ("| 93.8 | 75.0 |", "| 75.0 | 93.8 |", 8, "'NER F1' of 'ITER': 75.0 is written"),  # that of the other column
+    ("| 93.8 |", "| 93.8 ± 0.1 |", 8, "0.1 is written, tables/quick.csv has no number in 'ner_f1_std'"),
+    ("± 1.0", "± 1.1", 9, "'NER F1' of 'PL-Marker': 1.1 is written, tables/quick.csv has 0.0104551 (1.046 in percent)"),
+    ("| 86 |", "| 86 ± 1.0 |", 9, "tables/quick.csv has no column 're_f1_std'"),
+    ("| 114 |", "| 999 |", 18, "'ITER' of 'ACE05, with context': 999 is written, tables/speed.csv has 114.086 in 'samples/s'"),
+    ("| 0.313 |", "| 0.913 |", 19, "'ASP' of '512 sub-tokens': 0.913 is written"),
+    ("| 114 |", "| 114 to 129 |", 18, "'114 to 129' is neither a number nor"),
+    ("| PL-Marker |", "| Other |", 9, "0 rows, not one, of tables/quick.csv have system=Other"),
+    ("| 93.8 | 75.0 |", "| 93.8 |", 8, "the row has 3 cells, the header 4"),
+    ("from: tables/quick.csv\n", "from: tables/slow.csv\n", 6, "the records give no tables/slow.csv"),
+    ("| ner_f1 |", "|", 6, "the table has 4 columns, the comment above it tells what 3 are"),
+    ("| ner_f1 |", "| f1 |", 8, "tables/quick.csv has no column 'f1'"),
+    (
+        " [system=ASP]",
+        "",
+        18,
+        "tables/speed.csv have dataset=ACE05, with context, batch size=64",
+    ),
+    ("<!-- from: tables/quick.csv\n", "<!--\n", 6, "nothing says where the numbers of this table come from"),
+    ("-->\n| system |", "-->\n\n| system |", 3, "no table stands right below this comment"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line", "wanted"), CHANGES)
+def test_each_change_in_a_table_is_named_with_its_line(old, new, line, wanted):
+    assert check(TEXT, set(), FRAMES) == (9, [])
+    assert TEXT.count(old) == 1
+    problems = check(TEXT.replace(old, new), set(), FRAMES)[1]
+    assert any(problem.startswith(f"line {line}: ") and wanted in problem for problem in problems), problems
+
+
+def test_a_table_may_have_other_sources_and_prose_is_no_table():
+    frames = {"tables/a.csv": pd.DataFrame({"name": ["x", "y"], "n": [5, None], "share": [0.25, 0.5]})}
+    text = (
+        "<!-- verify: the paper's -->\n| a | b |\n|---|---|\n| x | 7 |\n\n| a | b |\n|---|---|\n| x | many |\n\n"
+        "<!-- from: tables/a.csv\n| by name | n | share |\nThe second = y\n-->\n"
+        "| name | n | share |\n|---|---|---|\n| **X** | 5 | 25% |\n| The second | | 50.0 |\n\n7 or 7.5\n"
+    )
+    assert check(text, {"7.5"}, frames) == (4, [])
+    assert check(text.replace("| | 50.0", "| 6 | 50.0"), {"7.5"}, frames)[1] == [
+        "line 17: 'n' of 'The second': 6 is written, tables/a.csv has no number in 'n'"
+    ]
+
+
+def test_what_is_written_of_a_value():
+    yes = [("93.8", 0.937853), ("0.94", 0.937853), ("114", 114.086), ("0.313", 0.31308), ("5", 5), ("1.0", 0.0104551)]
+    assert all(is_written(number, value) for number, value in yes)
+    no = [("93.7", 0.937853), ("1", 0.937853), ("0", 0.31308), ("9", 9.13), ("1.1", 0.0104551)]
+    assert not any(is_written(number, value) for number, value in no)
+
+
+def test_what_counts_as_a_number_in_prose():
+    text = "Python 3.11 v1.2.3 `7.5` [8.5](a9.5) 1.25, 2.5.\n```\n3.5\n```\n<!-- verify: -->\n4.5 % 5.125 6.0625 | 6.0"
+    assert list(numbers_in(text)) == [(1, "8.5"), (1, "1.25"), (1, "2.5"), (6, "4.5"), (6, "5.125"), (6, "6.0")]

@@ -1,0 +1,86 @@
+"""What a fresh run is compared with: nothing that is missing is taken for equal. The runs themselves are stand-ins here."""
+
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from record_examples import record, scores
+
+from iter_bench import data, examples, execution, records
+from iter_bench.data import spert
+from iter_bench.document import Extraction
+from iter_bench.rerun import rerun
+from iter_bench.run import Folders
+
+STRICT = scores(80)["strict"]
+COUNTS = {name: [(s["tp"], s["fp"], s["fn"]), *[(0, 0, 0)] * 9] for name, s in STRICT.items()}
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """Two seeds on the embedded corpus, the second with examples; fresh runs give the same, the first seed first."""
+    documents = data.load("synthetic", "test").documents
+    runs = {seed: record(seed, dataset="synthetic", documents=COUNTS) for seed in (1, 2)}
+    found = {seed: [Extraction(d.id, d.entities[:seed]) for d in documents] for seed in (1, 2)}
+    again = {one.run_id: one for one in runs.values()}
+
+    def predict(one, folders):
+        path = folders.predictions(one.run_id)
+        path.parent.mkdir(parents=True)
+        spert.write_predictions(path, documents, found[one.settings.seed])
+        records.write(again[one.run_id], folders.records)
+
+    def execute_all(left, one, **_):
+        folders = one.args[0]
+        for run in runs.values():
+            predict(run, folders)
+        return [again[run.run_id] for run in runs.values()], {}
+
+    results = tmp_path / "results"
+    folders = Folders(results, tmp_path / "runs")
+    for run in runs.values():
+        predict(run, folders)
+    examples.write([runs[2]], folders.predictions, results / "examples")
+    monkeypatch.setattr(execution, "execute_all", execute_all)
+    settings = [run.settings for run in runs.values()]
+    return SimpleNamespace(
+        folder=results / "examples",
+        results=results,
+        runs=runs,
+        found=found,
+        again=again,
+        said=lambda: rerun(settings, results, report=lambda run, event: None),
+    )
+
+
+def test_of_several_seeds_that_whose_examples_are_stored_is_compared(stored):
+    assert stored.said() == []
+    stored.found[2][0] = replace(stored.found[2][0], entities=())
+    assert stored.said() == [f"{stored.folder / stored.runs[2].file_name}: a fresh run predicts otherwise in 1/20 documents"]
+
+
+def test_missing_examples_are_named(stored):
+    (stored.folder / stored.runs[2].file_name).unlink()
+    gone = f"{stored.folder / stored.runs[1].file_name}: is missing"
+    (problem,) = stored.said()
+    assert problem.startswith(gone)
+    shutil.rmtree(stored.folder)
+    assert [problem.split("; ")[0] for problem in stored.said()] == [f"{stored.folder / examples.GOLD}: is missing", gone]
+
+
+def test_gold_that_is_not_the_corpus_is_named(stored):
+    gold = stored.folder / examples.GOLD
+    gold.write_text(gold.read_text().replace('"person"', '"product"', 1))
+    assert stored.said() == [f"{gold}: isn't what the corpus gives"]
+
+
+def test_counts_by_document_that_are_missing_or_too_few_are_named(stored):
+    first = stored.runs[1]
+    for counts, wanted in (
+        ({**COUNTS, "ner": COUNTS["ner"][:9]}, ["a fresh run differs in ner of 1/10 documents"]),
+        ({**COUNTS, "ner": COUNTS["ner"] + [(1, 0, 0)]}, ["a fresh run differs in ner of 1/10 documents"]),
+        ({}, [f"has no {name} by document to compare a fresh run with; do the run again" for name in COUNTS]),
+    ):
+        records.write(record(1, dataset="synthetic", documents=counts), stored.results / "runs")
+        assert stored.said() == [f"{first.file_name}: {problem}" for problem in wanted]

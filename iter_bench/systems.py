@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -102,7 +106,7 @@ def system_class(name: str) -> type[System]:
     Raises:
         SettingsError: there is no such system.
     """
-    if name not in REGISTRY and ":" not in name:
+    if name not in REGISTRY and not re.fullmatch(r"\w+(\.\w+)*:\w+", name):
         known = ", ".join(sorted(REGISTRY))
         raise SettingsError(f"no system is called {name!r}; there are {known}, and your own as module:Class")
     module, attribute = REGISTRY.get(name, name).split(":")
@@ -122,11 +126,18 @@ def write_system_file(folder: Path, system: System) -> None:
 def load_system(folder: str | Path) -> System:
     """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released.
 
+    A system of one's own is imported from where Python finds it, never from the folder itself, which may come from others.
+
     Raises:
-        UserError: the folder is damaged, or holds no system.
+        UserError: the folder is damaged, holds no system, or names code of its own.
     """
     path = Path(folder) / SYSTEM_FILE
-    loader = system_class(_stored_name(path) if path.is_file() else "iter")
+    name = _stored_name(path) if path.is_file() else "iter"
+    if name in REGISTRY:
+        loader = system_class(name)
+    else:
+        with _no_code_of(Path(folder)):
+            loader = system_class(name)
     try:
         return loader.load(Path(folder))
     except UserError:
@@ -135,11 +146,36 @@ def load_system(folder: str | Path) -> System:
         raise UserError(f"{folder}: the saved system can't be loaded ({type(error).__name__}: {error})") from error
 
 
+@contextmanager
+def _no_code_of(folder: Path) -> Iterator[None]:
+    """Modules and packages in ``folder`` or below it are refused before any of their code runs."""
+    forbidden = folder.resolve()
+
+    class Refuses:
+        def find_spec(self, fullname, path, target=None):
+            spec = PathFinder.find_spec(fullname, path)
+            places = [Path(p) for p in (spec.origin, *(spec.submodule_search_locations or ())) if p] if spec else []
+            # a link in the folder lies in it as well, wherever it leads
+            if any(p.resolve().is_relative_to(forbidden) for place in places for p in (place, place.parent)):
+                raise UserError(
+                    f"{folder}: names the module {fullname}, which lies in that folder: code of a system's folder "
+                    "is never run; move what you trust elsewhere, and name that place by PYTHONPATH"
+                )
+
+    sys.meta_path.insert(0, guard := Refuses())
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(guard)
+
+
 def _stored_name(path: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         name, version = content["system"], content["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+        if not isinstance(name, str):
+            raise TypeError(f"system {name!r} is no name")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a system file ({error}); the folder isn't one that iter-bench saved") from None
     if version != 1:
         raise UserError(f"{path}: schema_version {version} is newer than this iter-bench can read (1)")

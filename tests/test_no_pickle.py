@@ -4,6 +4,7 @@ import ast
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,54 @@ def test_pickles_and_code_beside_a_configuration_are_not_run(poisoned):
     with pytest.raises(UserError):
         load_encoder(str(folder))
     assert not mark.exists()
+
+
+MARKS = "open(__file__ + '.was-run', 'w')\nclass X:\n    @classmethod\n    def load(cls, folder): return cls()\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "named", "on_path"),
+    [
+        ("own.py", "own:X", "model"),
+        ("own.py", "model.own:X", "."),
+        ("__init__.py", "model:X", "."),
+        ("__init__.py", "model.own:X", "."),
+        ("deep/own.py", "model.deep.own:X", "."),
+        ("own.py", "linked.own:X", "."),  # a link beside the folder, into it
+        ("own.py", "model.lent:X", "."),  # a link in the folder, out of it
+        ("own.py", "outer.own:X", "."),  # a package outside, whose path leads into it
+    ],
+)
+def test_code_in_a_systems_folder_is_not_run_though_it_is_on_the_path(tmp_path, monkeypatch, code, named, on_path):
+    folder = tmp_path / "model"
+    (folder / code).parent.mkdir(parents=True)
+    (folder / code).write_text(MARKS)
+    (tmp_path / "linked").symlink_to(folder)
+    (tmp_path / "elsewhere.py").write_text(MARKS)
+    (folder / "lent.py").symlink_to(tmp_path / "elsewhere.py")
+    (tmp_path / "outer.py").write_text(f"__path__ = [{str(folder)!r}]\n")
+    (folder / systems.SYSTEM_FILE).write_text(json.dumps({"system": named, "schema_version": 1}))
+    monkeypatch.syspath_prepend(tmp_path / on_path)
+    finders = list(sys.meta_path)
+    with pytest.raises(UserError, match="never run"):
+        systems.load_system(folder)
+    assert not list(tmp_path.rglob("*.was-run")) and sys.meta_path == finders
+
+
+def test_code_from_elsewhere_is_run(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "trusted_system.py").write_text(MARKS)
+    (tmp_path / "model" / systems.SYSTEM_FILE).write_text(json.dumps({"system": "trusted_system:X", "schema_version": 1}))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert type(systems.load_system(tmp_path / "model")).__name__ == "X"
+    assert (tmp_path / "trusted_system.py.was-run").exists()
+
+
+@pytest.mark.parametrize("name", ["..own:X", "a:b:c", ":X", "own:", "a..b:X", "", 3, ["iter"], {}, None])
+def test_what_names_no_system_is_said(tmp_path, name):
+    (tmp_path / systems.SYSTEM_FILE).write_text(json.dumps({"system": name, "schema_version": 1}))
+    with pytest.raises(UserError, match=r"no system is called|not a system file"):
+        systems.load_system(tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(systems.REGISTRY))

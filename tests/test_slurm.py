@@ -22,6 +22,9 @@ training = {{ epochs = 1 }}
 model = {{ d_ff = 16 }}
 """
 
+# As srun of Slurm 22.05 and later: the cores of the job aren't those of its steps unless this says so.
+SRUN = '[ "$SRUN_CPUS_PER_TASK" = "${SLURM_CPUS_PER_TASK:?}" ] || { echo "a step of one core" >&2; exit 1; }; exec "$@"'
+
 
 def stand_ins(folder: Path, **commands: str) -> Path:
     """A folder with these commands, by name: what each does in bash."""
@@ -37,7 +40,7 @@ def called(script: str, tmp_path: Path, *arguments: str, **variables: str) -> li
     commands = stand_ins(
         tmp_path / "commands",
         **{
-            "srun": 'exec "$@"',
+            "srun": SRUN,
             "scontrol": "printf 'one\\ntwo\\n'",
             "ray": 'if [ "$1" = get-auth-token ]; then touch token; exit; fi\n'
             'while [ "$1" != -- ]; do printf "%s " "$1"; shift; done; shift; "$@"',
@@ -57,7 +60,13 @@ def test_the_jobs_of_an_array_do_every_run_once(tmp_path, monkeypatch):
     planned = []
     for task in "123":
         [line] = called(
-            "array.sbatch", tmp_path, "--profile", "scierc-choices", SLURM_ARRAY_TASK_ID=task, SLURM_ARRAY_TASK_COUNT="3"
+            "array.sbatch",
+            tmp_path,
+            "--profile",
+            "scierc-choices",
+            SLURM_ARRAY_TASK_ID=task,
+            SLURM_ARRAY_TASK_COUNT="3",
+            SLURM_CPUS_PER_TASK="8",
         )
         assert line == ["reproduce", "--share", f"{task}/3", "--profile", "scierc-choices"]
         result = CliRunner().invoke(app, [*line, "--plan", "--json"])
@@ -90,7 +99,7 @@ def test_ray_itself_does_what_the_job_asks_for(tmp_path, tiny_encoder):
 
     if any(process.info["name"] == "raylet" for process in psutil.process_iter(["name"])):
         pytest.skip("Ray is running on this machine, and a job would have to stop it")
-    commands = stand_ins(tmp_path / "commands", srun='exec "$@"', scontrol="printf '127.0.0.1\\nanother\\n'")
+    commands = stand_ins(tmp_path / "commands", srun=SRUN, scontrol="printf '127.0.0.1\\nanother\\n'")
     (tmp_path / "small.toml").write_text(PROFILE.format(encoder=tiny_encoder))
     environment = os.environ | {
         "PATH": os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]]),

@@ -25,8 +25,6 @@ TRIES = 3
 LARGEST = 2**30
 """Bytes of one unpacked file; far more than any corpus of the catalogue has."""
 
-_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-
 
 def get(name: str, source: str, sha256: str, data_dir: Path | None = None) -> list[Path]:
     """Puts the files of a data set that ``source`` holds where `load` finds them, all of them or none.
@@ -54,7 +52,7 @@ def get(name: str, source: str, sha256: str, data_dir: Path | None = None) -> li
     wanted = set(entry.files.values())
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".get-") as scratch:  # beside the target, so that renaming is atomic
-        found = unpack(_checked(source, sha256.lower(), Path(scratch)), wanted, Path(scratch, "unpacked"))
+        found = unpack(_checked(source, sha256.lower(), wanted, Path(scratch)), wanted, Path(scratch, "unpacked"))
         targets = [root / entry.folder / path.name for path in found]
         if there := [str(path) for path in targets if path.exists()]:
             raise DataError(f"{name}: {', '.join(there)}: there already, and kept; delete what is to be replaced")
@@ -71,13 +69,11 @@ def unpack(file: Path, wanted: Collection[str], folder: Path) -> list[Path]:
         DataError: the archive is damaged, has none of the files or one of them twice, or one is no regular file or too large.
     """
     folder.mkdir()
-    if not file.name.endswith((".zip", *_TAR)):
-        if file.name not in wanted:
-            raise DataError(f"{file.name} is neither an archive (zip, tar) nor one of the files {', '.join(sorted(wanted))}")
+    if file.name in wanted:
         return [Path(shutil.copy(file, folder))]
     found: dict[str, Path] = {}
     try:
-        for path, size, content in (_zip if file.name.endswith(".zip") else _tar)(file):
+        for path, size, content in _members(file, wanted):
             name = PurePosixPath(path).name
             if name not in wanted:
                 continue
@@ -101,6 +97,15 @@ Member = tuple[str, int | None, Callable[[], IO[bytes]]]
 """Path in the archive, bytes (None of what is no regular file), and what opens it."""
 
 
+def _members(file: Path, wanted: Collection[str]) -> Iterator[Member]:
+    """Of an archive, which its content tells: names come from addresses, and say little."""
+    if tarfile.is_tarfile(file):  # first, for a zip file at the end of a tar archive looks like one
+        return _tar(file)
+    if zipfile.is_zipfile(file):
+        return _zip(file)
+    raise DataError(f"{file.name} is neither an archive (zip, tar) nor called as one of the files {', '.join(sorted(wanted))}")
+
+
 def _zip(file: Path) -> Iterator[Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -115,11 +120,15 @@ def _tar(file: Path) -> Iterator[Member]:
             yield member.name, member.size if member.isreg() else None, lambda member=member: archive.extractfile(member)
 
 
-def _checked(source: str, sha256: str, scratch: Path) -> Path:
-    """The source as a file whose checksum is right, under the name that it has where it comes from."""
-    scheme = urlsplit(source).scheme.lower()
-    if scheme in ("http", "https"):
-        return _downloaded(source, sha256, scratch)
+def _checked(source: str, sha256: str, wanted: Collection[str], scratch: Path) -> Path:
+    """The source as a file whose checksum is right; one that comes from elsewhere has its name if that is wanted."""
+    try:
+        parts = urlsplit(source)
+    except ValueError as error:
+        raise DataError(f"{source}: no address: {error}") from None
+    if parts.scheme.lower() in ("http", "https"):
+        name = PurePosixPath(unquote(parts.path)).name
+        return _downloaded(source, sha256, name if name in wanted else "download", scratch)
     if "://" in source:
         raise DataError(f"{source}: only http and https are loaded from; load it by other means, and name the file")
     path = Path(source)
@@ -133,17 +142,17 @@ def _checked(source: str, sha256: str, scratch: Path) -> Path:
     return path
 
 
-def _downloaded(url: str, sha256: str, scratch: Path) -> Path:
+def _downloaded(url: str, sha256: str, name: str, scratch: Path) -> Path:
     try:
         import pooch
     except ImportError:
         raise DataError(f"{url}: loading needs pooch: pip install 'iter-bench[download]', or load it yourself") from None
     pooch.get_logger().setLevel("WARNING")
-    name = PurePosixPath(unquote(urlsplit(url).path)).name or "file"
     files = pooch.create(scratch, base_url="", registry={name: f"sha256:{sha256}"}, urls={name: url}, retry_if_failed=TRIES - 1)
     try:
         return Path(files.fetch(name, downloader=pooch.HTTPDownloader(timeout=60, headers={"Accept-Encoding": "identity"})))
     except OSError as error:  # as all errors of requests are
         raise DataError(f"{url}: can't be loaded: {error}; nothing was kept") from error
-    except ValueError as error:  # pooch's, of the checksum
-        raise DataError(f"{url}: what comes has another SHA-256 than {sha256}, {TRIES} times; nothing was kept") from error
+    except ValueError as error:  # pooch's, of the checksum; or of an address that it was redirected to
+        other = f"what comes has another SHA-256 than {sha256}, {TRIES} times"
+        raise DataError(f"{url}: {other if 'known hash' in str(error) else error}; nothing was kept") from error

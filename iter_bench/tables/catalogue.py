@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from iter_bench import examples, records, search
 from iter_bench.errors import UserError
 from iter_bench.examples import Examples
@@ -52,13 +50,14 @@ def load_sources(results: Path) -> Sources:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             stored["rows"], stored["encoder"]
-        except (ValueError, KeyError, TypeError):
+            data.data_table(stored)  # reads all of it
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             raise UserError(f"{path}: isn't what `iter-bench data stats --json` prints; make it again") from None
     searches = {}
     for path in sorted((results / "searches").glob("*.toml")):
         try:
             best = RunSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, ValidationError) as error:
+        except (ValueError, RecursionError) as error:  # of encoding, TOML or settings
             raise UserError(f"{path}: {error}") from None
         varied = search.load_search(path.stem).space if path.stem in search.search_names() else ()
         searches[path.stem] = (best, tuple(varied))

@@ -137,6 +137,34 @@ def test_a_redirect_is_followed_and_the_checksum_holds_for_what_comes_in_the_end
     assert len(redirected_to(WHOLE)) == 3
 
 
+@pytest.mark.parametrize("path", ["a%00.zip", "download?id=3", "CORPUS.ZIP", "unpacked", "%2e%2e", "x" * 300, ""])
+def test_an_archive_is_known_by_its_content_whatever_its_address(tmp_path, path):
+    with served(WHOLE) as (address, asked):
+        assert len(get(tmp_path, f"{address}/{path}")) == 3
+    assert len(asked) == 1
+
+
+def test_an_archive_at_the_end_of_another_is_not_taken_for_it(tmp_path):
+    inner = zipped({NAMES[0]: b"inner"})
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in ((NAMES[1], b"outer"), ("x.zip", inner)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    (tmp_path / "a").write_bytes(out.getvalue())
+    assert zipfile.is_zipfile(tmp_path / "a")
+    assert get(tmp_path / "data", str(tmp_path / "a"), digest(out.getvalue())) == [tmp_path / "data" / "conll04" / NAMES[1]]
+
+
+def test_an_address_that_is_none_is_no_matter_of_checksums(tmp_path):
+    with served((302, {"Location": "http://[x"}, b"")) as (address, _):
+        for source in (f"{address}/corpus.zip", "http://[x"):
+            with pytest.raises(DataError, match="Invalid IPv6") as refused:
+                get(tmp_path, source)
+            assert "SHA-256" not in str(refused.value) and nothing_is_left(tmp_path)
+
+
 def test_one_file_of_the_data_set_and_what_is_still_missing(tmp_path):
     (tmp_path / NAMES[0]).write_bytes(b"[]")
     arguments = ["data", "get", "conll04", "--from", str(tmp_path / NAMES[0]), "--data-dir", str(tmp_path / "data")]
@@ -177,7 +205,7 @@ HARMFUL = {
     "twice": (tarred((f"a/{NAME}", {}), (f"b/{NAME}", {})), "twice"),
     "other files": (tarred(("x.json", {})), "holds none of the files"),
     "cut": (tarred((NAME, {}))[:-20], "can't be read"),
-    "no archive": (b"text", "can't be read"),
+    "no archive": (b"text", "is neither an archive"),
 }
 
 

@@ -28,6 +28,7 @@ from iter_bench.iter_model import released
 from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.search import Search, load_search
 from iter_bench.settings import RunSettings
+from iter_bench.tables.catalogue import TABLES, load_sources
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.sweep import Sweep, load_sweep
 
@@ -146,6 +147,12 @@ def released_config(path: Path) -> IterConfig:
     return released.convert_config(json.loads(path.read_text(encoding="utf-8")))
 
 
+def sources(path: Path, _: bool) -> None:
+    """As `iter-bench tables` reads it, with the table that it is for."""
+    name = "table2-data" if path.suffix == ".json" else "table5-hyperparameters"
+    TABLES[name](load_sources(path.parents[path.suffix == ".toml"]))
+
+
 def parquet() -> bytes:
     sink = pyarrow.BufferOutputStream()
     rows = [{"id": "x", "text": "Ann met Bob."}, {"id": "y", "words": ["é", "ü"]}, {"id": None, "text": None}]
@@ -187,6 +194,22 @@ def as_json(model) -> str:
     return json.dumps(model.model_dump(mode="json", by_alias=True))
 
 
+MEASURED = {"samples": 1, "entities": 2, "relations": 1, "omega": 1, "overlap_share": 0.1, "subtokens": [1, 2, 1.5]}
+PAPER = {"train": "922", "omega": 1, "overlap": "0"}
+DATA = {
+    "encoder": "minilm",
+    "rows": [
+        {
+            "dataset": "conll04",
+            "split": "train",
+            "measured": MEASURED,
+            "paper_samples": "922",
+            "paper": PAPER,
+            "notes": {"x": 1},
+        },
+        {"dataset": "ade", "split": "all", "measured": None},
+    ],
+}
 ASP = {**SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
 FORMATS = {
     **{name: (content, gold_of(read)) for name, (content, read) in ANNOTATED.items()},
@@ -201,6 +224,8 @@ FORMATS = {
     "search.toml": (packed("searches/conll04-iter.toml"), kind(Search, lambda path: load_search(str(path)))),
     "sweep.toml": (packed("throughput/sweeps/quick.toml"), kind(Sweep, lambda path: load_sweep(str(path)))),
     "run.toml": (packed("recipes/iter-conll04.toml"), kind(RunSettings, lambda path: run_settings(path, {}, []))),
+    "data.json": (json.dumps(DATA), sources),
+    "searches/conll04-iter.toml": ('seed = 1\n[data]\ndataset = "conll04"\n[model]\nactivation = "relu"\n', sources),
     "archives/a.zip": (archive("zip"), unpacked),
     "archives/a.tar": (archive("tar"), unpacked),
     "encoder/config.json": (json.dumps(ENCODER), encoder),

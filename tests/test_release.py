@@ -1,12 +1,15 @@
 """What is released: a wheel and a source archive without anything of others, which do the main job where nothing else is."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import venv
 import zipfile
+from datetime import date
 from email import message_from_bytes
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -18,8 +21,8 @@ from iter_bench import data
 
 ROOT = Path(__file__).parents[1]
 BUILD = "import sys; from setuptools.build_meta import *; out = sys.argv[1]; build_sdist(out); build_wheel(out)"
-PARTS = ("iter_bench", "baselines", "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff")
-KINDS = {".py", ".csv", ".html", ".toml", ".mplstyle", ".md", ".txt", ".cfg", ""}
+UNPACKED = {"tests", "results", "notebooks", ".ci", ".gitignore"}  # of the repository, not in the source archive
+KINDS = {".py", ".csv", ".html", ".toml", ".mplstyle", ".md", ".txt", ".cfg", ".cff", ".in", ".lock", ".sbatch", ""}
 PROFILE = """description = "Hardly trained."
 [[group]]
 encoder = "{encoder}"
@@ -28,21 +31,21 @@ data = {{ dataset = "synthetic-w1", train = "dev", dev = "none" }}
 training = {{ epochs = 1, batch_size = 16 }}
 """
 
-pytestmark = pytest.mark.slow
+
+def tracked() -> list[str]:
+    return subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).rstrip("\0").split("\0")
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> dict[str, dict[str, bytes]]:
     """``wheel`` and ``source``: name of a packed file → its content; and the wheel's path as ``path``."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in PARTS:
-        (
-            shutil.copytree(ROOT / name, source / name, ignore=ignored)
-            if (ROOT / name).is_dir()
-            else shutil.copy(ROOT / name, source)
-        )
+    for name in tracked():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
     (source / ".env").write_text("TOKEN=secret")
+    (source / "docs" / "__pycache__").mkdir()
+    (source / "docs" / "__pycache__" / "x.pyc").write_text("TOKEN=secret")
     (source / "runs").mkdir()
     (source / "runs" / "corpus.json").write_text("[]")
     subprocess.run([sys.executable, "-c", BUILD, str(out)], cwd=source, check=True, stdout=subprocess.DEVNULL)
@@ -55,27 +58,48 @@ def built(tmp_path_factory) -> dict[str, dict[str, bytes]]:
     return {"wheel": packed, "source": archived, "path": wheel}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "source"])
 def test_only_code_and_its_data_files_are_packed(built, kind):
     names = [PurePosixPath(name) for name in built[kind]]
     assert {name.suffix for name in names if not any(p.endswith((".dist-info", ".egg-info")) for p in name.parts)} <= KINDS
     assert not [name for name in names if ".env" in name.parts or name.parts[0] in ("runs", "results", "dist")]
-    assert not any(b"secret" in content and name.startswith(".env") for name, content in built[kind].items())
+    assert kind == "source" or not [name for name in built["wheel"] if name.endswith(".md")]
+    assert not [name for name, content in built[kind].items() if b"TOKEN=secret" in content]
     wanted = {
         p.relative_to(ROOT).as_posix() for p in (ROOT / "iter_bench").rglob("*") if p.suffix in (".toml", ".mplstyle", ".csv")
     }
     assert wanted <= set(built[kind]) and len(wanted) > 5
 
 
+@pytest.mark.slow
+def test_the_source_archive_is_whole(built):
+    made = {name for name in built["source"] if ".egg-info/" in name} | {"PKG-INFO", "setup.cfg"}
+    assert set(built["source"]) - made == {name for name in tracked() if name.split("/")[0] not in UNPACKED}
+
+
+def plain(text: str) -> str:
+    """Words with a space between them, be they a sentence, or tokens in JSON or Python."""
+    return re.sub(r"""[\s"',\[\]]+""", " ", text).strip()
+
+
+def test_a_sentence_is_found_as_text_and_as_tokens():
+    words = ["Dr.", "Ann", "'s", "[", "friend", ",", "``", "Bob"]
+    for text in (" ".join(words), *(json.dumps([{"tokens": words}], indent=n) for n in (None, 1)), repr(words)):
+        assert plain(" ".join(words)) in plain(f"before {text} after")
+    assert plain(" ".join(words)) not in plain(json.dumps(words[::-1]))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "source"])
 def test_no_sentence_of_a_corpus_is_packed(built, kind, data_dir):
-    texts = b"\n".join(built[kind].values()).decode(errors="replace")
+    texts = plain(b"\n".join(built[kind].values()).decode(errors="replace"))
     looked_at = 0
     for corpus in ("conll04", "scierc"):
         for document in data.load(corpus, "test", data_dir=data_dir).documents:
             if len(document.words) > 7:
                 looked_at += 1
-                assert " ".join(document.words[:8]) not in texts
+                assert plain(" ".join(document.words[:8])) not in texts
     assert looked_at > 500
 
 
@@ -98,6 +122,7 @@ def link_dependencies(wheel: dict[str, bytes], site: Path) -> None:
                 (site / top).symlink_to(distribution.locate_file(top))
 
 
+@pytest.mark.slow
 def test_the_wheel_does_the_main_job_in_an_empty_environment(built, tiny_encoder, tmp_path):
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
@@ -114,3 +139,10 @@ def test_the_wheel_does_the_main_job_in_an_empty_environment(built, tiny_encoder
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "results" / "tables" / "tiny.md").is_file() and len(list(tmp_path.glob("results/runs/*.json"))) == 1
+
+
+def test_the_date_of_the_release_is_said_and_the_same():
+    [said] = re.findall(r"^date-released: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert date.fromisoformat(said)
+    heading = re.search(r"^## .*$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+    assert said in heading or "(unreleased)" in heading

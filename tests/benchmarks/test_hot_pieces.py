@@ -138,7 +138,8 @@ def decoder():
 def test_asp_step(timed, decoder, ahead):
     """One pass of the decoder over 8 rows, 64 outputs in: stepwise, and speculative."""
     with torch.inference_mode():
-        memory = decoder.memory(drawn(8, 64, WIDTH), torch.ones(8, 64, dtype=torch.long, device=DEVICE))
+        read = [drawn(8, 64, WIDTH)] * decoder.shape.layers
+        memory = decoder.memory(read, torch.ones(8, 64, dtype=torch.long, device=DEVICE))
         cache = Cache(decoder.shape, 8, 80, memory.layers[0][0])
         cache.use(64 + ahead)
         slots = torch.arange(64, 64 + ahead, device=DEVICE).repeat(8, 1)

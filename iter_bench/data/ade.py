@@ -83,10 +83,10 @@ def _parse(problems: Problems, number: int, line: bytes) -> tuple[tuple[str, str
         cells = decode(line, problems.file).rstrip("\r").split("|")
     except DataError:
         problems.add(record, "", "broken encoding", "is not UTF-8")
-        return None
+        return _without_spans(line.decode(errors="replace").split("|"))
     if len(cells) != 8:
         problems.add(record, "", "wrong column count", f"{len(cells)} cells between |, should be 8")
-        return None
+        return _without_spans(cells)
     pubmed, sentence, *rest = cells
     spans = []
     for i, type_ in ((0, EFFECT), (3, DRUG)):
@@ -100,6 +100,11 @@ def _parse(problems: Problems, number: int, line: bytes) -> tuple[tuple[str, str
         else:
             spans.append((int(begin), int(end), type_, text))
     return (pubmed, sentence), spans
+
+
+def _without_spans(cells: list[str]) -> tuple[tuple[str, str], list[CharSpan]] | None:
+    """The sentence that a bad line belongs to, if it can be told: its gold isn't whole."""
+    return ((cells[0], cells[1]), []) if len(cells) > 2 else None
 
 
 def _document(builder: RecordBuilder, document_id: str, sentence: str, lines: list[Line]) -> Document | None:

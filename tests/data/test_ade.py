@@ -55,6 +55,20 @@ def test_bad_lines_take_their_sentence_along(make, bad, message):
     assert sum(n for what, n in notes.items() if what.startswith("skipped records")) == 1
 
 
+@pytest.mark.parametrize("harm", [lambda bad: bad + b"|0", lambda bad: bad.rsplit(b"|", 1)[0], lambda bad: bad + b"\xff"])
+def test_a_line_that_cannot_be_read_takes_the_others_of_its_sentence_along(tmp_path, harm):
+    lines = [
+        line(("gout", 0), ("Zed", 8), "gout by Zed", "5"),
+        line(("rash", 17), ("Xol", 51)),
+        line(("Worse", 0), ("Xol", 51)),
+    ]
+    path = tmp_path / "ade.rel"
+    path.write_bytes(b"\n".join([*(text.encode() for text in lines[:2]), harm(lines[2].encode())]))
+    documents, notes = ade.read(path, SCHEMA, skip_bad=True)
+    assert [d.id for d in documents] == ["5/0"]
+    assert notes["sentences left out because a line of theirs is bad"] == 1
+
+
 def test_folds_part_the_documents_whatever_their_order():
     documents = [Document(str(i), ("a",)) for i in range(103)]
     folds = ade.folds_of(documents, 10, seed=1)

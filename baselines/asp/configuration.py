@@ -14,6 +14,7 @@ from iter_bench.errors import UserError
 from iter_bench.settings import Settings
 
 CONFIG_FILE = "asp.json"
+VERSION = 2  # of what the weights mean; with 1 every layer of a warm-started decoder read the encoder's output
 
 
 class AspSettings(Settings):
@@ -83,7 +84,7 @@ class AspConfig:
 
     def write(self, folder: Path) -> None:
         """Stores it in ``folder``."""
-        content = {**asdict(self), "settings": self.settings.model_dump()}
+        content = {"version": VERSION, **asdict(self), "settings": self.settings.model_dump()}
         (folder / CONFIG_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -91,11 +92,13 @@ class AspConfig:
         """What ``write`` stored.
 
         Raises:
-            UserError: the file is missing or damaged.
+            UserError: the file is missing, damaged, or of an iter-bench whose decoder was another.
         """
         path = folder / CONFIG_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if (version := content.pop("version", 1)) != VERSION:
+                raise ValueError(f"its version is {version}, this iter-bench has {VERSION}; train the system anew")
             settings = AspSettings(**content.pop("settings"))
             lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
             return cls(**{**content, **lists}, settings=settings)

@@ -1,5 +1,7 @@
 """ASP as a system: it learns, is saved, and refuses what it can't do."""
 
+import json
+
 import pytest
 import torch
 from transformers import AlbertConfig, AlbertModel
@@ -36,6 +38,17 @@ def test_damaged_folder(tiny, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"model\.safetensors"):
         load_system(tmp_path)
+
+
+def test_a_system_of_the_old_decoder_is_refused(tiny, tmp_path):
+    """Its weights would load, and extract something else than what they were trained for."""
+    system, _ = tiny(encoder="bert")
+    system.save(tmp_path)
+    stored = json.loads((tmp_path / "asp.json").read_text())
+    assert stored.pop("version") == 2
+    (tmp_path / "asp.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=r"asp\.json: .*version is 1, this iter-bench has 2; train the system anew"):
+        AspSystem.load(tmp_path)
 
 
 def test_refusals(tiny_encoder, tmp_path):

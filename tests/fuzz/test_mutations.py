@@ -210,7 +210,7 @@ DATA = {
         {"dataset": "ade", "split": "all", "measured": None},
     ],
 }
-ASP = {**SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
+ASP = {"version": 2, **SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
 FORMATS = {
     **{name: (content, gold_of(read)) for name, (content, read) in ANNOTATED.items()},
     "types.json": (json.dumps(TYPES), kind(Schema, spert.read_types)),

@@ -1,5 +1,6 @@
 """Input of bulk extraction: a file is read as what it is, what is left out is said, damage costs only what is damaged."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from iter_bench import bulk
 from iter_bench.bulk.inputs import names
+from iter_bench.cli.predict import _items
 from iter_bench.errors import DataError
 
 
@@ -47,6 +49,15 @@ def test_names_are_from_the_common_folder(tmp_path, monkeypatch):
 def test_no_line_of_utf_16_is_taken_for_text(tmp_path, encoding):
     (tmp_path / "x.txt").write_text("Ann met Bob\nCid met Dan\n", encoding=encoding)
     assert all(problems(tmp_path / "x.txt"))
+
+
+@pytest.mark.parametrize("argument", [True, False], ids=["argument", "standard input"])
+def test_texts_that_are_not_utf_8_are_named(argument, monkeypatch):
+    """Python hands on such bytes as halves of surrogate pairs: always in arguments, in standard input with the locale C."""
+    broken = os.fsdecode(b"Ann met B\xf6b")
+    monkeypatch.setattr("sys.stdin", io.StringIO("fine\n" + broken))
+    with pytest.raises(DataError, match="text 2: is not text"):
+        list(_items(["fine", broken] if argument else None, None))
 
 
 def test_ids_that_pandas_made_floats(tmp_path):

@@ -1,6 +1,7 @@
 """Scores against hand counts, against a second implementation, against seqeval, and their properties."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -270,3 +271,11 @@ def test_the_command_scores_two_files(files):
     assert json.loads(printed) == scoring.score(DOCUMENTS, EXTRACTIONS, SCHEMA)
     table = CliRunner().invoke(app, files, catch_exceptions=False).stdout
     assert "pl_marker" in table and "80.00" in table  # strict NER precision, 4 of 5
+
+
+def test_the_command_names_no_way_out_that_it_has_not(files):
+    Path(files[0]).write_text('[{"tokens": [], "entities": [], "relations": []}]')
+    app = typer.Typer()
+    app.command("score")(score_command)
+    said = str(CliRunner().invoke(app, files).exception)
+    assert "empty words" in said and "skip" not in said

@@ -11,6 +11,7 @@ from record_examples import record
 from iter_bench import records, tables
 from iter_bench.scoring import f1
 from iter_bench.significance import holm, paired_permutation_test
+from iter_bench.tables import beyond
 
 
 def exact_p(a, b):
@@ -69,6 +70,8 @@ def test_the_table_pairs_what_ran_on_the_same_documents(tmp_path):
     assert (row.a, row.b, row.criterion, row.runs, row.documents) == ("asp", "iter", "ner", 2, 40)
     assert (row.a_f1, row.b_f1, row.difference) == pytest.approx((0.5, 1.0, -0.5)) and row.p == row.p_holm < 0.001
     assert "< 0.001" in tables.markdown(tables.formatted_differences(table))
+    notes = beyond.significance(runs).notes
+    assert any("in no pair: iter on" not in note and "in no pair: plmarker on" in note for note in notes)
     third = record(2, system="mine", documents={"ner": bad[::-1]})
     family = tables.significance_table([*runs, third])
     assert len(family) == 3 and list(family.p_holm) == pytest.approx(list(holm(family.p))) and family.p_holm.max() > table.p[0]

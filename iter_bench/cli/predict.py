@@ -80,6 +80,7 @@ def _print_all(system: str, text: list[str] | None, file: Path | None, *, json: 
 
 def _items(text: list[str] | None, file: Path | None) -> Iterator[Item]:
     from iter_bench.bulk.inputs import files_of, item_of_text, items
+    from iter_bench.data.validation import is_text
     from iter_bench.errors import DataError
 
     if file is not None:
@@ -87,9 +88,12 @@ def _items(text: list[str] | None, file: Path | None) -> Iterator[Item]:
         return
     try:
         for number, line in enumerate(text or sys.stdin):
-            yield item_of_text(line.rstrip("\n"), number, f"text {number + 1}")
+            where = f"text {number + 1}"
+            if not is_text(line):  # bytes that Python couldn't read and carries along
+                raise DataError(f"{where}: is not text in the encoding of this shell; convert it to UTF-8")
+            yield item_of_text(line.rstrip("\n"), number, where)
     except UnicodeDecodeError as error:
-        raise DataError(f"standard input: {error}") from None
+        raise DataError(f"standard input: {error}; convert it to UTF-8") from None
 
 
 def _chunks(stream: Iterable[T]) -> Iterator[list[T]]:

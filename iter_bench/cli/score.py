@@ -22,7 +22,7 @@ def score(
     from iter_bench.data import spert
 
     schema = spert.read_types(types)
-    documents, notes = spert.read(gold, schema)
+    documents, notes = spert.read(gold, schema, skip_bad=None)  # the predictions are of all of them
     scores = scoring.score(documents, spert.read_predictions(pred, schema, documents), schema)
     show(scores, json=json)
     for reason, count in notes.items():

@@ -122,7 +122,11 @@ def _load_files(
         schema = schema_of(name, data_dir)
         return [_read(entry, schema, split, paths[split], context, skip_bad) for split in splits]
     if splits != ["all"] and (fold is None or not 0 <= fold < entry.folds.count):
-        raise SettingsError(f"{name} is cross-validated: give a fold from 0 to {entry.folds.count - 1}, not {fold}")
+        given = "none" if fold is None else fold
+        raise SettingsError(
+            f"{name} is cross-validated: split {splits[0]} needs a fold from 0 to {entry.folds.count - 1}, {given} is given; "
+            "split all, the whole data set, needs none"
+        )
     path = entry.paths(name, ["all"], data_dir)["all"]
     documents, notes = _read(entry, entry.schema, "all", path, context, skip_bad)
     folds = ade.folds_of(documents, entry.folds.count, entry.folds.seed)

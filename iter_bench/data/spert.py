@@ -52,13 +52,15 @@ def write_types(path: Path, schema: Schema) -> None:
     write_json(path, {"entities": entities, "relations": relations})
 
 
-def read(path: Path, schema: Schema, *, skip_bad: bool = False, context: int = 0) -> tuple[list[Document], dict[str, int]]:
+def read(
+    path: Path, schema: Schema, *, skip_bad: bool | None = False, context: int = 0
+) -> tuple[list[Document], dict[str, int]]:
     """The file's documents, in its order, and the counts of what the load changed or left out.
 
     Args:
         path: the JSON file.
         schema: the types that may occur.
-        skip_bad: leave bad records out, counted and logged, instead of stopping.
+        skip_bad: leave bad records out, counted and logged, instead of stopping; None: none may be left out.
         context: so many words of ``extended`` are kept on each side of a sentence.
 
     Raises:

@@ -21,6 +21,8 @@ log = logging.getLogger("iter_bench.data")
 LISTED = 20
 """How many problems an error message lists."""
 
+HOW_TO_SKIP = "--skip-bad of `iter-bench data` and `evaluate`, data.skip_bad=true in the settings of a run"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -79,7 +81,7 @@ class Problems:
             lines += [f"  {problem}" for problem in self.found[:LISTED]]
             if len(self.found) > LISTED:
                 lines.append(f"  and {len(self.found) - LISTED} more")
-            skip = "" if self.skip_bad is None else ", or leave these records out, counted, by --skip-bad (skip_bad)"
+            skip = "" if self.skip_bad is None else f", or leave these records out, counted: {HOW_TO_SKIP}"
             raise DataError("\n".join([*lines, f"Mend the file{skip}."]))
         for kind in records.values():
             self.notes[f"skipped records: {kind}"] += 1

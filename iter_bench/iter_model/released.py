@@ -7,6 +7,7 @@ their configuration leaves unsaid, the released code decides; those choices are 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,17 +32,22 @@ UNSUPPORTED = {
     18: "inverse relations as negatives",
     21: "no is_link head",
 }
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 WEIGHTS = {"model.": "encoder.", "is_l.": "is_left.", "lr_score.": "is_span.", "rr_score.": "is_link."}
 
 
 def _read_config(name: str | Path) -> dict[str, Any] | None:
-    if not Path(name).is_dir() and str(name).count("/") != 1:  # the hub is only asked for owner/name
+    folder = Path(name).is_dir()
+    if not folder and not HUB_NAME.fullmatch(str(name)):  # the hub is only asked for owner/name
         raise UserError(f"{name}: there is no such folder, so no checkpoint can be read there; name a folder that holds one")
+    if folder and not (Path(name) / "config.json").exists():
+        return None
     try:
-        path = cached_file(str(name), "config.json", _raise_exceptions_for_missing_entries=False)
-        return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+        path = Path(name) / "config.json" if folder else Path(cached_file(str(name), "config.json"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{name}: no checkpoint can be read there ({error}); name a folder that holds one") from None
+        where = "there" if folder else "from the hub, and there is no such folder here"
+        raise UserError(f"{name}: no checkpoint can be read {where} ({error}); name a folder that holds one") from None
 
 
 def is_released(name: str | Path) -> bool:

@@ -58,10 +58,13 @@ def types(records: Sequence[Record]) -> Made:
 
 
 def significance(records: Sequence[Record]) -> Made:
-    """All pairs of systems and settings that were scored on the same test documents."""
+    """All pairs of systems and settings that were scored on the same test documents, and which could be no part of one."""
     records = on_test(records)
     frame = significance_table(records)
-    return Made("Differences between systems", frame, (NOTE, provenance(records)), formatted_differences(frame))
+    notes = [NOTE, provenance(records)]
+    if uncounted := {f"{record.system} on {record.dataset}": None for record in records if not record.documents}:
+        notes.insert(1, f"Without counts by document, so in no pair: {', '.join(uncounted)}.")
+    return Made("Differences between systems", frame, tuple(notes), formatted_differences(frame))
 
 
 def on_test(records: Sequence[Record]) -> list[Record]:

@@ -146,3 +146,12 @@ def test_a_damaged_system_is_refused_and_never_completed_at_random(tiny, tmp_pat
     DAMAGE[message](tmp_path)
     with pytest.raises(UserError, match=message):
         load_system(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/nonexistent", "no/such/folder", "owner/name"])
+def test_what_is_no_folder_is_told_as_such(name, tmp_path, monkeypatch):
+    """Only owner/name is asked of the hub (tests are offline); where that fails, it's not told as a folder without one."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="there is no such folder") as told:
+        load_system(name)
+    assert ("from the hub" in str(told.value)) == (name == "owner/name")

@@ -14,7 +14,7 @@ from iter_bench.errors import UserError
 from iter_bench.settings import Settings
 
 CONFIG_FILE = "asp.json"
-VERSION = 2  # of what the weights mean; with 1 every layer of a warm-started decoder read the encoder's output
+VERSION = 3  # of what the weights mean: with 1 all layers of a warm-started decoder read the encoder's output, with 2 the last
 
 
 class AspSettings(Settings):

@@ -29,8 +29,7 @@ class Shape:
             norms after each part and one after the embedding, biases, scaled attention, learned positions.
         positions: how many learned positions there are; of T5, how many buckets of relative ones.
         max_distance: of T5's relative positions.
-        layerwise: whether each layer but the last reads what the encoder's layer of its number read; otherwise, and the last
-            one, the encoder's output.
+        layerwise: whether each layer reads what the encoder's layer of its number reads; otherwise, the encoder's output.
         embedding_scale: factor on the embeddings of sub-tokens.
         dropout, attention_dropout: in training.
     """

@@ -15,7 +15,7 @@ from baselines.asp.batch import Batch
 from baselines.asp.configuration import AspConfig
 from baselines.asp.decoder import Decoder
 from baselines.asp.heads import Scorer
-from baselines.asp.warm_start import shape_of
+from baselines.asp.warm_start import drop_last_layer, shape_of
 from iter_bench.encoders import encoder_from_config
 
 HEADS = ("open_head.", "type_head.", "link_head.")
@@ -29,6 +29,8 @@ class AspModel(nn.Module):
         self.config = config
         self.encoder = encoder or encoder_from_config(AutoConfig.for_model(**config.encoder))
         self.decoder = decoder or Decoder(shape_of(self.encoder.config))
+        if self.decoder.shape.layerwise:
+            drop_last_layer(self.encoder)
         width, own = self.decoder.shape.width, config.settings
         options = {"activation": own.activation, "rate": own.dropout, "std": own.init_std}
         self.open_head = Scorer(1, width, own.hidden, 1, **options)
@@ -46,8 +48,7 @@ class AspModel(nn.Module):
         out = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=shape.layerwise)
         if not shape.layerwise:
             return (out.last_hidden_state,) * shape.layers
-        *read, _, last = out.hidden_states
-        return (*read, last)
+        return (*out.hidden_states[:-1], out.last_hidden_state)  # transformers records none where no layer is left
 
     def states(self, batch: Batch) -> Tensor:
         """The decoder's states with all outputs given, [B, L, width]."""

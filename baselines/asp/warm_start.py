@@ -180,6 +180,15 @@ def _from_encoder(encoder: PreTrainedModel) -> Weights:
     return weights
 
 
+def drop_last_layer(encoder: PreTrainedModel) -> None:
+    """Leaves the encoder of a layerwise decoder without its last layer, whose output no layer of the decoder reads.
+
+    The decoder's last layer reads what that one read and starts with its weights: it takes its place.
+    """
+    encoder.encoder.layer = encoder.encoder.layer[:-1]
+    encoder.config.num_hidden_layers -= 1
+
+
 @torch.no_grad()
 def _t5(stack: torch.nn.Module) -> Weights:
     weights: Weights = {}

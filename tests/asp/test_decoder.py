@@ -4,7 +4,9 @@ import pytest
 import torch
 from transformers import BartConfig, BartModel, BertConfig, BertModel, RobertaConfig, RobertaModel, T5Config, T5Model
 
+from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.asp.decoder import Cache
+from baselines.asp.modeling import AspModel
 from baselines.asp.warm_start import decoder_for
 from iter_bench.encoders import load_encoder, load_tokenizer
 from iter_bench.encoders.families import BartEncoderModel
@@ -153,14 +155,30 @@ def test_a_warm_started_decoder_begins_as_the_encoder():
     ids = tokenizer(text, return_tensors="pt").input_ids
     mask, positions = torch.ones_like(ids), torch.arange(ids.shape[1])[None]
     with torch.no_grad():
-        *read, _, last = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        memory, embedded = (
-            decoder.memory([*read, last], mask),
-            torch.nn.functional.embedding(ids, encoder.get_input_embeddings().weight),
-        )
+        *read, last = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        memory = decoder.memory(read, mask)
+        embedded = torch.nn.functional.embedding(ids, encoder.get_input_embeddings().weight)
         states = decoder(embedded, positions, memory)[0]
         backwards = decoder(embedded.flip(1), positions.flip(1), memory)[0].flip(0)
     torch.testing.assert_close(backwards, states, atol=1e-5, rtol=0)
     ours, own = (torch.nn.functional.normalize(s - s.mean(0), dim=1) for s in (states, last[0]))
     likeness = ours @ own.T
-    assert likeness.diagonal().mean() > 0.8 and (likeness.argmax(1) == positions[0]).all()
+    assert likeness.diagonal().mean() > 0.9 and (likeness.argmax(1) == positions[0]).all()
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_each_layer_reads_what_the_encoders_reads_whose_last_is_dropped(layers):
+    torch.manual_seed(1)
+    encoder = BertModel(BertConfig(**{**SIZES, "num_hidden_layers": layers}), add_pooling_layer=False).eval()
+    ids = torch.arange(5, 12)[None]
+    mask = torch.ones_like(ids)
+    with torch.no_grad():
+        *expected, _ = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        decoder = decoder_for(encoder, pretrained=True)
+        config = AspConfig(encoder.config.to_dict(), ("A",), ("R",), (), (), 0, 97, 98, 95, 96, AspSettings(hidden=8))
+        model = AspModel(config, encoder, decoder).eval()
+        read = model.encode(ids, mask)
+    assert len(model.encoder.encoder.layer) == layers - 1 and len(model.decoder.layers) == layers
+    assert len(read) == layers and all(map(torch.equal, read, expected))
+    again = AspModel(config)  # as a saved one is read
+    assert {n: w.shape for n, w in again.named_parameters()} == {n: w.shape for n, w in model.named_parameters()}

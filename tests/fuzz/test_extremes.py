@@ -97,6 +97,23 @@ def test_strange_documents_are_extracted_from_beside_a_plain_one(system, name):
     print(f"{system.name}, {name}: {seconds:.1f} s of processor time")
 
 
+def finds_much(name: str, document: Document):
+    """A system with the first random weights that find entities and relations all over the document, though not everywhere."""
+    small = {"iter": {"omega": 1, "d_ff": 8, "link_threshold": 0.999}, "asp": {"hidden": 8}, "plmarker": {"max_span_words": 2}}
+    for seed in range(100):
+        system = systems.system_class(name).build(ENCODER, SCHEMA, [], small[name], seed=1)
+        system.module.double()  # so that company changes nothing, as everywhere in float64
+        torch.manual_seed(seed)
+        for weight, values in system.module.named_parameters():
+            if values.dim() > 1 and "encoder" not in weight:
+                values.data += 0.3 * torch.randn_like(values)
+        (found,) = system.predict([document])
+        tenths = {10 * entity.start // len(document.words) for entity in found.entities}
+        if len(tenths) == 10 and 0.1 < len(found.entities) / len(document.words) < 0.9 and len(found.relations) > 10:
+            return system
+    raise AssertionError("none of a hundred")
+
+
 WORDS = {"iter": 1_000_000, "asp": 10_000, "plmarker": 10_000}
 """Of one document. ASP writes it sub-token by sub-token, PL-Marker marks every span and reads the text once an entity."""
 
@@ -108,16 +125,9 @@ def test_a_very_long_document_is_extracted_from_as_its_beginning_is(name):
 
     Ten times the words take ten times the time, not a hundred times, and memory for what is read and found alone.
     """
-    small = {"iter": {"omega": 1, "d_ff": 8, "link_threshold": 0.999}, "asp": {"hidden": 8}, "plmarker": {"max_span_words": 2}}
-    system = systems.system_class(name).build(ENCODER, SCHEMA, [], small[name], seed=1)
-    system.module.double()  # so that company changes nothing, as everywhere in float64
-    torch.manual_seed(3)
-    for weight, values in system.module.named_parameters():
-        if values.dim() > 1 and "encoder" not in weight:
-            values.data += 0.3 * torch.randn_like(values)
     vocabulary = "the tellun of brenton and ostrey in stores hadrin works".split()
     words = tuple(vocabulary[(i * i + i // 7) % 10] for i in range(WORDS[name]))
-    system.predict([Document("d", words[:100])])
+    system = finds_much(name, Document("d", words[:1000]))
     found, seconds = [], []
     for part in (words[: len(words) // 10], words):
         peak, clock = PeakMemory(), time.process_time()

@@ -75,6 +75,20 @@ def test_a_shard_of_nothing_but_bad_documents_stops_no_other(job, tmp_path):
     assert [line["id"] for line in lines(tmp_path / "out", "failed")] == [str(i) for i in range(12, 36)]
 
 
+def test_a_shard_whose_files_are_lost_is_done_anew(job, tmp_path):
+    texts = ["cursed" if i == 20 else "Ann" for i in range(48)]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    job(Stub(), source)
+    files = {path: path.read_bytes() for kind in ("extracted", "failed") for path in (tmp_path / "out" / kind).iterdir()}
+    for path in (tmp_path / "out" / "extracted" / "part-000002.jsonl", tmp_path / "out" / "failed" / "part-000001.jsonl"):
+        path.unlink()
+    left = bulk.Job(str(tmp_path / "system"), source, tmp_path / "out", 12)
+    assert left.unfinished() == [1, 2] and left.finished().documents == 24
+    assert job(Stub(), source).finished().documents == 48
+    assert {path: path.read_bytes() for path in files} == files
+
+
 def test_input_that_changes_is_never_mixed(job, tmp_path):
     source, stub = json_lines(tmp_path / "in.jsonl", range(48)), Stub()
     predicted = stub.predict

@@ -1,7 +1,8 @@
 """A folder that a bulk extraction fills shard by shard; what is finished stays, whatever happens to the rest.
 
 ``extracted/part-N.jsonl`` holds one line a document, in order; ``failed/part-N.jsonl`` those that failed, with the reason;
-``done/part-N.json`` is written last and makes the shard finished. ``where`` tells documents apart, as ids needn't.
+``done/part-N.json`` is written last and makes the shard finished, while its other files are there. ``where`` tells documents
+apart, as ids needn't.
 """
 
 from __future__ import annotations
@@ -120,14 +121,11 @@ class Job:
 
     def finished(self) -> Done:
         """The sum over all finished shards."""
-        total = Done()
-        for path in (self.folder / "done").glob("part-*.json"):
-            total += _done(path)
-        return total
+        return sum(filter(None, map(self._finished, range(len(self.shards)))), Done())
 
     def unfinished(self) -> list[int]:
         """The numbers of the shards that are left."""
-        return [number for number in range(len(self.shards)) if not self._path("done", number).exists()]
+        return [number for number in range(len(self.shards)) if self._finished(number) is None]
 
     def run(self, shards: Sequence[int], *, batch_size: int, report: Callable[[Done], None]) -> None:
         """Does the shards of these numbers; ``report`` is told of each. Raises as `shard` does."""
@@ -141,8 +139,8 @@ class Job:
         Raises:
             UserError: a file can't be read or written, the input isn't what it was when the job began, or the system is broken.
         """
-        if (done := self._path("done", number)).exists():
-            return _done(done)
+        if (done := self._finished(number)) is not None:
+            return done
         begin = self.shards[number]
         expected = min(self.shard_size, self._begun["documents"] - begin.number)
         stream = islice(items(self.files, begin), expected)
@@ -150,6 +148,15 @@ class Job:
             return self._shard(system, stream, expected, number, batch_size)
         except OSError as error:
             raise UserError(f"{self.folder}: {error.strerror or error}; finished shards are kept, run it again") from error
+
+    def _finished(self, number: int) -> Done | None:
+        """What came of a shard; None before it's finished, or when a file of it has been lost since."""
+        path = self._path("done", number)
+        if not path.exists():
+            return None
+        done = _done(path)
+        kinds = ("extracted", "failed") if done.failed else ("extracted",)
+        return done if all(self._path(kind, number).exists() for kind in kinds) else None
 
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / kind / f"part-{number:06d}.json{'' if kind == 'done' else 'l'}"

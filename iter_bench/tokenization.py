@@ -101,12 +101,20 @@ class WindowTokenizer:
         max_length: of a window, special sub-tokens included; None: documents are never cut.
         overlap: how many sub-tokens neighbouring windows share at most; by default a quarter of the room in a window. An
             entity of up to about half of it is whole in the window that owns its first word.
+        beside_context: so many sub-tokens are added later to each window that has context, so they need room there.
 
     Raises:
         SettingsError: the tokenizer isn't a fast one, or windows would be too small or overlap wholly.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_length: int | None, overlap: int | None = None):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        max_length: int | None,
+        overlap: int | None = None,
+        *,
+        beside_context: int = 0,
+    ):
         if not tokenizer.is_fast:
             raise SettingsError(f"tokenizer {tokenizer.name_or_path!r} is not a fast one; it needs a tokenizer.json")
         self._backend = copy.deepcopy(tokenizer.backend_tokenizer)
@@ -123,6 +131,7 @@ class WindowTokenizer:
         if max_length is not None and max_length <= special:
             raise SettingsError(f"windows of {max_length} sub-tokens have no room beside {special} special ones")
         self._room = None if max_length is None else max_length - special
+        self._beside_context = beside_context
         self._overlap = 0
         if self._room is not None:
             self._overlap = self._room // 4 if overlap is None else overlap
@@ -176,10 +185,12 @@ class WindowTokenizer:
 
     def _with_context(self, border: np.ndarray, begin: int, start: int, end: int, stop: int) -> tuple[int, int]:
         """The words around ``start`` to ``end`` that fit too: as many sub-tokens on one side as on the other, or all."""
-        if self._room is None or border[stop] - border[begin] <= self._room:
-            return begin, stop
         before, after = border[start] - border[begin], border[stop] - border[end]
-        free = self._room - (border[end] - border[start])
+        if self._room is None or before + after == 0:
+            return begin, stop
+        free = max(0, self._room - self._beside_context - (border[end] - border[start]))
+        if before + after <= free:
+            return begin, stop
         left = min(before, max(free // 2, free - after))
         right = min(after, free - left)
         low = begin + np.searchsorted(border[begin : start + 1], border[start] - left, side="left")

@@ -63,6 +63,23 @@ class Memory:
         self.layers = layers
         self.mask = mask
 
+    @classmethod
+    def joined(cls, parts: Sequence[Memory]) -> Memory:
+        """The rows of all parts, one below the other, those of shorter parts padded."""
+        if len(parts) == 1:
+            return parts[0]
+        longest = max(part.mask.shape[3] for part in parts)
+
+        def padded(states: Tensor) -> Tensor:
+            return nn.functional.pad(states, (0, 0, 0, longest - states.shape[2]))
+
+        layers = [
+            tuple(torch.cat([padded(states) for states in same]) for same in zip(*of_layer, strict=True))
+            for of_layer in zip(*(part.layers for part in parts), strict=True)
+        ]
+        masks = [nn.functional.pad(part.mask, (0, longest - part.mask.shape[3])) for part in parts]
+        return cls(layers, torch.cat(masks))
+
     def keep(self, rows: Tensor) -> None:
         """Drops all rows but the given ones."""
         self.layers = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.layers]

@@ -25,6 +25,7 @@ from baselines.asp.decisions import Given, Greedy
 from baselines.asp.decoder import Cache, Memory
 from baselines.asp.modeling import AspModel
 from baselines.asp.source import Source
+from iter_bench.batching import token_budget
 from iter_bench.throughput.parts import part
 
 CHECK = 8
@@ -87,6 +88,8 @@ class _Run:
         self.can_close = upload(_filled([s.can_close for s in sources], beyond))
         self.length = upload(lengths)
         self.offset = upload(np.array([source.offset for source in sources]))
+        self.read = np.array([len(source.input_ids) for source in sources])
+        self.tokens = token_budget(device)
         self.attention_mask = upload(mask_of([s.input_ids for s in sources]))
         self.input_ids = upload(padded([s.input_ids for s in sources], pad))
         self.ahead = torch.arange(width, device=device)
@@ -100,10 +103,21 @@ class _Run:
         self.finished = torch.zeros_like(self.rows, dtype=torch.bool)
 
     def encode(self) -> None:
-        """The encoder, and what the decoder keeps of it; no output is written yet."""
+        """The encoder, and what the decoder keeps of it; no output is written yet.
+
+        The decoder's passes are fewest where the batch is whole; the encoder takes a few rows at a time (they come longest
+        first), so that as little is padded as in systems that do nothing else.
+        """
         model, batch, room = self.model, len(self.rows), self.copied.shape[1] + 16
-        read = model.encode(self.input_ids, self.attention_mask)
-        self.memory: Memory = model.decoder.memory(read, self.attention_mask)
+        parts, begin = [], 0
+        while begin < batch:
+            longest = int(self.read[begin:].max())
+            rows = slice(begin, begin + max(1, self.tokens // longest))
+            mask = self.attention_mask[rows, :longest]
+            read = model.encode(self.input_ids[rows, :longest], mask)
+            parts.append(model.decoder.memory(read, mask))
+            begin = rows.stop
+        self.memory = Memory.joined(parts)
         self.cache = Cache(model.decoder.shape, batch, room, self.memory.layers[0][0])
         self.states = read[-1].new_zeros(batch, room, model.decoder.shape.width)
         self.actions = self.rows.new_zeros(batch, room)

@@ -51,8 +51,8 @@ class AspSystem:
         self.config: AspConfig = model.config
         self.tokenizer = tokenizer
         longest = max_length(model.encoder.config)
-        added = len(self.config.prefix) + len(CONTEXT_MARKERS)
-        self.windows = WindowTokenizer(tokenizer, None if longest is None else longest - added)
+        room = None if longest is None else longest - len(self.config.prefix)
+        self.windows = WindowTokenizer(tokenizer, room, beside_context=len(CONTEXT_MARKERS))
         self.precision = "auto"
 
     @property

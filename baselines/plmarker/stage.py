@@ -118,12 +118,12 @@ class Stage:
             with part("transfer"):
                 batch = self.collate([examples[i] for i in rows])
             with part("forward"):
-                with autocast(self.device, self.precision):
-                    logits = self.module(batch, self.config.settings.execution)
+                logits = self.module(batch, self.config.settings.execution)
                 found.append(summary(*(None if scores is None else scores.float() for scores in logits)))
             order.extend(rows)
 
-        in_batches([example.rows for example in examples], batch_size, run, tokens=budget, name=names.__getitem__)
+        with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
+            in_batches([example.rows for example in examples], batch_size, run, tokens=budget, name=names.__getitem__)
         counts = np.array([len(examples[i].first) for i in order])
         with part("decode"):
             rows_of = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])

@@ -46,15 +46,16 @@ def test_loss(tiny, encoder, competing):
     assert links > 0
 
 
-@pytest.mark.parametrize("device_like", [False, True])
+@pytest.mark.parametrize("device_like, tokens", [(False, 512), (True, 512), (False, 60)])
 @pytest.mark.parametrize("encoder, settings", SYSTEMS)
-def test_decoding(tiny, encoder, settings, device_like, monkeypatch):
+def test_decoding(tiny, encoder, settings, device_like, tokens, monkeypatch):
     """Stepwise and speculative decoding of a batch give what the plain loops give for each window alone.
 
     On a GPU nothing is read on the way and everything is computed for every row; that way of working is tried here too.
     """
     if device_like:
         monkeypatch.setattr(generation, "waits_for_nothing", lambda device: False)
+    monkeypatch.setattr(generation, "token_budget", lambda device: tokens)
     kinds = set()
     for way in ({"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}):
         system, documents = tiny(encoder=encoder, count=8, **settings, **way)
@@ -70,6 +71,24 @@ def test_decoding(tiny, encoder, settings, device_like, monkeypatch):
             kinds.update(label for _, _, label in expected[2])
             kinds.add(("brackets", bool(expected[1])))
     assert len(kinds) > 3, "the random heads must decide something"
+
+
+def test_the_encoder_reads_only_rows_of_similar_length_together(tiny, monkeypatch):
+    system, documents = tiny(count=8)
+    sources = sorted(sources_of(system, documents), key=lambda source: -len(source.input_ids))
+    monkeypatch.setattr(generation, "token_budget", lambda device: 60)
+    shapes = []
+    system.module.encoder.register_forward_pre_hook(
+        lambda module, args, given: shapes.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    generate(system.module, sources, system._pad)
+    lengths = [len(source.input_ids) for source in sources]
+    expected = []
+    while lengths:
+        rows = max(1, 60 // lengths[0])
+        expected.append((min(rows, len(lengths)), lengths[0]))
+        lengths = lengths[rows:]
+    assert shapes == expected and len(shapes) > 2
 
 
 def test_teacher_forcing_gives_the_logits_of_decoding(tiny):

@@ -8,6 +8,7 @@ from transformers import AlbertConfig, AlbertModel
 
 from baselines.asp.system import AspSystem
 from iter_bench import data
+from iter_bench.document import Document
 from iter_bench.encoders import load_tokenizer
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.scoring import dev_scores
@@ -94,3 +95,13 @@ def test_long_documents_are_cut_into_windows(tiny):
     with torch.no_grad():
         (found,) = system.predict([long])
     assert found.entities and max(entity.end for entity in found.entities) > 512
+
+
+def test_only_context_takes_room_from_a_window(tiny):
+    """BERT reads 512: 510 sub-tokens of text are one window; with context, so is what fits beside the two markers."""
+    system, _ = tiny(count=1)
+    for size, around, read in ((510, 0, 512), (510, 9, 512), (509, 9, 511), (500, 9, 512), (500, 8, 512), (500, 3, 507)):
+        words = tuple(str(n % 10) for n in range(size + around))
+        (source,) = system._sources([Document("d", words[:size], context_after=words[size:])])[1]
+        assert len(source.input_ids) == read, (size, around)
+    assert len(system._sources([Document("d", ("1",) * 511)])[1]) == 2

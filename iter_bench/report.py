@@ -14,18 +14,13 @@ from iter_bench.errors import SettingsError, UserError
 from iter_bench.plots.catalogue import FIGURES
 from iter_bench.records import Record
 from iter_bench.tables.catalogue import TABLES, Sources
+from iter_bench.tables.profiles import SEARCH, profile_tables
 
 
 def write_tables(records: Sequence[Record], folder: Path, name: str) -> list[Path]:
     """Writes ``<name>.*``, and ``<name>-significance.*`` where there is anything to compare, into ``folder``."""
-    table = tables.runs_table(records)
-    notes = [*tables.convention_notes(records), *tables.data_notes(records)]
-    written = tables.write(table, tables.formatted(table), folder, name, notes)
-    differences = tables.significance_table(records)
-    if len(differences):
-        text, note = tables.formatted_differences(differences), tables.SIGNIFICANCE_NOTE
-        written += tables.write(differences, text, folder, f"{name}-significance", [note])
-    return written
+    made = profile_tables(records, name)
+    return [path for file, table in made.items() for path in table.write(folder, file)]
 
 
 def write_all_tables(sources: Sources, folder: Path) -> list[Path]:
@@ -60,7 +55,7 @@ def all_figures(sources: Sources) -> dict[str, Callable[[], plots.Plot]]:
 
 def finished_sets(known: Sequence[Record]) -> dict[str, list[Record]]:
     """The profiles and searches of the package whose records are all here: name → records."""
-    names = [*matrix.profile_names(), *(f"search-{name}" for name in search.search_names())]
+    names = [*matrix.profile_names(), *(f"{SEARCH}{name}" for name in search.search_names())]
     found = {}
     for name in names:
         try:
@@ -76,8 +71,8 @@ def records_of(name: str, known: Sequence[Record]) -> list[Record]:
     Raises:
         SettingsError: there is no such profile or search, or some of its records are missing.
     """
-    if name.startswith("search-"):
-        wanted = search.load_search(name.removeprefix("search-"))
+    if name.startswith(SEARCH):
+        wanted = search.load_search(name.removeprefix(SEARCH))
         found = [record for record in known if _is_trial(wanted, record)]
         if len(found) < wanted.trials:
             raise SettingsError(f"{len(found)} of the {wanted.trials} trials have a record here")

@@ -1,6 +1,7 @@
 """Profiles: what includes, recipes, changes and starts make of them, and those that come with the package."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from iter_bench import matrix, published
 from iter_bench.errors import SettingsError
 from iter_bench.settings import RunSettings
 
+ROOT = Path(__file__).parents[1]
 RECIPE = 'seed = 7\nsystem = "plmarker"\n[data]\ndataset = "conll04"\ntest = "dev"\n[training]\nepochs = 3\nlr_heads = 1e-3\n'
 
 
@@ -91,3 +93,9 @@ def test_profiles_of_the_package():
         if name.endswith("-systems"):
             assert {run.system for run in those} == {"iter", "asp", "plmarker"}
             assert {run.seed for run in those} == {1, 2, 3, 4, 5}
+
+
+def test_the_tuned_profile_has_what_the_search_found():
+    found = RunSettings.model_validate(tomllib.loads((ROOT / "results" / "searches" / "conll04-iter.toml").read_text()))
+    runs = matrix.load_profile("conll04-tuned").runs()
+    assert len(runs) == 5 and all((run.training, run.model) == (found.training, found.model) for run in runs)

@@ -14,6 +14,7 @@ from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Entity, Extraction, Relation
 from iter_bench.errors import UserError
 from iter_bench.html_report.examples import examples_html
+from iter_bench.tables.profiles import profile_tables
 from iter_bench.verify import verify
 
 
@@ -44,6 +45,24 @@ def test_the_page_holds_everything_and_needs_no_network(results, tmp_path):
     links = {attributes["href"][1:] for tag, attributes in seen if tag == "a"}
     assert ids == links and {"table3-main", "table7-transfer", "conventions", "drawn-figure2-lambda"} <= ids
     assert "FLAN-T5-xl" in text and "75.68" in text  # one published row, one measured value
+
+
+def test_tables_of_a_profile_say_what_they_are_of():
+    """The same on the page and in files: data trained on, convention, hardware, command, and who could not be compared."""
+    split = record().data["train"].model_copy(update={"split": "train+dev"})
+    counts = {"ner": ((1, 0, 0),) * 10}
+    runs = [record(seed, data=record().data | {"train": split}, documents=counts) for seed in (1, 2)]
+    runs += [record(1, 70, system="asp", documents=counts), record(1, 70, system="plmarker")]
+    made = profile_tables(runs, "conll04-systems")
+    assert list(made) == ["conll04-systems", "conll04-systems-significance"]
+    notes = " ".join(made["conll04-systems"].notes)
+    for told in ("convention `strict`", "Scored on test", "`make reproduce PROFILE=conll04-systems`", "seeds 1–2", "Some CPU"):
+        assert told in notes
+    assert "conll04, train+dev: used as training data." in notes
+    about = made["conll04-systems-significance"].notes
+    assert "common seed: plmarker on conll04." in about[1] and about[2].startswith("2 runs, seed 1.")
+    assert list(profile_tables(runs[:1], "search-conll04-iter")) == ["search-conll04-iter"]
+    assert "`iter-bench search conll04-iter`" in profile_tables(runs[:1], "search-conll04-iter")["search-conll04-iter"].notes[1]
 
 
 def test_examples_show_what_each_system_found_right_wrong_and_not(tmp_path):

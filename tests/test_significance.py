@@ -11,7 +11,7 @@ from record_examples import record
 from iter_bench import records, tables
 from iter_bench.scoring import f1
 from iter_bench.significance import holm, paired_permutation_test
-from iter_bench.tables import beyond
+from iter_bench.tables.significance import differences
 
 
 def exact_p(a, b):
@@ -64,14 +64,18 @@ def test_the_table_pairs_what_ran_on_the_same_documents(tmp_path):
     ]
     for run in runs:
         assert records.load(records.write(run, tmp_path)).documents == run.documents
-    table = tables.significance_table(runs)
+    made = differences(runs, "t")
+    table = made.frame
     assert len(table) == 1
     row = table.iloc[0]
     assert (row.a, row.b, row.criterion, row.runs, row.documents) == ("asp", "iter", "ner", 2, 40)
     assert (row.a_f1, row.b_f1, row.difference) == pytest.approx((0.5, 1.0, -0.5)) and row.p == row.p_holm < 0.001
-    assert "< 0.001" in tables.markdown(tables.formatted_differences(table))
-    notes = beyond.significance(runs).notes
-    assert any("in no pair: iter on" not in note and "in no pair: plmarker on" in note for note in notes)
+    assert "< 0.001" in tables.markdown(made.shown)
+    assert made.notes[1:] == (
+        "In no pair, for want of counts by document or of a common seed: plmarker on conll04.",
+        "4 runs, seeds 2–3. Hardware: Some CPU (2 cores).",
+    ), "of those that were compared"
     third = record(2, system="mine", documents={"ner": bad[::-1]})
-    family = tables.significance_table([*runs, third])
+    other = [record(1, system=name, dataset="scierc", documents={"ner": bad}) for name in ("iter", "asp")]
+    family = differences([*runs, third, *other], "t").frame.query("dataset == 'conll04'")
     assert len(family) == 3 and list(family.p_holm) == pytest.approx(list(holm(family.p))) and family.p_holm.max() > table.p[0]

@@ -16,8 +16,8 @@ from iter_bench.files import whole_file
 from iter_bench.html_report.examples import examples_html
 from iter_bench.plots.catalogue import FIGURES
 from iter_bench.report import finished_sets
-from iter_bench.tables import convention_notes, formatted, runs_table
 from iter_bench.tables.catalogue import TABLES, Sources
+from iter_bench.tables.profiles import profile_tables
 from iter_bench.tables.text import Made
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -72,9 +72,8 @@ def _tables(sources: Sources) -> Iterator[tuple[str, str, str]]:
         if len((made := make(sources)).frame):
             yield name, made.title, table_html(made)
     for name, chosen in finished_sets(sources.records).items():
-        table = runs_table(chosen)
-        made = Made(f"Profile {name}", table, tuple(convention_notes(chosen)), formatted(table))
-        yield f"profile-{name}", made.title, table_html(made)
+        for file, made in profile_tables(chosen, name).items():
+            yield f"profile-{file}", made.title, table_html(made)
 
 
 def _figures(sources: Sources) -> Iterator[tuple[str, str, str]]:

@@ -9,10 +9,10 @@ import pandas as pd
 from iter_bench.records import Record
 from iter_bench.scoring import CONVENTIONS, CRITERIA, precision_recall_f1
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.output import LABELS, formatted_differences
+from iter_bench.tables.output import LABELS
 from iter_bench.tables.paper import percent
 from iter_bench.tables.runs import group_runs
-from iter_bench.tables.significance import NOTE, significance_table
+from iter_bench.tables.significance import differences
 from iter_bench.tables.text import Made
 
 
@@ -59,12 +59,7 @@ def types(records: Sequence[Record]) -> Made:
 
 def significance(records: Sequence[Record]) -> Made:
     """All pairs of systems and settings that were scored on the same test documents, and which could be no part of one."""
-    records = on_test(records)
-    frame = significance_table(records)
-    notes = [NOTE, provenance(records)]
-    if uncounted := {f"{record.system} on {record.dataset}": None for record in records if not record.documents}:
-        notes.insert(1, f"Without counts by document, so in no pair: {', '.join(uncounted)}.")
-    return Made("Differences between systems", frame, tuple(notes), formatted_differences(frame))
+    return differences(on_test(records), "Differences between systems")
 
 
 def on_test(records: Sequence[Record]) -> list[Record]:

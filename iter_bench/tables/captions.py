@@ -1,14 +1,15 @@
-"""What stands below every table and figure: how many runs, which seeds and folds, on what hardware."""
+"""What stands below every table and figure: how many runs, which seeds and folds, on what hardware, from what data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from iter_bench.records import Record
+from iter_bench.tables.runs import data_notes
 
 
 def provenance(records: Sequence[Record]) -> str:
-    """Runs, seeds, folds and hardware of what is shown, in a sentence or two."""
+    """Runs, seeds, folds and hardware of what is shown, and where its data aren't those of the catalogue, in some sentences."""
     if not records:
         return "No run was measured for this."
     seeds = {record.settings.seed for record in records}
@@ -19,7 +20,8 @@ def provenance(records: Sequence[Record]) -> str:
     ]
     if folds:
         parts.append(f"{'fold' if len(folds) == 1 else 'folds'} {ranges(folds)}")
-    return f"{', '.join(parts)}. Hardware: {'; '.join(sorted({record.hardware for record in records}))}."
+    hardware = "; ".join(sorted({record.hardware for record in records}))
+    return " ".join([f"{', '.join(parts)}. Hardware: {hardware}.", *data_notes(records)])
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -21,14 +21,19 @@ def data_table(stored: Mapping[str, Any]) -> Made:
     printed = published.data().set_index("dataset")
     rows: list[dict[str, Any]] = []
     there = [row for row in stored.get("rows", ()) if row["measured"]]
-    absent = [name for name in printed.index if name not in {published.DATASETS.get(row["dataset"]) for row in there}]
-    for row in there:
+    known = {row["dataset"] for row in there}
+    absent = [name for name in printed.index if name not in {published.DATASETS.get(name) for name in known}]
+    for row in stored.get("rows", ()):
+        if row["dataset"] not in known:
+            continue
         title = published.DATASETS.get(row["dataset"])
-        measured = row["measured"]
         cells = {"dataset": row["dataset"], "split": row["split"], "published samples": row["paper_samples"]}
         if row["paper"] and title:
             entry = printed.loc[title]
             cells |= {"published ω": str(entry["omega"]), "published overlap": entry["overlap"]}
+        if not (measured := row["measured"]):
+            rows.append(cells)
+            continue
         cells |= {f"measured {name}": str(measured[name]) for name in ("samples", "entities", "relations")}
         cells |= {"measured ω": str(measured["omega"]), "measured overlap": f"{100 * measured['overlap_share']:.1f}%"}
         low, high, average = measured["subtokens"]
@@ -79,7 +84,8 @@ def hyperparameters(searches: Mapping[str, tuple[RunSettings, Sequence[str]]]) -
             rows += [row | _found(parameter, name, *found) for name, found in same.items()] or [row]
     columns = ["dataset", "parameter", "published", "found", "varied", "encoder", "search"]
     note = (
-        "Published: ITER's Table 5. Found: the best trial on dev; what a search did not vary kept the default of its base run."
+        "Published: ITER's Table 5. Found: the best trial on dev; what a search did not vary kept the default of its base run. "
+        "The trials, with seed and hardware: `search-NAME`."
     )
     return Made("Table 5: hyper-parameters", pd.DataFrame(rows, columns=columns), (note,))
 

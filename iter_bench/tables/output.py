@@ -102,7 +102,7 @@ def formatted_differences(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, text: pd.DataFrame, folder: Path, name: str, notes: Sequence[str] = ()) -> list[Path]:
-    """Writes ``table`` as ``name.csv`` (all numbers, ratios in [0, 1]), ``text`` as ``name.md`` (notes below), ``name.tex``."""
+    """Writes ``table`` as ``name.csv`` (all numbers), ``text`` as ``name.md`` (notes below), ``name.tex``."""
     contents = {
         "csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         "md": markdown(text) + "".join(f"\n{note}\n" for note in notes),

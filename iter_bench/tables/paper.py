@@ -12,7 +12,7 @@ from iter_bench import published
 from iter_bench.records import Record
 from iter_bench.scoring import Convention, Criterion
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.runs import Group, data_notes, group_runs
+from iter_bench.tables.runs import Group, group_runs
 from iter_bench.tables.text import Made
 
 METRICS: dict[str, tuple[str, Criterion, Convention]] = {
@@ -64,7 +64,7 @@ def main_results(records: Sequence[Record]) -> Made:
     return Made(
         "Table 3: main results",
         pd.DataFrame(rows, columns=_main_columns()),
-        (CONVENTIONS, note, *data_notes(records_of(groups)), provenance(records_of(groups))),
+        (CONVENTIONS, note, provenance(records_of(groups))),
     )
 
 
@@ -89,7 +89,7 @@ def encoders(records: Sequence[Record]) -> Made:
     return Made(
         "Table 4: encoders",
         pd.DataFrame(rows, columns=columns),
-        (CONVENTIONS, speeds, *data_notes(records_of(groups)), provenance(records_of(groups))),
+        (CONVENTIONS, speeds, provenance(records_of(groups))),
     )
 
 
@@ -137,7 +137,7 @@ def precision_recall(records: Sequence[Record]) -> Made:
     return Made(
         "Table 6: precision, recall, F1",
         frame,
-        (CONVENTIONS, note, *data_notes(records_of(groups)), provenance(records_of(groups))),
+        (CONVENTIONS, note, provenance(records_of(groups))),
     )
 
 

@@ -113,7 +113,7 @@ def data_notes(records: Sequence[Record]) -> list[str]:
     for record in records:
         for role, split in sorted(record.data.items()):
             told = [f"{count} {what}" for what, count in split.notes.items() if re.search(TOLD, what)]
-            if role == "train" and "train" not in split.split.split("+"):
+            if role == "train" and split.split != "train":
                 told.append("used as training data")
             if told:
                 found[f"{record.dataset}, {split.split}: {'; '.join(told)}."] = None

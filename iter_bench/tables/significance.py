@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,51 +12,79 @@ import pandas as pd
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA
 from iter_bench.significance import holm, paired_permutation_test
+from iter_bench.tables.captions import provenance
+from iter_bench.tables.output import formatted_differences
 from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.text import Made
 
 NOTE = (
-    "F1 in convention `strict`, means over runs. p: paired permutation test over test documents, two-sided, 10,000 resamples; "
-    "all runs of a pair are swapped together. p Holm: corrected by Holm's method for all rows of this table as one family."
+    "F1 in convention `strict`, means over runs. p: paired permutation test over test documents, two-sided, 10,000 resamples, "
+    "so never below 1/10,001; all runs of a pair are swapped together. p Holm: corrected by Holm's method, all rows of a data "
+    "set being one family."
 )
 COLUMNS = ["dataset", "encoder", "a", "b", "criterion", "runs", "documents", "a_f1", "b_f1", "difference", "p", "p_holm"]
 
 
-def significance_table(records: Sequence[Record]) -> pd.DataFrame:
+class _Pair(NamedTuple):
+    """Two groups on the same data with the same encoder; a, b: counts [seeds, documents, 3] of the records that were paired."""
+
+    one: Group
+    other: Group
+    criterion: str
+    a: np.ndarray
+    b: np.ndarray
+    records: list[Record]
+
+
+def differences(records: Sequence[Record], title: str) -> Made:
     """One row for each pair of systems and criterion, on data sets, encoders, seeds and folds that both were run on.
 
-    Returns:
-        Columns ``dataset``, ``encoder``, ``a`` and ``b`` (systems, with their setting where they have several), ``criterion``,
-        ``runs`` and ``documents`` that were paired, mean F1 of each and their ``difference`` in [0, 1] (convention
-        ``strict``), ``p``, and ``p_holm``, corrected for all rows. Groups without counts of documents, or of different
-        documents, are left out.
+    The frame's columns are ``dataset``, ``encoder``, ``a`` and ``b`` (systems, with their setting where they have several),
+    ``criterion``, ``runs`` and ``documents`` that were paired, mean F1 of each and their ``difference`` in [0, 1]
+    (convention ``strict``), ``p``, and ``p_holm``, corrected for all rows of the data set. Groups without counts by document,
+    or of different documents, are in no pair; the notes name those that could have been in one.
     """
+    groups = group_runs(records)
+    pairs = [pair for one, other in combinations(groups, 2) for pair in _pairs(one, other)]
     rows = []
-    for one, other in combinations(group_runs(records), 2):
-        if (one.dataset, one.encoder) != (other.dataset, other.encoder):
+    for pair in pairs:
+        found = paired_permutation_test(pair.a, pair.b)
+        subject = (pair.one.dataset, pair.one.encoder, _name(pair.one), _name(pair.other), pair.criterion)
+        rows.append([*subject, *pair.a.shape[:2], _f1(pair.a), _f1(pair.b), found.difference, found.p])
+    frame = pd.DataFrame(rows, columns=COLUMNS[:-1])
+    frame["p_holm"] = frame.groupby("dataset")["p"].transform(lambda p: holm(list(p))).astype(float)
+    notes = [NOTE]
+    paired = {id(group) for pair in pairs for group in (pair.one, pair.other)}
+    subjects = [(group.dataset, group.encoder) for group in groups]
+    left = [g for g, of in zip(groups, subjects, strict=True) if subjects.count(of) > 1 and id(g) not in paired]
+    if left:
+        told = "; ".join(f"{_name(group)} on {group.dataset}" for group in left)
+        notes.append(f"In no pair, for want of counts by document or of a common seed: {told}.")
+    used = {record.run_id: record for pair in pairs for record in pair.records}
+    return Made(title, frame, (*notes, provenance(list(used.values()))), formatted_differences(frame))
+
+
+def _pairs(one: Group, other: Group) -> Iterator[_Pair]:
+    """A pair for each criterion that both have: seeds that both have, the documents of all their folds one after the other."""
+    if (one.dataset, one.encoder) != (other.dataset, other.encoder):
+        return
+    for criterion in CRITERIA:
+        sides: list[dict[int, dict[tuple[int | None, str], Record]]] = [{}, {}]
+        for of, group in zip(sides, (one, other), strict=True):
+            for record in group.records:
+                if criterion in record.documents:
+                    key = (record.settings.data.fold, record.data["test"].sha256)
+                    of.setdefault(record.settings.seed, {})[key] = record
+        shared = [seed for seed in sides[0] if seed in sides[1] and sides[0][seed].keys() == sides[1][seed].keys()]
+        if not shared:
             continue
-        for criterion in CRITERIA:
-            a, b = _paired_counts(one, other, criterion)
-            if not len(a):
-                continue
-            found = paired_permutation_test(a, b)
-            means = [_f1(counts) for counts in (a, b)]
-            names = [f"{group.system} ({group.setting})" if group.setting else group.system for group in (one, other)]
-            rows.append([one.dataset, one.encoder, *names, criterion, *a.shape[:2], *means, found.difference, found.p])
-    corrected = holm([row[-1] for row in rows])
-    return pd.DataFrame([[*row, p] for row, p in zip(rows, corrected, strict=True)], columns=COLUMNS)
+        chosen = [[[of[seed][key] for key in sides[0][seed]] for seed in shared] for of in sides]
+        a, b = (np.array([np.concatenate([r.documents[criterion] for r in runs]) for runs in side]) for side in chosen)
+        yield _Pair(one, other, criterion, a, b, [record for side in chosen for runs in side for record in runs])
 
 
-def _paired_counts(one: Group, other: Group, criterion: str) -> tuple[np.ndarray, np.ndarray]:
-    """[seeds, documents, 3] of both: the seeds that both have, the documents of all their folds one after the other."""
-    counts: list[dict[int, dict[tuple[int | None, str], np.ndarray]]] = [{}, {}]
-    for of, group in zip(counts, (one, other), strict=True):
-        for record in group.records:
-            if criterion in record.documents:
-                key = (record.settings.data.fold, record.data["test"].sha256)
-                of.setdefault(record.settings.seed, {})[key] = np.array(record.documents[criterion])
-    shared = [seed for seed in counts[0] if seed in counts[1] and counts[0][seed].keys() == counts[1][seed].keys()]
-    paired = [[np.concatenate([of[seed][key] for key in counts[0][seed]]) for seed in shared] for of in counts]
-    return np.array(paired[0]), np.array(paired[1])
+def _name(group: Group) -> str:
+    return f"{group.system} ({group.setting})" if group.setting else group.system
 
 
 def _f1(counts: np.ndarray) -> float:

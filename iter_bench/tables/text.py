@@ -1,6 +1,6 @@
 """Tables that set measured beside published: numbers for reading, and the file that a table is.
 
-In these tables scores are in percent everywhere. A column ``X std`` is the deviation of the column ``X``.
+In most of these tables scores are in percent; where they aren't, ``text`` is. A column ``X std`` is the deviation of ``X``.
 """
 
 from __future__ import annotations

@@ -28,6 +28,12 @@ from iter_bench.tokenization import forget_words
 CHECKED = 4
 """Documents that are extracted one by one as well, to see that batches change nothing; with which compiled code is checked."""
 
+ALONE = 2
+"""With an imposed structure, the documents whose probabilities are computed one by one as well."""
+
+SCORES = {"float32": 1e-4, "bfloat16": 0.1}
+"""By how much rounding may change a probability; another type of numbers isn't used."""
+
 PART_CALLS, PART_SECONDS = 3, 2.0
 """Calls that are listened to, and seconds after which no further one is."""
 
@@ -87,14 +93,36 @@ def prepare(subject: Subject, system: systems.System, documents: Sequence[Docume
 
 def check(prepared: Prepared, documents: Sequence[Document], batch_size: int) -> list[str]:
     """What is wrong with the extractions: imposed ones must come out, and batches must not matter."""
-    found = [(e.id, set(e.entities), set(e.relations)) for e in prepared.predict(documents, batch_size)]
+    extracted = prepared.predict(documents, batch_size)
+    found = [(e.id, set(e.entities), set(e.relations)) for e in extracted]
     if prepared.structure == "gold":
         gold = prepared.system.reachable(documents).extractions
         wrong = sum(one != (e.id, set(e.entities), set(e.relations)) for one, e in zip(found, gold, strict=True))
-        return [f"wrong output: {wrong} of {len(documents)} documents don't have the imposed structure"] if wrong else []
+        if wrong:
+            return [f"wrong output: {wrong} of {len(documents)} documents don't have the imposed structure"]
+        return _scores_of_batches(prepared.system, documents, extracted)
     plain = [prepared.predict([document], 1)[0] for document in documents[:CHECKED]]
     wrong = sum(one != (e.id, set(e.entities), set(e.relations)) for one, e in zip(found, plain, strict=False))
     return [f"wrong output: {wrong} of {len(plain)} documents differ from their extraction one by one"] if wrong else []
+
+
+def _scores_of_batches(system: systems.System, documents: Sequence[Document], extracted: Sequence[Extraction]) -> list[str]:
+    """What is wrong with the probabilities beside an imposed structure, where a system gives any.
+
+    Those of the shortest documents, which batches pad most, must be what they are one by one.
+    """
+    execution = system.execution if isinstance(system, DescribesExecution) else {}
+    bound = SCORES[execution.get("dtype", "float32")]
+    furthest = 0.0
+    for i in sorted(range(len(documents)), key=lambda i: len(documents[i].words))[:ALONE]:
+        given = system.prepare_structure([documents[i]], [extracted[i]])
+        (plain,) = system.predict([documents[i]], batch_size=1, structure=given)
+        for batch, alone in ((extracted[i].entities, plain.entities), (extracted[i].relations, plain.relations)):
+            scores = {item: item.score for item in alone}
+            furthest = max([furthest, *(abs(one.score - scores[one]) for one in batch if one.score is not None)])
+    if furthest > bound:
+        return [f"wrong output: probabilities differ by up to {furthest:.3g} from those of the document alone"]
+    return []
 
 
 def run_cell(

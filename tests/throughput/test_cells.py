@@ -1,10 +1,12 @@
 """What surrounds the clock: outputs are checked, operations and ceiling are put together, conditions make runs INVALID."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from throughput_examples import Echo, Loses
 
-from iter_bench import data
+from iter_bench import data, systems
 from iter_bench.errors import SettingsError
 from iter_bench.throughput import ceiling as ceilings
 from iter_bench.throughput import cells
@@ -27,6 +29,37 @@ def test_imposed_structure_must_come_out():
     assert (ready.structure, ready.entities) == ("gold", sum(len(d.entities) for d in DOCUMENTS))
     assert cells.check(ready, DOCUMENTS, 2) == []
     assert cells.check(prepared(Loses()), DOCUMENTS, 2) == ["wrong output: 1 of 5 documents don't have the imposed structure"]
+
+
+def test_batches_must_not_change_the_scores_beside_an_imposed_structure():
+    class Pads(Echo):
+        def predict(self, documents, *, batch_size=8, structure=None):
+            found = super().predict(documents, batch_size=batch_size, structure=structure)
+            score = 0.75 if batch_size > 1 else self.alone
+            return [replace(e, entities=tuple(replace(entity, score=score) for entity in e.entities)) for e in found]
+
+    system = Pads()
+    ready = prepared(system)
+    system.alone = 0.75005
+    assert cells.check(ready, DOCUMENTS, 2) == []
+    system.alone = 0.5
+    wrong = "wrong output: probabilities differ by up to 0.25 from those of the document alone"
+    assert cells.check(ready, DOCUMENTS, 2) == [wrong]
+
+
+@pytest.mark.parametrize("name", ["iter", "asp"])
+def test_wrong_padding_shows_in_the_scores(name, monkeypatch):
+    """A system that doesn't mask what it pads gives the imposed structure all the same."""
+    system = systems.system_class(name).build("minilm", CORPUS.schema, DOCUMENTS, {}, seed=1)
+    ready = cells.prepare(Subject(system=name), system, DOCUMENTS)
+    assert cells.check(ready, DOCUMENTS, len(DOCUMENTS)) == []
+    real = system.module.encoder.forward
+
+    def unmasked(*args, **given):
+        return real(*args, **{**given, "attention_mask": None})
+
+    monkeypatch.setattr(system.module.encoder, "forward", unmasked)
+    assert "probabilities differ" in "".join(cells.check(ready, DOCUMENTS, len(DOCUMENTS)))
 
 
 def test_batches_must_not_change_predictions():

@@ -25,7 +25,7 @@ MEANINGS = {
     ),
     "same-encoder": (
         "Reading `same encoder for all`: the systems of a line-up have one and the same encoder, so differences are not its; "
-        "ASP adds a decoder, PL-Marker has two encoders."
+        "ASP adds a decoder (which over BERT's kinds takes the place of the encoder's last layer), PL-Marker has two encoders."
     ),
     "same-parameters": (
         "Reading `same parameters`: encoders differ, but the parameters of the systems of a line-up, decoder and both stages "

@@ -1,20 +1,52 @@
 """What the figures show is checked by their data; how they look was checked by eye."""
 
 import re
+from statistics import mean, stdev
 
 import pytest
 from matplotlib.colors import to_hex
 from record_examples import record
-from throughput_examples import data_set, measured
 
 from iter_bench import data, plots
+from iter_bench.data import statistics
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import UserError
 from iter_bench.tables.captions import provenance
 
 SEEDS = {42: 80, 43: 84, 44: 88}
 RUNS = [record(seed, quality) for seed, quality in SEEDS.items()]
-F1 = {quality: 200 * quality / (2 * quality + (100 - quality) * 1.5) for quality in SEEDS.values()}
+F1 = {quality: 200 * quality / (2 * quality + (100 - quality) * 1.5) for quality in (60, 72, 80, 84, 88)}
+
+
+def by_convention(strict, pl_marker, surface):
+    """Scores whose quality is another in each convention."""
+    named = {"strict": strict, "pl_marker": pl_marker, "surface": surface}
+    scores = {name: record(1, quality).scores.test["strict"] for name, quality in named.items()}
+    return {"test": scores, "dev": scores}
+
+
+def of_documents(dataset, documents, counts, **changes):
+    """A record that was scored on these documents, with NER counts of each."""
+    split = record().data["test"].model_copy(update={"sha256": data.fingerprint(documents), "documents": len(documents)})
+    return record(dataset=dataset, data=record().data | {"test": split}, documents={"ner": counts}, **changes)
+
+
+def staged(*stages):
+    """A run of PL-Marker in stages, whose first finds no relations."""
+    history = []
+    for i, stage in enumerate(stages):
+        for epoch in record(1, 60, system="plmarker").history:
+            dev = {"ner": epoch.dev["ner"] + i / 10} | ({"re_plus": 0.1 * i} if i else {})
+            history.append(epoch.model_dump() | {"stage": stage, "dev": dev, "loss": {"classes": 2.0**-i}})
+    return record(1, system="plmarker", history=history)
+
+
+def of_settings(count, **changes):
+    return [
+        record(seed, epochs, training={"epochs": epochs}, **changes)
+        for epochs in range(60, 60 + 2 * count, 2)
+        for seed in (1, 2)
+    ]
 
 
 def line(ax, label):
@@ -22,14 +54,18 @@ def line(ax, label):
     return found
 
 
+def looks(drawn):
+    return to_hex(drawn.get_color()), drawn.get_linestyle(), drawn.get_marker(), drawn.get_alpha()
+
+
 def test_scores_show_each_run_and_the_mean_in_the_systems_look():
     baseline = [record(42, 76, system="plmarker"), record(42, 60, system="mine")]
     ax = plots.scores([*RUNS, *baseline]).figure.axes[0]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["NER", "RE", "RE+"]
     means = line(ax, "ITER")
-    assert means.get_ydata()[0] == pytest.approx(sum(F1.values()) / 3, abs=1e-3)
+    assert means.get_ydata()[0] == pytest.approx(mean(F1[quality] for quality in SEEDS.values()), abs=1e-3)
     runs = next(x for x in ax.lines if x.get_color() == means.get_color() and len(x.get_ydata()) == 3 and x is not means)
-    assert sorted(runs.get_ydata()) == pytest.approx(sorted(F1.values()), abs=1e-3)
+    assert sorted(runs.get_ydata()) == pytest.approx([F1[quality] for quality in sorted(SEEDS.values())], abs=1e-3)
     assert len(set(runs.get_xdata())) == 1
     for system, label in (("iter", "ITER"), ("plmarker", "PL-Marker"), ("mine", "mine")):
         drawn = line(ax, label)
@@ -37,11 +73,12 @@ def test_scores_show_each_run_and_the_mean_in_the_systems_look():
     assert f"{means.get_ydata()[0]:.1f}" in [text.get_text() for text in ax.texts]
 
 
-def test_scores_follow_the_convention_and_the_data_set():
-    records = [record(42, 70, dataset="scierc", symmetric=True), record(42, 90, dataset="conll03", relations=False)]
-    figure = plots.scores(records, "pl_marker").figure
-    assert [ax.get_title() for ax in figure.axes] == ["conll03, minilm", "scierc, minilm"]
-    assert [len(line(ax, "ITER").get_ydata()) for ax in figure.axes] == [1, 3]
+def test_scores_have_a_panel_a_data_set_and_are_strict():
+    records = [record(42, dataset="scierc", scores=by_convention(80, 60, 72)), record(42, dataset="conll03", relations=False)]
+    flat, related = plots.scores(records).figure.axes
+    assert (flat.get_title(), related.get_title()) == ("conll03, minilm", "scierc, minilm")
+    assert len(line(flat, "ITER").get_ydata()) == 1 and len(line(related, "ITER").get_ydata()) == 3
+    assert line(related, "ITER").get_ydata()[0] == pytest.approx(F1[80], abs=1e-3)
 
 
 def test_two_settings_of_a_system_can_be_told_apart():
@@ -50,16 +87,65 @@ def test_two_settings_of_a_system_can_be_told_apart():
     fills = {x.get_label(): x.get_fillstyle() for x in ax.lines if x.get_label().startswith("ITER")}
     assert fills == {"ITER 1": "full", "ITER 2": "none"}
     assert "ITER 1 on conll04: training.epochs=20. ITER 2 on conll04: training.epochs=7." in plot.caption
+    plot = plots.scores([record(42), record(42, model={"omega": 2})])
+    assert "ITER 1 on conll04: the default. ITER 2 on conll04: model.omega=2." in plot.caption
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 9])
+def test_a_runs_point_stands_beside_its_own_mean_and_marks_that_are_alike_are_named(count):
+    plot = plots.scores(of_settings(count))
+    ax = plot.figure.axes[0]
+    means = [x for x in ax.lines if x.get_label().startswith("ITER")]
+    points = [ax.lines[ax.lines.index(drawn) - 3] for drawn in means]  # of NER; then RE, RE+ and the means
+    for i, (of, drawn) in enumerate(zip(points, means, strict=True)):
+        assert mean(of.get_ydata()) == pytest.approx(drawn.get_ydata()[0])
+        distances = [abs(of.get_xdata()[0] - other.get_xdata()[0]) for other in means]
+        own = distances.pop(i)
+        assert all(other > 1.4 * own for other in distances)
+        assert max(abs(of.get_xdata()[0]), abs(drawn.get_xdata()[0])) < 0.5, "NER's place is 0, RE's 1"
+    fills = [drawn.get_fillstyle() for drawn in means]
+    assert len(set(fills)) == min(count, 6)
+    alike = [drawn.get_label() for drawn in means if fills.count(drawn.get_fillstyle()) > 1]
+    named = f"On conll04 these marks are alike: {'; '.join(f'{name}, minilm' for name in alike)}. "
+    assert (named in plot.caption) if alike else ("alike" not in plot.caption)
 
 
 def test_learning_curve():
     dev, loss = plots.learning_curve(RUNS).figure.axes
-    mean = line(dev, "ITER, NER")
-    assert list(mean.get_xdata()) == [1, 2, 3]
-    assert mean.get_ydata() == pytest.approx([84 - 30, 84 - 15, 84 - 10])
-    assert line(loss, "ITER").get_ydata() == pytest.approx([6, 3, 2], abs=1e-4)
+    means = line(dev, "ITER, NER")
+    assert list(means.get_xdata()) == [1, 2, 3]
+    assert means.get_ydata() == pytest.approx([84 - 30, 84 - 15, 84 - 10])
+    assert line(loss, "ITER, loss").get_ydata() == pytest.approx([6, 3, 2], abs=1e-4)
     assert len(dev.lines) == 2 * (3 + 1) and len(loss.lines) == 3 + 1
     assert loss.get_yscale() == "log"
+
+
+def test_every_stage_has_a_line_and_the_legend_is_right_for_both_panels():
+    plot = plots.learning_curve([record(1), staged("ner", "re", "third")])
+    dev, loss = plot.figure.axes
+    stages = [f"PL-Marker (stage {stage})" for stage in ("ner", "re", "third")]
+    losses = {f"{name}, loss" for name in ("ITER", *stages)}
+    f1 = {"ITER, NER", "ITER, RE+", *(f"{name}, NER" for name in stages), *(f"{name}, RE+" for name in stages[1:])}
+    assert ({x.get_label() for x in dev.lines}, {x.get_label() for x in loss.lines}) == (f1, losses)
+    assert line(dev, "PL-Marker (stage re), NER").get_ydata() == pytest.approx([40, 55, 60], abs=1e-3)
+    assert [line(loss, f"{name}, loss").get_ydata()[0] for name in stages] == [1, 0.5, 0.25]
+    (legend,) = plot.figure.legends
+    named = {text.get_text(): looks(of) for of, text in zip(legend.legend_handles, legend.get_texts(), strict=True)}
+    assert named == {x.get_label(): looks(x) for ax in (dev, loss) for x in ax.lines}
+    assert len(set(named.values())) == len(named), "no two entries look the same"
+    assert "those of different systems can't be compared. Nor can those of stages" in plot.caption
+    plot.figure.draw_without_rendering()
+    assert dev.get_window_extent().height > 1.4 * plot.figure.dpi, "the legend takes nothing of the panels"
+
+
+def test_settings_have_panels_of_their_own_where_their_lines_would_be_alike():
+    dev, loss = plots.learning_curve(of_settings(3)).figure.axes
+    for ax, what in ((dev, "NER"), (loss, "loss")):
+        assert len({looks(line(ax, f"ITER {i}, {what}")) for i in (1, 2, 3)}) == 3
+    axes = plots.learning_curve(of_settings(4)).figure.axes
+    assert [ax.get_title() for ax in axes[::2]] == [f"conll04, ITER {i}, minilm" for i in (1, 2, 3, 4)]
+    assert [line(ax, "ITER, NER").get_ydata()[-1] for ax in axes[::2]] == pytest.approx([50, 52, 54, 56])
+    assert [len(ax.lines) for ax in axes] == [2 * (2 + 1), 2 + 1] * 4
 
 
 def test_the_mean_covers_only_epochs_that_all_runs_reached():
@@ -76,6 +162,11 @@ def test_lambda_curve():
     assert line(ax, "recall").get_ydata() == pytest.approx([90, 80, 70, 60, 50])
     assert line(ax, "F1").get_ydata() == pytest.approx([50 + 8.4] * 5)
     assert "3 runs, seeds 42–44." in plot.caption, "a run without a curve is not claimed to be drawn"
+    nothing = {"lambda": 1, "precision": 0, "recall": 0, "f1": 0}
+    curve = [point.model_dump(by_alias=True) for point in record().lambda_curve[:4]]
+    (ax,) = plots.lambda_curve([record(1), record(2, lambda_curve=[*curve, nothing])]).figure.axes
+    for name in ("precision", "recall", "F1"):
+        assert list(line(ax, name).get_xdata()) == [0, 0.25, 0.5, 0.75], "at 1 a run keeps nothing, so that there is no mean"
 
 
 def test_captions_name_seeds_folds_and_hardware():
@@ -115,79 +206,62 @@ def test_steps_mark_every_start_span_and_link():
     assert not any(ax.lines or ax.texts for ax in nothing)
 
 
-def test_conventions_and_speed_show_the_records_numbers():
-    ax = plots.conventions([record(1, 80, system="asp"), record(2, 80, system="asp")]).figure.axes[0]
-    strict = [x.get_xdata()[0] for x in ax.lines if x.get_label() == "strict"]
-    assert strict[0] == pytest.approx(F1[80], abs=1e-3) and len(ax.lines) == 3 * 3
+def test_conventions_are_drawn_side_by_side_with_their_spread():
+    runs = [
+        record(1, system="asp", scores=by_convention(80, 60, 84)),
+        record(2, system="asp", scores=by_convention(88, 72, 84)),
+    ]
+    ax = plots.conventions(runs).figure.axes[0]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["ASP, NER", "ASP, RE", "ASP, RE+"]
-    with pytest.raises(UserError, match="timed prediction"):
-        plots.speed([*RUNS, record(45, prediction=None)])  # a mean over part of a row's runs is none
-    plot = plots.speed(RUNS)
-    ax = plot.figure.axes[0]
-    mean = ax.lines[0]
-    assert ax.get_legend_handles_labels()[1] == ["ITER, minilm"]
-    assert mean.get_xdata()[0] == 40 and mean.get_ydata()[0] == pytest.approx(
-        200 * sum((q // 2 - 5) / (2 * (q // 2 - 5) + (100 - q) // 4 + 5 + (100 - q) // 2 + 5) for q in SEEDS.values()) / 3,
-        abs=1e-3,
-    )
-    assert "no benchmark" in plot.caption and "3 runs" in plot.caption
-
-
-def test_speed_takes_throughput_records_where_there_are_any_and_never_mixes_sources():
-    runs = [record(1, 80), record(1, 70, system="asp")]
-    bench = [
-        measured("iter", (290.0, 300.0, 310.0), workload=data_set("conll04"), batch_size=64),
-        measured("iter", workload=data_set("conll04"), batch_size=1),
-        measured("asp", (9e9,) * 3, workload=data_set("conll04"), problems=("drift",)),
-        measured("asp", (9e9,) * 3, length=64),
-    ]
-    figure = plots.speed(runs, bench).figure
-    scored, benchmark = figure.axes
-    assert [ax.get_title() for ax in figure.axes] == [
-        "conll04, scored pass\nSome CPU (2 cores)",
-        "conll04, throughput record\nSome CPU (2 cores)",
-    ]
-    assert [x.get_xdata()[0] for x in scored.lines] == [40, 40], "ASP has no VALID record of this data set"
-    assert [x.get_xdata()[0] for x in benchmark.lines] == pytest.approx([300], rel=1e-4), "the fastest batch size"
-
-
-def test_joules_are_drawn_where_measured_and_else_said_to_be_missing():
-    runs = [record(seed, 80 + seed) for seed in (1, 2)]
-    plot = plots.energy(runs, [measured("iter", workload=data_set("conll04"))])
-    assert not plot.figure.axes[0].lines and "not measured" in plot.figure.axes[0].texts[0].get_text()
-    assert plot.caption.endswith("Nothing was measured for this.")
-    power = {"watts": 300.0, "joules_per_sample": 0.5, "seconds": 10.0}
-    (ax,) = plots.energy(runs, [measured("iter", workload=data_set("conll04"), power=power)]).figure.axes
-    assert ax.lines[0].get_xdata()[0] == 0.5 and ax.get_xlabel() == "joules a sample"
-
-
-def test_the_roofline_is_what_was_reached_below_the_ceiling():
-    ceiling = {"dtype": "float32", "flops": 1e12, "matrix": 4096, "copy_rate": 1e10}
-    work = {"flops": 2e9, "read": 4e7, "seconds": 0.004, "share": 0.4}  # 50 operations a byte
-    shown = [measured(ceiling=ceiling), measured("asp", work=None), measured("plmarker", ceiling=ceiling, problems=("drift",))]
-    shown += [measured(work=work, ceiling=ceiling), measured(batch_size=64, ceiling=ceiling)]
-    plot = plots.roofline(shown)
-    known, unknown = plot.figure.axes
-    point, roof, half = known.lines
-    assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((50, 2 * 100), rel=1e-4)
-    assert dict(zip(roof.get_xdata(), roof.get_ydata(), strict=True)) == {25: 250, 100: 1000}, "10 G bytes/s, to 1000 G/s"
-    assert half.get_ydata()[0] == 500 and known.get_xlabel() == "operations a byte of weights"
-    point, whole_call, roof, _ = unknown.lines  # an older record doesn't tell bytes
-    assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((2 * 8, 2 * 100), rel=1e-4), "2 G a document"
-    assert whole_call.get_xdata()[0] == pytest.approx(2 * 10, rel=1e-4), "a call has 10 documents, fewer than a batch"
-    assert set(roof.get_ydata()) == {1000} and "3 VALID records" in plot.caption
+    assert len(ax.containers) == 3 * 3
+    places = []
+    for drawn, qualities in zip(ax.containers[:3], ((80, 88), (60, 72), (84, 84)), strict=True):
+        marks, _, (bar,) = drawn
+        values, ((low, y), (high, _)) = [F1[quality] for quality in qualities], bar.get_segments()[0]
+        assert marks.get_xdata()[0] == pytest.approx(mean(values), abs=1e-3)
+        assert (high - low) / 2 == pytest.approx(stdev(values), abs=1e-3)
+        places.append(y)
+    assert [drawn.get_label() for drawn in ax.containers[:3]] == ["strict", "pl_marker", "surface"]
+    assert len(set(places)) == 3 and all(abs(y) < 0.5 for y in places), "within their row, so that no bar hides another"
 
 
 def test_depth_is_drawn_for_each_system_with_its_interval():
     documents = data.load("synthetic-w2", "test").documents
-    split = record().data["test"].model_copy(update={"sha256": data.fingerprint(documents), "documents": len(documents)})
-    shared = {"dataset": "synthetic-w2", "data": record().data | {"test": split}}
-    runs = [record(system=name, documents={"ner": [(3, 1, 1)] * 200}, **shared) for name in ("iter", "asp")]
+    counts = [(1, 0, 0) if i % 3 else (0, 0, 1) for i in range(len(documents))]
+    runs = [of_documents("synthetic-w2", documents, counts, system=name) for name in ("iter", "asp")]
     (ax,) = plots.depth(runs).figure.axes
-    assert line(ax, "ASP").get_ydata() == pytest.approx([75, 75]) and ax.get_xlabel() == "ω of the document"
-    assert abs(line(ax, "ASP").get_xdata() - line(ax, "ITER").get_xdata()).max() < 0.05, "beside, so that none is hidden"
+    omegas = [statistics.omega(document) for document in documents]
+    for label, bars in zip(("ASP", "ITER"), ax.collections, strict=True):
+        for i, bar in enumerate(bars.get_segments()):
+            hits = [tp for (tp, _, _), omega in zip(counts, omegas, strict=True) if omega == i + 1]
+            share = mean(hits)
+            assert line(ax, label).get_ydata()[i] == pytest.approx(200 * share / (1 + share))
+            # of F1 = 2p / (1 + p), where p of n documents are hit: the normal approximation
+            half = 1.96 * 200 / (1 + share) ** 2 * (share * (1 - share) / len(hits)) ** 0.5
+            assert (bar[1, 1] - bar[0, 1]) / 2 == pytest.approx(half, rel=0.15)
+            assert bar[0, 0] == line(ax, label).get_xdata()[i] and bar[0, 1] < line(ax, label).get_ydata()[i] < bar[1, 1]
+    assert ax.get_xlabel() == "ω of the document"
+    assert 0 < abs(line(ax, "ASP").get_xdata() - line(ax, "ITER").get_xdata()).max() < 0.05, "beside, so that none is hidden"
     with pytest.raises(UserError):
         plots.depth(RUNS)
+
+
+def test_length_is_drawn_over_the_mean_words_of_each_bin():
+    documents = data.load("synthetic-lengths", "test").documents
+    words = [len(document.words) for document in documents]
+    longest = sorted(words)[3 * len(words) // 4]
+    plot = plots.length(
+        [of_documents("synthetic-lengths", documents, [(1, 0, 0) if n > longest else (0, 0, 1) for n in words])]
+    )
+    (ax,) = plot.figure.axes
+    drawn = line(ax, "ITER")
+    x, f1 = drawn.get_xdata(), drawn.get_ydata()
+    assert min(words) < x[0] < x[1] < x[2] < longest <= x[3] < max(words)
+    assert sum(x * [38, 37, 38, 37]) == pytest.approx(sum(words)), "bins of as many documents each"
+    assert list(f1[:3]) == [0, 0, 0] and f1[3] > 90
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("words of the document", "NER F1 (%)") and "1 run, seed 42" in plot.caption
+    with pytest.raises(UserError, match="several sentences"):
+        plots.length(RUNS)
 
 
 def test_mistakes_fill_a_hundred_percent_of_gold_and_spurious_stand_on_the_other_side():

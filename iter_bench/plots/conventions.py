@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import mean
 
 from matplotlib.figure import Figure
 
@@ -13,9 +12,10 @@ from iter_bench.plots.style import CONVENTIONS, PAGE_WIDTH, Plot, in_style
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Criterion
 from iter_bench.tables.captions import provenance
+from iter_bench.tables.paper import percent
 from iter_bench.tables.runs import Group
 
-ROW_HEIGHT, FRAME_HEIGHT = 0.15, 0.6
+ROW_HEIGHT, FRAME_HEIGHT = 0.2, 0.6
 """Inches, of a row of marks and of title and axis of a panel."""
 
 
@@ -29,7 +29,7 @@ def conventions(records: Sequence[Record]) -> Plot:
     panels = panels_of(records)
     heights = [FRAME_HEIGHT + ROW_HEIGHT * sum(len(_criteria(group)) for group in groups) for groups in panels.values()]
     rows = [max(heights[i : i + 2]) for i in range(0, len(heights), 2)]
-    figure = Figure(figsize=(PAGE_WIDTH, sum(rows) + 0.2))
+    figure = Figure(figsize=(PAGE_WIDTH, sum(rows)))
     axes = list(figure.subplots(len(rows), 2, squeeze=False, height_ratios=rows).flat)
     for unused in axes[len(panels) :]:
         unused.remove()
@@ -38,16 +38,24 @@ def conventions(records: Sequence[Record]) -> Plot:
         ticks = []
         for group in groups:
             for criterion in _criteria(group):
-                for convention, (color, marker) in CONVENTIONS.items():
-                    f1 = 100 * mean(record.scores.test[convention][criterion].f1 for record in group.records)
-                    ax.plot(
-                        [f1], [len(ticks)], linestyle="none", color=color, marker=marker, fillstyle="none", label=convention
+                for i, (convention, (color, marker)) in enumerate(CONVENTIONS.items()):
+                    f1, std = percent(group, criterion, convention)
+                    ax.errorbar(
+                        [f1],
+                        [len(ticks) + (i - 1) * 0.22],
+                        xerr=None if std is None else [std],
+                        linestyle="none",
+                        elinewidth=0.8,
+                        color=color,
+                        marker=marker,
+                        fillstyle="none",
+                        label=convention,
                     )
                 ticks.append(f"{label(group, groups)}, {LABELS[criterion]}")
         ax.set_yticks(range(len(ticks)), ticks, fontsize=6)
         ax.set(title=f"{dataset}, {encoder}", xlabel="F1 (%)", ylim=(len(ticks) - 0.5, -0.5))
     legend(figure, axes)
-    about = "F1 of the same predictions in the three scoring conventions, means over runs."
+    about = "F1 of the same predictions in the three scoring conventions, means over runs with their standard deviation."
     return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
 
 

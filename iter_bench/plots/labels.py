@@ -33,7 +33,7 @@ def settings(panels: Iterable[Sequence[Named]]) -> str:
     for panel in panels:
         for of in panel:
             if (name := label(of, panel)) != look(of.system).label:
-                named[f"{name} on {of.dataset}: {of.setting}. "] = None
+                named[f"{name} on {of.dataset}: {of.setting or 'the default'}. "] = None
     return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", "".join(named))
 
 
@@ -41,3 +41,15 @@ def fill(of: Named, panel: Sequence[Named]) -> str:
     """How the marks of a panel's group are filled: which of `FILLS`, the last for all more of the same system."""
     same = [other for other in panel if other.system == of.system]
     return FILLS[min(same.index(of), len(FILLS) - 1)]
+
+
+def alike(panels: Iterable[Sequence[Named]]) -> str:
+    """Which groups `fill` draws alike, for the caption; empty where it tells all apart."""
+    named: dict[str, None] = {}
+    for panel in panels:
+        for system in dict.fromkeys(of.system for of in panel):
+            same = [of for of in panel if of.system == system]
+            if len(same) > len(FILLS):
+                names = [f"{label(of, panel)}, {of.encoder}" for of in same[len(FILLS) - 1 :]]
+                named[f"On {same[0].dataset} these marks are alike: {'; '.join(names)}. "] = None
+    return "".join(named)

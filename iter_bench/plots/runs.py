@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from statistics import mean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import fill, label, settings
+from iter_bench.plots.labels import alike, fill, label, settings
 from iter_bench.plots.style import COLUMN_WIDTH, PAGE_WIDTH, RATIOS, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
-from iter_bench.scoring import CRITERIA, Convention, Criterion
+from iter_bench.scoring import CRITERIA, Criterion
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.runs import Group, group_runs
 
 LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "precision", "recall": "recall", "f1": "F1"}
 PANEL_HEIGHT = 2.2
-# One system under several settings in a panel keeps its colour and mark; its variants differ in these, the last for all more.
 STRENGTHS = (1.0, 0.55, 0.3)
+"""How the lines of a system under several settings differ in a panel of learning curves."""
+STAGES = (None, "x", ".", "+")
+"""How the lines of a system that is trained in stages differ."""
 
 
 @in_style
-def scores(records: Sequence[Record], convention: Convention = "strict") -> Plot:
-    """F1 on the test split by criterion: a point a run, the system's mark at their mean; a panel a data set and encoder.
+def scores(records: Sequence[Record]) -> Plot:
+    """F1 (strict) on the scored split by criterion: a point a run, a mark at their mean; a panel a data set and encoder.
 
     Raises:
         UserError: there are no records.
@@ -32,9 +36,9 @@ def scores(records: Sequence[Record], convention: Convention = "strict") -> Plot
     panels = panels_of(records)
     figure, axes = grid(len(panels), wide=max(map(len, panels.values())) > 4)
     for ax, ((dataset, encoder), groups) in zip(axes, panels.items(), strict=True):
-        criteria = [c for c in CRITERIA if any(c in g.records[0].scores.test[convention] for g in groups)]
+        criteria = [c for c in CRITERIA if any(c in g.records[0].scores.test["strict"] for g in groups)]
         for i, group in enumerate(groups):
-            _score_marks(ax, group, groups, convention, criteria, offset=(i - (len(groups) - 1) / 2) * 0.8 / len(groups))
+            _score_marks(ax, group, groups, criteria, room=min(0.8 / len(groups), 0.3), place=i - (len(groups) - 1) / 2)
         ax.set_xticks(range(len(criteria)), [LABELS[criterion] for criterion in criteria])
         ax.set_xlim(-0.5, len(criteria) - 0.5)
         ax.grid(axis="x", visible=False)
@@ -42,46 +46,65 @@ def scores(records: Sequence[Record], convention: Convention = "strict") -> Plot
         ax.set(title=f"{dataset}, {encoder}", ylabel="F1 (%)")
     legend(figure, axes)
     about = (
-        f"F1 on the scored split, convention {convention}; small points are single runs, large marks their means. Several "
+        "F1 on the scored split, convention strict; small points are single runs, large marks their means. Several "
         "settings of a system stand in the order of their numbers."
     )
-    return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
+    return Plot(figure, f"{about} {settings(panels.values())}{alike(panels.values())}{provenance(records)}")
 
 
 @in_style
 def learning_curve(records: Sequence[Record]) -> Plot:
-    """F1 on dev (where there is one) and training loss over epochs; a row a data set and encoder, lines as in `lambda_curve`.
+    """F1 on dev (where there is one) and training loss over epochs, lines as in `lambda_curve`.
+
+    A row a data set and encoder, or, where a system has more settings than lines tell apart, a setting; two rows beside each
+    other where there is no dev.
 
     Raises:
         UserError: there are no records with a history.
     """
     records = [record for record in records if record.history]
     panels = panels_of(records)
-    scored = any(epoch.dev for record in records for epoch in record.history)
-    figure = Figure(figsize=(PAGE_WIDTH if scored else COLUMN_WIDTH, PANEL_HEIGHT * len(panels)))
-    rows = figure.subplots(len(panels), 1 + scored, squeeze=False)
-    for axes, ((dataset, encoder), groups) in zip(rows, panels.items(), strict=True):
-        left, right = axes[0] if scored else None, axes[-1]
-        for i, group in enumerate(groups):
-            strength = STRENGTHS[min(sum(other.system == group.system for other in groups[:i]), len(STRENGTHS) - 1)]
-            look_of, name = {"color": look(group.system).color, "strength": strength}, label(group, groups)
-            for stage, loss_line in zip(dict.fromkeys(e.stage for e in group.records[0].history), ("-", "--"), strict=False):
+    rows = [row for groups in panels.values() for row in _rows(groups)]
+    epochs = [epoch for record in records for epoch in record.history]
+    scored = any(epoch.dev for epoch in epochs)
+    figure, axes = grid(len(rows) * (1 + scored))
+    for i, (title, groups) in enumerate(rows):
+        left, right = (axes[2 * i], axes[2 * i + 1]) if scored else (None, axes[i])
+        for j, group in enumerate(groups):
+            strength = STRENGTHS[sum(other.system == group.system for other in groups[:j])]
+            stages = dict.fromkeys(epoch.stage for record in group.records for epoch in record.history)
+            for stage, marker in zip(stages, cycle(STAGES), strict=False):
+                looks = {"color": look(group.system).color, "strength": strength, "marker": marker}
+                name = label(group, groups) + (f" (stage {stage})" if stage else "")
                 histories = [[e for e in record.history if e.stage == stage] for record in group.records]
                 for criterion, line in (("re_plus", "-"), ("ner", "--")) if left else ():
                     curves = [{e.epoch + 1: 100 * e.dev[criterion] for e in h if criterion in e.dev} for h in histories]
-                    _curves(left, curves, f"{name}, {LABELS[criterion]}", linestyle=line, **look_of)
+                    _curves(left, curves, f"{name}, {LABELS[criterion]}", linestyle=line, **looks)
                 losses = [{e.epoch + 1: sum(e.loss.values()) for e in history} for history in histories]
-                _curves(right, losses, name if stage is None else f"{name}, {stage}", linestyle=loss_line, **look_of)
+                _curves(right, losses, f"{name}, loss", linestyle="-.", **looks)
         if left:
-            left.set(title=f"{dataset}, {encoder}", xlabel="epoch", ylabel="F1 on dev (%)")
-        right.set(title=f"{dataset}, {encoder}", xlabel="epoch", ylabel="training loss a sample", yscale="log")
-        for ax in axes:
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            left.set(title=title, xlabel="epoch", ylabel="F1 on dev (%)")
+        right.set(title=title, xlabel="epoch", ylabel="training loss a sample", yscale="log")
         plain_numbers(right.yaxis)
-    legend(figure, rows[:, 0])
+    for ax in axes:
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    legend(figure, axes)
     about = "F1 on dev (strict) and mean" if scored else "Mean"
-    about += " training loss a sample, by epoch; thin lines are single runs, thick ones their means."
+    about += (
+        " training loss a sample, by epoch; thin lines are single runs, thick ones their means. A loss is the sum over what a "
+        "system trains: those of different systems can't be compared."
+    )
+    if any(epoch.stage for epoch in epochs):
+        about += " Nor can those of stages, each of which counts its epochs anew."
     return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
+
+
+def _rows(groups: Sequence[Group]) -> list[tuple[str, Sequence[Group]]]:
+    """Titles and groups of a data set's and encoder's panels: one for all, or, where lines would be alike, one for each."""
+    about = groups[0].dataset, groups[0].encoder
+    if max(Counter(group.system for group in groups).values()) <= len(STRENGTHS):
+        return [(", ".join(about), groups)]
+    return [(f"{about[0]}, {label(group, groups)}, {about[1]}", [group]) for group in groups]
 
 
 @in_style
@@ -96,16 +119,18 @@ def lambda_curve(records: Sequence[Record]) -> Plot:
     shown = [(group, groups) for groups in panels.values() for group in groups]
     figure, axes = grid(len(shown))
     for ax, (group, groups) in zip(axes, shown, strict=True):
+        points = [[p for p in record.lambda_curve if p.precision or p.recall] for record in group.records]
         for ratio, (color, line) in RATIOS.items():
-            curves = [{p.lambda_: 100 * getattr(p, ratio) for p in record.lambda_curve} for record in group.records]
-            _curves(ax, curves, LABELS[ratio], color=color, linestyle=line)
+            curves = [{p.lambda_: 100 * getattr(p, ratio) for p in of} for of in points]
+            _curves(ax, curves, LABELS[ratio], color=color, linestyle=line, marker=".")
         ax.axvline(0.5, color="#808080", linewidth=0.8, linestyle=":", zorder=1)
         title = f"{group.dataset}, {label(group, groups)}, {group.encoder}"
         ax.set(title=title, xlabel="λ", ylabel="RE+ (%)", xlim=(0, 1), ylim=(0, None))
     legend(figure, axes)
     about = (
         "RE+ (strict) on the scored split over λ, the probability above which a relation is kept (dotted: the default, 0.5); "
-        "thin lines are single runs, thick ones their means."
+        "thin lines are single runs, thick ones their means, with a dot at every λ that was scored. Left out is where no right "
+        "relation is kept: at 1 none is kept at all, and precision is undefined."
     )
     return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
 
@@ -136,52 +161,55 @@ def grid(panels: int, *, wide: bool = False) -> tuple[Figure, list[Axes]]:
 
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend below all panels, so that it hides nothing, in as many columns as the figure is wide enough for."""
+    """One legend below all panels, which it neither hides nor shrinks, in as many columns as the figure is wide enough for."""
     handles = {}
     for ax in axes:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
     for columns in range(min(3, len(handles)), 0, -1):
         drawn = figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
-        if columns == 1 or drawn.get_window_extent().width <= figure.bbox.width:
+        box = drawn.get_window_extent()
+        if columns == 1 or box.width <= figure.bbox.width:
+            figure.set_figheight(figure.get_figheight() + box.height / figure.dpi)
             break
         drawn.remove()
 
 
 def _score_marks(
-    ax: Axes,
-    group: Group,
-    groups: Sequence[Group],
-    convention: Convention,
-    criteria: Sequence[Criterion],
-    offset: float,
+    ax: Axes, group: Group, groups: Sequence[Group], criteria: Sequence[Criterion], *, room: float, place: float
 ) -> None:
+    """Runs, and right of them their mean; all within the group's ``room``, of which it has number ``place`` from the middle."""
     system, means = look(group.system), []
     marks = {"linestyle": "none", "marker": system.marker, "color": system.color}
     marks["fillstyle"] = fill(group, groups)
     for i, criterion in enumerate(criteria):
-        tests = [record.scores.test[convention] for record in group.records]
+        tests = [record.scores.test["strict"] for record in group.records]
         if not (runs := [100 * test[criterion].f1 for test in tests if criterion in test]):
             continue
-        ax.plot([i + offset - 0.06] * len(runs), runs, markersize=3, alpha=0.5, markeredgewidth=0.5, **marks)
-        means.append((i + offset + 0.03, mean(runs)))
-        top = (i + offset, max(runs))
+        ax.plot([i + (place - 0.2) * room] * len(runs), runs, markersize=3, alpha=0.5, markeredgewidth=0.5, **marks)
+        means.append((i + (place + 0.2) * room, mean(runs)))
+        top = (i + place * room, max(runs))
         ax.annotate(f"{means[-1][1]:.1f}", top, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=6)
     ax.plot(*zip(*means, strict=True), markersize=5.5, label=label(group, groups), **marks)
 
 
 def _curves(
-    ax: Axes, curves: Sequence[dict[float, float]], label: str, *, color: str, linestyle: str, strength: float = 1
+    ax: Axes,
+    curves: Sequence[dict[float, float]],
+    label: str,
+    *,
+    color: str,
+    linestyle: str,
+    marker: str | None,
+    strength: float = 1,
 ) -> None:
     """Thin lines for the runs, a thick one for the mean where all runs have a value."""
-    curves = [curve for curve in curves if curve]
-    if not curves:
+    if not any(curves):
         return
     if len(curves) > 1:
         for curve in curves:
             ax.plot(list(curve), list(curve.values()), linewidth=0.5, alpha=0.5 * strength, color=color)
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
     means = [mean(curve[x] for curve in curves) for x in common]
-    ax.plot(
-        common, means, label=label, color=color, alpha=strength, linestyle=linestyle, marker="." if len(common) == 1 else None
-    )
+    marker = marker or ("." if len(common) == 1 else None)
+    ax.plot(common, means, label=label, color=color, alpha=strength, linestyle=linestyle, marker=marker)

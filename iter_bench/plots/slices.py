@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import fill, label, settings
+from iter_bench.plots.labels import alike, fill, label, settings
 from iter_bench.plots.runs import grid, legend
 from iter_bench.plots.style import Plot, in_style, look
 from iter_bench.records import Record
@@ -58,7 +58,5 @@ def _drawn(made: Made, x: str, xlabel: str, kind: str) -> Plot:
             ax.set_xticks(sorted(set(of[x])))
         ax.set(title=f"{dataset}, {encoder}", xlabel=xlabel, ylabel=f"{column.replace(' F1', '')} F1 (%)", ylim=(0, 100))
     legend(figure, axes)
-    return Plot(
-        figure,
-        f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {settings(explained)}{' '.join(made.notes)}",
-    )
+    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {settings(explained)}{alike(explained)}"
+    return Plot(figure, f"{about}{' '.join(made.notes)}")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import fill, label, settings
+from iter_bench.plots.labels import alike, fill, label, settings
 from iter_bench.plots.runs import grid, legend
 from iter_bench.plots.style import TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.tables import speed as table
+from iter_bench.tables.beyond import on_test
+from iter_bench.tables.captions import provenance
+from iter_bench.tables.runs import Group, group_runs
 from iter_bench.throughput.schema import ThroughputRecord
 
+KEY = ["dataset", "system", "encoder", "setting"]
+"""Columns that tell a group of runs."""
+ABOUT = "means over runs with their standard deviation; marks at the same x stand side by side."
+PASSES = "Horizontal, of scored passes: from the slowest to the fastest run."
 NO_ENERGY = "Joules were not measured:\nno VALID throughput record is of a GPU\n(docs/throughput.md)."
 ROOFLINE = (
     "Operations that the architecture needs, counted from shapes, a second of the whole timed region (documents in, "
@@ -35,14 +42,14 @@ def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord] = ()) -
     made = table.speed(runs, throughput)
     if not len(made.frame):
         raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    panels = list(made.frame.groupby(["dataset", "source", "hardware"]))
+    panels, groups = list(made.frame.groupby(["dataset", "source", "hardware"])), _groups(runs)
     figure, axes = grid(len(panels))
     for ax, ((dataset, source, hardware), rows) in zip(axes, panels, strict=True):
-        _marks(ax, rows, "samples/s")
+        _marks(ax, rows, "samples/s", groups if source == table.SCORED else {})
         ax.set_title(f"{dataset}, {source}\n{hardware}", fontsize=TITLE_SIZE)
     legend(figure, axes)
-    about = "F1 (strict) against samples/s, means over runs with their standard deviation. "
-    return Plot(figure, f"{about}{settings(list(rows.itertuples()) for _, rows in panels)}{' '.join(made.notes)}")
+    explained = _explained(rows for _, rows in panels)
+    return Plot(figure, f"F1 (strict) against samples/s, {ABOUT} {PASSES} {explained}{' '.join(made.notes)}")
 
 
 @in_style
@@ -55,18 +62,21 @@ def energy(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Pl
     made = table.speed(runs, throughput)
     if not len(made.frame):
         raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    panels = list(made.frame.dropna(subset="joules").groupby(["dataset", "hardware"]))
+    measured, groups = made.frame.dropna(subset="joules"), _groups(runs)
+    panels = list(measured.groupby(["dataset", "hardware"]))
     figure, axes = grid(max(1, len(panels)))
     for ax, ((dataset, hardware), rows) in zip(axes, panels, strict=False):
-        _marks(ax, rows, "joules")
+        _marks(ax, rows, "joules", {})
         ax.set_title(f"{dataset}\n{hardware}", fontsize=TITLE_SIZE)
     if panels:
         legend(figure, axes)
     else:
         axes[0].set(xlabel="joules a sample", ylabel="F1 (%)", xticks=[], yticks=[])
         axes[0].text(0.5, 0.5, NO_ENERGY, ha="center", va="center", transform=axes[0].transAxes)
-    about = "F1 (strict) against joules a sample, means over runs with their standard deviation. "
-    return Plot(figure, f"{about}{made.notes[0]}" + ("" if panels else " Nothing was measured for this."))
+    keys = measured[KEY].drop_duplicates().itertuples(index=False, name=None)
+    shown = [record for key in keys for record in groups[key].records]
+    explained = _explained(rows for _, rows in panels)
+    return Plot(figure, f"F1 (strict) against joules a sample, {ABOUT} {explained}{table.NOTE} {provenance(shown)}")
 
 
 @in_style
@@ -112,14 +122,34 @@ def _batch(record: ThroughputRecord) -> int:
     return min(record.settings.batch_size, record.documents.documents)
 
 
-def _marks(ax: Axes, rows: pd.DataFrame, x: str) -> None:
+def _groups(runs: Sequence[Record]) -> dict[tuple[str, ...], Group]:
+    """The groups of runs by `KEY`."""
+    return {(of.dataset, of.system, of.encoder, of.setting): of for of in group_runs(on_test(runs))}
+
+
+def _explained(panels: Iterable[pd.DataFrame]) -> str:
+    """What labels and marks stand for, for the caption."""
+    rows = [list(of.itertuples()) for of in panels]
+    return settings(rows) + alike(rows)
+
+
+def _marks(ax: Axes, rows: pd.DataFrame, x: str, passes: Mapping[tuple[str, ...], Group]) -> None:
+    """A mark a row, side by side where ``x`` is the same; a line from slowest to fastest run of groups in ``passes``."""
     criterion = "RE+" if rows["measured RE+ F1"].notna().any() else "NER"
     column = f"measured {criterion} F1"
     groups = list(rows.rename(columns={x: "x", column: "f1", f"{column} std": "std"}).itertuples())
+    ends = [row.x for row in groups]
     for row in groups:
-        of = look(row.system)
+        if group := passes.get((row.dataset, row.system, row.encoder, row.setting)):
+            rates = [record.prediction.samples_per_second for record in group.records]
+            ax.hlines(row.f1, min(rates), max(rates), color=look(row.system).color, linewidth=0.8)
+            ends += rates
+    low, high = min(ends), max(ends)
+    width = max(math.log(high / low), math.log(2))
+    for row in groups:
+        of, same = look(row.system), [other for other in groups if other.x == row.x]
         ax.errorbar(
-            [row.x],
+            [row.x * math.exp(0.06 * width * (same.index(row) - (len(same) - 1) / 2))],
             [row.f1],
             yerr=None if pd.isna(row.std) else [row.std],
             color=of.color,
@@ -131,5 +161,6 @@ def _marks(ax: Axes, rows: pd.DataFrame, x: str) -> None:
             label=f"{label(row, groups)}, {row.encoder}",
         )
     ax.set(xlabel="samples/s" if x == "samples/s" else "joules a sample", ylabel=f"{criterion} F1 (%)", xscale="log")
-    ax.margins(x=0.3, y=0.3)
+    ax.set_xlim(low * math.exp(-0.3 * width), high * math.exp(0.3 * width))
+    ax.margins(y=0.3)
     plain_numbers(ax.xaxis)

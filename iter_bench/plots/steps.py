@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.plots.style import PAGE_WIDTH, Plot, in_style
 
-PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+HALO = [withStroke(linewidth=1.5, foreground="white")]
+"""Keeps a label legible on an arc, of which it hides little."""
 COLORS = {"is_left": "#0072B2", "is_span": "#009E73", "is_link": "#D55E00"}
 
 
@@ -41,7 +43,8 @@ def steps(document: Document, extraction: Extraction | None = None, *, source: s
     rows[2].set_xticks(range(len(words)), words, rotation=60, ha="right", rotation_mode="anchor")
     rows[2].set_xlim(-0.7, len(words) - 0.3)
     about = (
-        "`is_left` marks where spans start, `is_span` the words that end them and their type, `is_link` which spans are related"
+        "`is_left` marks where spans start, `is_span` the words that end them and their type, `is_link` which spans are "
+        "related, by arcs from the last word of the head to that of the tail"
     )
     return Plot(figure, f"ITER's three steps on {document.id}, {source}: {about}.")
 
@@ -78,5 +81,5 @@ def _link(ax: Axes, relation: Relation, words: int) -> None:
         va="bottom",
         fontsize=6,
         color=COLORS["is_link"],
-        bbox=PAPER,
+        path_effects=HALO,
     )

@@ -38,7 +38,7 @@ SYSTEMS = {
     "plmarker": Look("#009E73", "^", "PL-Marker"),
 }
 OTHERS = (("#E69F00", "D"), ("#CC79A7", "P"), ("#56B4E9", "v"), ("#000000", "X"))
-FILLS = ("full", "none", "bottom")
+FILLS = ("full", "none", "bottom", "top", "left", "right")
 """How the marks of a system under several settings differ in a panel; the last is for all more."""
 CONVENTIONS = {"strict": ("#000000", "o"), "pl_marker": ("#E69F00", "^"), "surface": ("#56B4E9", "s")}
 """Colour and mark of a scoring convention."""

@@ -120,7 +120,8 @@ def _published(ax: Axes, dataset: str) -> None:
         ax.plot([row.parameters_millions], [row.value], label=f"{of.label}, published", **marks)
         where = f"{row.hardware.removeprefix('1x ')}, b{row.batch_size:g}" if row.hardware else "unstated hardware"
         at = (row.parameters_millions, row.value)
-        ax.annotate(where, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=5)
+        beside = {"xytext": (0, 4), "va": "bottom"} if row.hardware else {"xytext": (0, -4), "va": "top"}  # two are neighbours
+        ax.annotate(where, at, **beside, textcoords="offset points", ha="center", fontsize=6)
 
 
 def _panels(records: Iterable[ThroughputRecord]) -> list[list[ThroughputRecord]]:

@@ -15,6 +15,7 @@ from fuzzing import ANNOTATED, SCHEMA, SPERT, fuzz
 from record_examples import record
 from throughput_examples import measured
 
+from baselines.asp.configuration import VERSION as ASP_VERSION
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
 from iter_bench import matrix, records, scoring
@@ -210,7 +211,7 @@ DATA = {
         {"dataset": "ade", "split": "all", "measured": None},
     ],
 }
-ASP = {"version": 2, **SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
+ASP = {"version": ASP_VERSION, **SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
 FORMATS = {
     **{name: (content, gold_of(read)) for name, (content, read) in ANNOTATED.items()},
     "types.json": (json.dumps(TYPES), kind(Schema, spert.read_types)),

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import copy
 import weakref
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeVar
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import SettingsError
+from iter_bench.windows import Window, by_document, extent, reaching, why_unreachable
 
-_T = TypeVar("_T")
 _CACHED_WORDS = 500_000
 
 _TOKENIZERS: weakref.WeakSet[WindowTokenizer] = weakref.WeakSet()
@@ -33,45 +31,6 @@ def forget_words() -> None:
     """Makes every ``WindowTokenizer`` tokenise words anew that it has seen, for measuring what unseen documents cost."""
     for tokenizer in _TOKENIZERS:
         tokenizer.forget_words()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Window:
-    """A part of a document, or all of it, as one input of an encoder. N sub-tokens, W words.
-
-    Attributes:
-        document: index of the document in the sequence that was given.
-        input_ids: [N] with special sub-tokens and context.
-        word_ids: [N] offset of the sub-token's word in the document; -1 for special sub-tokens and context.
-        is_context: [N] whether the sub-token is one of a context word.
-        start_word, end_word: the document's words in this window, W of them.
-        first_subtoken: [W] where in ``input_ids`` the first sub-token of word ``start_word + i`` stands; -1 if it has none.
-        last_subtoken: [W] likewise the last one, itself included.
-        owned: (start, end) of the words that belong to this window; over a document's windows they are a partition.
-        cut_words: how many of the owned words have more sub-tokens than a window holds; the rest of theirs is left out.
-        cut_context: how many context words are left out because they don't fit.
-    """
-
-    document: int
-    input_ids: np.ndarray
-    word_ids: np.ndarray
-    is_context: np.ndarray
-    start_word: int
-    end_word: int
-    first_subtoken: np.ndarray
-    last_subtoken: np.ndarray
-    owned: tuple[int, int]
-    cut_words: int
-    cut_context: int
-
-    def holds(self, entity: Entity) -> bool:
-        """Whether the entity lies in this window, with a sub-token at either end."""
-        return (
-            self.start_word <= entity.start
-            and entity.end <= self.end_word
-            and self.first_subtoken[entity.start - self.start_word] >= 0
-            and self.last_subtoken[entity.end - 1 - self.start_word] >= 0
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +218,7 @@ class WindowTokenizer:
         its entities are kept; the first window's score stands.
         """
         merged = []
-        for document, (found, of) in zip(documents, _by_document(documents, windows, extractions), strict=True):
+        for document, (found, of) in zip(documents, by_document(documents, windows, extractions), strict=True):
             if len(found) == 1:
                 merged.append(found[0])
                 continue
@@ -282,13 +241,13 @@ class WindowTokenizer:
     def within(annotated: Sequence[Document | Extraction], windows: Sequence[Window]) -> list[Extraction]:
         """What of the documents' annotation each window holds, whichever window owns it; one a window."""
         parts: list[tuple[list[Entity], list[Relation]]] = [([], []) for _ in windows]
-        for given, (held, of) in zip(annotated, _by_document(annotated, windows, parts), strict=True):
+        for given, (held, of) in zip(annotated, by_document(annotated, windows, parts), strict=True):
             for entity in given.entities:
-                for i in _reaching(of, entity.start, entity.end):
+                for i in reaching(of, entity.start, entity.end):
                     if of[i].holds(entity):
                         held[i][0].append(entity)
             for relation in given.relations:
-                for i in _reaching(of, *_extent(relation)):
+                for i in reaching(of, *extent(relation)):
                     if of[i].holds(relation.head) and of[i].holds(relation.tail):
                         held[i][1].append(relation)
         return [Extraction(annotated[w.document].id, *map(tuple, part)) for w, part in zip(windows, parts, strict=True)]
@@ -298,14 +257,14 @@ class WindowTokenizer:
         """The gold annotation that can come out of ``merge`` at all, and the rest counted by reason."""
         reachable = []
         reasons: Counter[str] = Counter()
-        for document, (_, of) in zip(documents, _by_document(documents, windows, windows), strict=True):
-            lost = {entity: reason for entity in document.entities if (reason := _why_unreachable(entity, of))}
+        for document, (_, of) in zip(documents, by_document(documents, windows, windows), strict=True):
+            lost = {entity: reason for entity in document.entities if (reason := why_unreachable(entity, of))}
             reasons.update(lost.values())
             relations = []
             for relation in document.relations:
                 if relation.head in lost or relation.tail in lost:
                     reasons["relations: an entity of theirs is unreachable"] += 1
-                elif not _reaching(of, *_extent(relation)):
+                elif not reaching(of, *extent(relation)):
                     reasons["relations: their entities are in no common window"] += 1
                 else:
                     relations.append(relation)
@@ -317,7 +276,7 @@ class WindowTokenizer:
     def notes(documents: Sequence[Document], windows: Sequence[Window]) -> Counter[str]:
         """What tokenising changed or left out, counted by what it was; empty when nothing was."""
         counts: Counter[str] = Counter()
-        for document, (_, of) in zip(documents, _by_document(documents, windows, windows), strict=True):
+        for document, (_, of) in zip(documents, by_document(documents, windows, windows), strict=True):
             seen = 0
             for window in of:
                 owned = slice(window.owned[0] - window.start_word, window.owned[1] - window.start_word)
@@ -327,35 +286,3 @@ class WindowTokenizer:
             counts["words without sub-token"] += len(document.words) - seen
             counts["documents split into windows"] += len(of) > 1
         return +counts
-
-
-def _why_unreachable(entity: Entity, windows: Sequence[Window]) -> str | None:
-    """Why no prediction can be this gold entity; none if one can."""
-    after = bisect_right(windows, entity.start, key=lambda window: window.owned[0])
-    if after and windows[after - 1].holds(entity):  # the window that owns its first word
-        return None
-    if after and entity.end > windows[after - 1].end_word:
-        return "entities: they reach over the end of their window"
-    return "entities: their first or last word has no sub-token"
-
-
-def _reaching(windows: Sequence[Window], start: int, end: int) -> range:
-    """Which of a document's windows, which follow each other at both ends, hold the words ``start`` to ``end``."""
-    first = bisect_left(windows, end, key=lambda window: window.end_word)
-    return range(first, bisect_right(windows, start, key=lambda window: window.start_word))
-
-
-def _extent(relation: Relation) -> tuple[int, int]:
-    """The words from the beginning of its first entity to the end of its last."""
-    return min(relation.head.start, relation.tail.start), max(relation.head.end, relation.tail.end)
-
-
-def _by_document(
-    documents: Sequence[object], windows: Sequence[Window], items: Sequence[_T]
-) -> list[tuple[list[_T], list[Window]]]:
-    """For each document the items of its windows, and these windows."""
-    groups: list[tuple[list[_T], list[Window]]] = [([], []) for _ in documents]
-    for window, item in zip(windows, items, strict=True):
-        groups[window.document][0].append(item)
-        groups[window.document][1].append(window)
-    return groups

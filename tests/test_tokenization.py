@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.encoders import load_tokenizer
 from iter_bench.errors import SettingsError
-from iter_bench.tokenization import Window, WindowTokenizer
+from iter_bench.tokenization import WindowTokenizer
+from iter_bench.windows import Window
 
 TEXT = ["the cat sat on the hat of an old man in Berlin", "don't tell the U.S. (or 1,234 others) about it"] * 5
 MINILM = load_tokenizer("minilm")

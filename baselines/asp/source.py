@@ -12,7 +12,7 @@ import numpy as np
 
 from baselines.asp.configuration import AspConfig
 from iter_bench.document import Entity
-from iter_bench.tokenization import Window
+from iter_bench.windows import Window
 
 
 @dataclass(frozen=True, slots=True)

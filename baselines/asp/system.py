@@ -32,8 +32,9 @@ from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, ma
 from iter_bench.errors import UserError
 from iter_bench.settings import TrainingSettings, refusal
 from iter_bench.throughput.parts import part
-from iter_bench.tokenization import Window, WindowTokenizer
+from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
+from iter_bench.windows import Window
 
 WEIGHTS_FILE = "model.safetensors"
 T5_PREFIX = "relation extraction:"

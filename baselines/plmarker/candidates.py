@@ -9,7 +9,7 @@ import numpy as np
 
 from baselines.plmarker.configuration import NIL
 from iter_bench.document import Document, Entity
-from iter_bench.tokenization import Window
+from iter_bench.windows import Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from baselines.plmarker.packing import Example
 from baselines.plmarker.stage import Stage, text_length
 from iter_bench.document import Document, Entity
 from iter_bench.throughput.parts import part
-from iter_bench.tokenization import Window
+from iter_bench.windows import Window
 
 MARKER_WORDS = ("mask", "entity")
 NONE = np.zeros(0, dtype=np.int64)

@@ -19,7 +19,7 @@ from baselines.plmarker.packing import Example
 from baselines.plmarker.stage import Stage, text_length
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.throughput.parts import part
-from iter_bench.tokenization import Window
+from iter_bench.windows import Window
 
 MARKER_WORDS = ("mask", "subject", "mask", "object")
 SOLID = 2  # markers that stand in the text

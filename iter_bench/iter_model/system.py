@@ -30,8 +30,9 @@ from iter_bench.iter_model.modeling import Found, IterModel, Sizes
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.settings import Settings, TrainingSettings, refusal
 from iter_bench.throughput.parts import part
-from iter_bench.tokenization import Window, WindowTokenizer
+from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
+from iter_bench.windows import Window
 
 COMPILED_APART = {"float32": 1e-4, "bfloat16": 2e-2}
 """Most that states of a compiled encoder may differ from those of the plain one, relative to their length."""

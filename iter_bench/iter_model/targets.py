@@ -13,7 +13,7 @@ import numpy as np
 
 from iter_bench.document import Document, Entity, Extraction
 from iter_bench.iter_model.configuration import IterConfig
-from iter_bench.tokenization import Window
+from iter_bench.windows import Window
 
 Span = tuple[int, int]
 

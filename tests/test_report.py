@@ -1,6 +1,8 @@
 """The one page and the command line: made from records alone, self-contained, the same each time."""
 
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -138,3 +140,31 @@ def test_tables_and_figures_are_remade_to_the_byte_and_verified(results):
     table.write_bytes(before[table])
     assert "table3-main.md: isn't what the records give" in problems
     assert "README.md: isn't what `iter-bench tables` writes" in problems
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+@pytest.mark.parametrize(
+    ("clicks", "order"),
+    [
+        (("F1",), "d c a b"),
+        (("F1", "F1"), "a c d b"),  # empty cells stay below
+        (("F1", "system"), "a b c d"),
+    ],
+)
+def test_a_browser_sorts_a_table_by_the_head_that_is_clicked(results, tmp_path, clicks, order):
+    page = tmp_path / "report.html"
+    run("report", "--results", results, "--output", page)
+    (script,) = re.findall(r"<script>.*</script>", page.read_text(), flags=re.DOTALL)
+    cells = {"b": "", "d": "\u22121.5", "a": "74.0 ± 0.3", "c": "9.8"}
+    rows = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in cells.items())
+    head = "".join(f"<th><button id='{name}'>{name}</button></th>" for name in ("system", "F1"))
+    presses = "".join(f"document.getElementById('{name}').click();" for name in clicks)
+    body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{script}<script>{presses}</script>"
+    page.write_text(f"<!doctype html><meta charset='utf-8'>{body}", encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    shown = subprocess.run([BROWSER, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert re.findall(r"<tr><td>(\w)</td>", shown) == order.split()
+    assert f'aria-sort="{"descending" if len(set(clicks)) < len(clicks) else "ascending"}"' in shown

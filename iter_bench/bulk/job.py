@@ -240,7 +240,9 @@ def _fingerprint(system: str) -> str:
 
 def _revision(name: str) -> str:
     """The commit that loading takes: the newest, or without a network the one on this machine."""
-    if name.count("/") != 1:  # the hub is only asked for owner/name
+    from iter_bench.iter_model.released import HUB_NAME
+
+    if not HUB_NAME.fullmatch(name):
         raise UserError(f"{name}: there is no such folder")
     try:
         import huggingface_hub

@@ -1,4 +1,4 @@
-"""An encoder's states by compiled code, one graph for each width of rows, with a count that shows that it took effect."""
+"""A function of tensors by compiled code, with a count that shows that it took effect, and a check that it gives the same."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ import torch
 from torch import Tensor
 from torch._dynamo import config, maybe_mark_dynamic
 from torch._dynamo.backends.registry import lookup_backend
-from transformers import PreTrainedModel
 
 log = logging.getLogger("iter_bench")
 
-_GRAPHS = 64
-"""Most of one encoder: one a width, and with or without a mask."""
+GRAPHS = 64
+"""Most of one function: one a width, and with or without a mask."""
+
+APART = {"float32": 1e-4, "bfloat16": 2e-2}
+"""Most that compiled states may differ from the plain ones, relative to their length."""
 
 
-class CompiledStates:
-    """Stands in for ``states``; where compiling fails, a note in the log says why, and everything runs as before.
+class Compiled:
+    """Stands in for a function; where compiling fails, a note in the log says why, and everything runs as before.
 
     Args:
-        states: ``iter_bench.encoders.states``.
+        plain: what to compile, as one graph.
+        name: what it computes, for the note.
+        dynamic: whether one graph should do for all sizes; otherwise, for all sizes of the arguments' first dimension.
         backend: a compiler as torch names it.
 
     Attributes:
@@ -30,40 +34,58 @@ class CompiledStates:
         problem: why nothing is compiled any more; none: nothing failed.
     """
 
-    def __init__(self, states: Callable[..., Tensor], backend: str = "inductor"):
+    def __init__(self, plain: Callable[..., Any], name: str, *, dynamic: bool = False, backend: str = "inductor"):
         self.graphs = 0
         self.problem: str | None = None
+        self._plain, self._name, self._dynamic = plain, name, dynamic
         self._backend, self._compile = backend, lookup_backend(backend)
-        self._plain = states
-        self._compiled = torch.compile(states, backend=self._counted, fullgraph=True)
+        self._compiled = torch.compile(plain, backend=self._counted, fullgraph=True, dynamic=dynamic or None)
 
     def __str__(self) -> str:
         """The record's ``execution.compile``."""
         return f"{self._backend}, graphs: {self.graphs}" if self.problem is None else f"none: {self.problem}"
 
-    def __call__(
-        self, encoder: PreTrainedModel, input_ids: Tensor, segment: Tensor, position: Tensor | None, *, padded: bool
-    ) -> Tensor:
-        """As ``states``."""
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """As the function."""
         if self.problem is None:
-            for of in (input_ids, segment, position):
-                if of is not None:
-                    maybe_mark_dynamic(of, 0)
+            if not self._dynamic:
+                for of in args:
+                    if isinstance(of, Tensor):
+                        maybe_mark_dynamic(of, 0)
             try:
-                with config.patch(recompile_limit=_GRAPHS):
-                    return self._compiled(encoder, input_ids, segment, position, padded=padded)
+                with config.patch(recompile_limit=GRAPHS):
+                    return self._compiled(*args, **named)
             except (torch.OutOfMemoryError, MemoryError):
                 raise
             except Exception as error:  # compilers raise of every kind
                 self.give_up(" ".join(str(error).split("\n")[:2]) or type(error).__name__)
-        return self._plain(encoder, input_ids, segment, position, padded=padded)
+        return self._plain(*args, **named)
 
     def give_up(self, problem: str) -> None:
         """Computes as before from now on; ``problem`` is why."""
         self.problem = problem
-        log.warning("the encoder runs without compiling: %s", problem)
+        log.warning("%s runs without compiling: %s", self._name, problem)
 
     def _counted(self, graph: torch.fx.GraphModule, inputs: Sequence[Any]) -> Callable:
         compiled = self._compile(graph, inputs)
         self.graphs += 1
         return compiled
+
+
+def checked(
+    plain: Callable[..., Any], run: Callable[[Callable[..., Any]], Tensor], name: str, dtype: str, *, dynamic: bool = False
+) -> Compiled:
+    """Compiled code for ``plain``, which has given up if what it computes isn't the same.
+
+    Args:
+        plain, name, dynamic: as of ``Compiled``.
+        run: states that a function in place of ``plain`` leads to.
+        dtype: of the matrix products.
+    """
+    compiled = Compiled(plain, name, dynamic=dynamic)
+    with torch.inference_mode():
+        expected, found = run(plain), run(compiled)
+    apart = float((found - expected).norm() / expected.norm())
+    if compiled.problem is None and not apart <= APART[dtype]:
+        compiled.give_up(f"compiled, its states are {apart:.1e} apart")
+    return compiled

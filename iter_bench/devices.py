@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
+from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from iter_bench.cluster import processes
 
@@ -27,6 +30,27 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     if compute_dtype(device, precision) == "bfloat16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+class Movable:
+    """Base of dataclasses that hold tensors."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on ``device``; see ``moved``."""
+        return type(self)(**{f.name: _on(getattr(self, f.name), device) for f in fields(self)})
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Movable):
+        return value.to(device)
+    return moved(value, device) if isinstance(value, Tensor) else value
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on ``device``; a copy to a GPU goes by pinned memory, so that nothing waits for it."""
+    if tensor.device == device:
+        return tensor
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
 def synchronize(device: torch.device) -> None:

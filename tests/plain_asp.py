@@ -30,7 +30,7 @@ def states_of(model, source, ids, positions):
     """Decoder states [L, width] with everything computed from the beginning."""
     inputs = torch.tensor(source.input_ids)[None]
     mask = torch.ones_like(inputs)
-    memory = model.decoder.memory(model.encode(inputs, mask), mask)
+    memory = model.decoder.memory(model.encode(inputs, mask, padded=False), mask)
     return model.decoder(model.embed(torch.tensor([ids])), torch.tensor([positions]), memory)[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from baselines.asp.actions import COPY, OPEN, Script, brackets
 from baselines.asp.configuration import AspConfig
 from baselines.asp.source import Source
+from iter_bench.devices import Movable
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,12 @@ def example_of(script: Script, source: Source, config: AspConfig) -> Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Movable):
     """Examples as tensors. States are read from the flattened [B · L, width]; S steps enter the loss, ``</m>`` competes at C.
 
     Attributes:
         input_ids, attention_mask: [B, N]; decoder_ids, positions: [B, L]; padded on the right.
+        padded: whether any of the inputs is.
         steps: [S] rows of the states.
         opens: [S] whether the gold action is ``<m>``.
         may_open: [S] whether it competes.
@@ -102,6 +104,7 @@ class Batch:
 
     input_ids: Tensor
     attention_mask: Tensor
+    padded: bool
     decoder_ids: Tensor
     positions: Tensor
     steps: Tensor
@@ -117,10 +120,6 @@ class Batch:
     first: Tensor
     second: Tensor
     classes: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on ``device``; copies don't wait for it."""
-        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
 
 def padded(sequences: Sequence[np.ndarray], fill: int) -> np.ndarray:
@@ -155,9 +154,8 @@ def collate(examples: Sequence[Example], pad: int) -> Batch:
     close_at = (np.cumsum(contested) - 1)[closes]
     left_rows, left = np.unique(rows("left")[closes], return_inverse=True)
     right_rows, pairs = np.unique(np.stack((rows("first"), rows("second"))), return_inverse=True)
+    mask = mask_of([e.input_ids for e in examples])
     arrays = (
-        padded([e.input_ids for e in examples], pad),
-        mask_of([e.input_ids for e in examples]),
         decoder_ids,
         padded([e.positions for e in examples], 0),
         every[contested],
@@ -173,4 +171,5 @@ def collate(examples: Sequence[Example], pad: int) -> Batch:
         *pairs.reshape(2, -1),
         joined("classes"),
     )
-    return Batch(*map(torch.from_numpy, arrays))
+    read = (torch.from_numpy(padded([e.input_ids for e in examples], pad)), torch.from_numpy(mask))
+    return Batch(*read, not mask.all(), *map(torch.from_numpy, arrays))

@@ -11,6 +11,7 @@ from torch import Tensor
 from baselines.asp.actions import CLOSE, COPY, OPEN
 from baselines.asp.batch import padded
 from baselines.asp.imposed import CLOSES, OPENS, Imposed
+from iter_bench.devices import moved
 
 
 class Greedy:
@@ -47,7 +48,7 @@ class Given:
 
     def __init__(self, structure: Sequence[Imposed], lookahead: int, device: torch.device):
         def upload(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array).to(device, non_blocking=True)
+            return moved(torch.from_numpy(array), device)
 
         self._marks = upload(np.pad(padded([of.marks for of in structure], 0), ((0, 0), (0, lookahead))))
         self._types = upload(np.concatenate([of.types for of in structure]))

@@ -237,6 +237,11 @@ class Decoder(nn.Module):
         return bias.masked_fill((distance < 0)[..., None], -torch.inf).permute(0, 3, 1, 2)
 
 
+def write(decoder: Decoder, embedded: Tensor, positions: Tensor, memory: Memory, slots: Tensor, cache: Cache) -> Tensor:
+    """The next outputs' states, as a function that compiled code can stand in for."""
+    return decoder(embedded, positions, memory, slots, cache)
+
+
 def buckets(distance: Tensor, count: int, max_distance: int) -> Tensor:
     """T5's bucket of each distance ≥ 0: half of them are exact, the others grow with the logarithm up to ``max_distance``."""
     exact = count // 2

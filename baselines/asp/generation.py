@@ -26,6 +26,7 @@ from baselines.asp.decoder import Cache, Memory
 from baselines.asp.modeling import AspModel
 from baselines.asp.source import Source
 from iter_bench.batching import token_budget
+from iter_bench.devices import moved
 from iter_bench.throughput.parts import part
 
 CHECK = 8
@@ -54,9 +55,18 @@ def waits_for_nothing(device: torch.device) -> bool:
 @torch.inference_mode()
 def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given | None = None) -> list[Output]:
     """Decodes a batch; all sequences are valid (``actions``), and each writes its whole source unless ``max_steps`` ends it."""
-    decisions, own = decisions or Greedy(), model.config.settings
+    decisions = decisions or Greedy()
+    written, states = decode(model, sources, pad, decisions)
+    with part("forward"):
+        written, most = written.cpu().numpy(), model.config.settings.max_steps
+        actions = [row[1:][: min(row[0], most or row[0])] for row in written]
+        return _read_brackets(model, actions, states, decisions)
+
+
+def decode(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given) -> tuple[Tensor, Tensor]:
+    """A batch decoded: how many outputs each row has, before their actions [B, 1 + L], and their states [B, L, width]."""
     with part("transfer"):
-        run = _Run(model, sources, pad, decisions, own.width)
+        run = _Run(model, sources, pad, decisions, model.config.settings.width)
     with part("forward"):
         run.encode()
         passes = 0
@@ -65,9 +75,7 @@ def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Gr
             passes += 1
             if run.on_cpu or passes % CHECK == 0:
                 run.drop_finished()
-        written = torch.cat((run.counts[:, None], run.actions), dim=1).cpu().numpy()
-        actions = [row[1:][: min(row[0], own.max_steps or row[0])] for row in written]
-        return _read_brackets(model, actions, run.states, decisions)
+        return torch.cat((run.counts[:, None], run.actions), dim=1), run.states
 
 
 class _Run:
@@ -79,7 +87,7 @@ class _Run:
         self.on_cpu = waits_for_nothing(device)
 
         def upload(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array).to(device, non_blocking=True)
+            return moved(torch.from_numpy(array), device)
 
         lengths = np.array([len(source.word) for source in sources])
         beyond = lengths.max() + width  # a pass that begins at the end looks so far
@@ -114,7 +122,7 @@ class _Run:
             longest = int(self.read[begin:].max())
             rows = slice(begin, begin + max(1, self.tokens // longest))
             mask = self.attention_mask[rows, :longest]
-            read = model.encode(self.input_ids[rows, :longest], mask)
+            read = model.encode(self.input_ids[rows, :longest], mask, padded=bool((self.read[rows] < longest).any()))
             parts.append(model.decoder.memory(read, mask))
             begin = rows.stop
         self.memory = Memory.joined(parts)
@@ -134,7 +142,8 @@ class _Run:
         # the output that is decided already, then the copies that may follow it
         ids = torch.cat((self.next_id[:, None], self.copied[rows, pointer[:, :-1]]), dim=1)
         positions = (self.offset[rows] + torch.minimum(pointer, length[:, None]) - 1).clamp_min(0)
-        states = self.model.decoder(self.model.embed(ids), positions, self.memory, slots, self.cache)
+        model = self.model
+        states = model.write(model.decoder, model.embed(ids), positions, self.memory, slots, self.cache)
 
         chosen = self.decisions.actions(*self._logits(states, pointer), self.rows, pointer)
         stop = (chosen != COPY) | (pointer >= length[:, None])  # a bracket, or the end of the text
@@ -199,11 +208,11 @@ class _Run:
     def drop_finished(self) -> None:
         """Lets the finished rows go once they are a quarter; this waits for the device."""
         self.counts[self.rows] = self.slot
-        self.most = int(self.slot.max())
-        finished = self.finished.cpu()
+        slot, finished = torch.stack((self.slot, self.finished.long())).cpu()
+        self.most = int(slot.max())
         if 4 * int(finished.sum()) < len(finished):
             return
-        keep = (~finished).nonzero().squeeze(1).to(self.rows.device)
+        keep = moved((finished == 0).nonzero().squeeze(1), self.rows.device)
         for name in ("rows", "pointer", "slot", "opened", "left", "next_id", "finished"):
             setattr(self, name, getattr(self, name).index_select(0, keep))
         self.memory.keep(keep)

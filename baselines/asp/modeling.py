@@ -6,6 +6,8 @@ over the state that wrote the last ``<m>`` and the current one. At ``</m>``, ``l
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
@@ -13,10 +15,10 @@ from transformers import AutoConfig, PreTrainedModel
 
 from baselines.asp.batch import Batch
 from baselines.asp.configuration import AspConfig
-from baselines.asp.decoder import Decoder
+from baselines.asp.decoder import Decoder, write
 from baselines.asp.heads import Scorer
 from baselines.asp.warm_start import drop_last_layer, shape_of
-from iter_bench.encoders import encoder_from_config
+from iter_bench.encoders import encoder_from_config, states, states_of_layers
 
 HEADS = ("open_head.", "type_head.", "link_head.")
 
@@ -31,6 +33,8 @@ class AspModel(nn.Module):
         self.decoder = decoder or Decoder(shape_of(self.encoder.config))
         if self.decoder.shape.layerwise:
             drop_last_layer(self.encoder)
+        self.read: Callable[..., Tensor | tuple[Tensor, ...]] = states_of_layers if self.decoder.shape.layerwise else states
+        self.write: Callable[..., Tensor] = write
         width, own = self.decoder.shape.width, config.settings
         options = {"activation": own.activation, "rate": own.dropout, "std": own.init_std}
         self.open_head = Scorer(1, width, own.hidden, 1, **options)
@@ -42,17 +46,14 @@ class AspModel(nn.Module):
         """Embeddings of sub-tokens; encoder and decoder share them, as T5's do."""
         return nn.functional.embedding(ids, self.encoder.get_input_embeddings().weight)
 
-    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        """What each layer of the decoder reads of the encoder, [B, N, width]."""
-        shape = self.decoder.shape
-        out = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=shape.layerwise)
-        if not shape.layerwise:
-            return (out.last_hidden_state,) * shape.layers
-        return (*out.hidden_states[:-1], out.last_hidden_state)  # transformers records none where no layer is left
+    def encode(self, input_ids: Tensor, attention_mask: Tensor, padded: bool) -> tuple[Tensor, ...]:
+        """What each layer of the decoder reads of the encoder, [B, N, width]; ``padded``: whether the mask hides anything."""
+        read = self.read(self.encoder, input_ids, attention_mask, None, padded=padded)
+        return read if self.decoder.shape.layerwise else (read,) * self.decoder.shape.layers
 
     def states(self, batch: Batch) -> Tensor:
         """The decoder's states with all outputs given, [B, L, width]."""
-        memory = self.decoder.memory(self.encode(batch.input_ids, batch.attention_mask), batch.attention_mask)
+        memory = self.decoder.memory(self.encode(batch.input_ids, batch.attention_mask, batch.padded), batch.attention_mask)
         return self.decoder(self.embed(batch.decoder_ids), batch.positions, memory)
 
     def action_logits(self, states: Tensor, paired: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,8 +17,9 @@ from baselines.asp import actions
 from baselines.asp.batch import Batch, Example, collate, example_of
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.asp.decisions import Given, Greedy
+from baselines.asp.decoder import write
 from baselines.asp.flops import asp_flops
-from baselines.asp.generation import generate
+from baselines.asp.generation import decode, generate
 from baselines.asp.imposed import Imposed, imposed
 from baselines.asp.modeling import HEADS, AspModel
 from baselines.asp.source import Source, source_of
@@ -219,7 +220,31 @@ class AspSystem:
     def execution(self) -> dict[str, str]:
         """How it computes; see ``iter_bench.throughput.measurable``."""
         attention = f"{self.module.encoder.config._attn_implementation} (encoder), sdpa (decoder)"
-        return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": "none"}
+        compiled = "none"
+        if self.module.write is not write:
+            compiled = f"encoder: {self.module.read}; decoder: {self.module.write}"
+        return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": compiled}
+
+    def compile(self, documents: Sequence[Document]) -> None:
+        """Compiles encoder and decoder, each if that works and gives the same states for the documents; the log says if not."""
+        from iter_bench.compiled import checked
+
+        sources, gold = self._sources(documents)[1], self.reachable(documents).extractions
+        given = Given(self.prepare_structure(documents, gold), self.config.settings.width, self.device)
+        batch = self.collate(self.examples(documents))
+        real, dtype = batch.attention_mask > 0, compute_dtype(self.device, self.precision)
+
+        def run_encoder(read: Callable[..., Any]) -> Tensor:
+            found = read(self.module.encoder, batch.input_ids, batch.attention_mask, None, padded=batch.padded)
+            return torch.cat([states[real] for states in found]) if isinstance(found, tuple) else found[real]
+
+        def run_decoder(write: Callable[..., Tensor]) -> Tensor:
+            self.module.write = write
+            return decode(self.module, sources, self._pad, given)[1]
+
+        with autocast(self.device, self.precision):
+            self.module.read = checked(self.module.read, run_encoder, "asp's encoder", dtype)
+            self.module.write = checked(self.module.write, run_decoder, "asp's decoder", dtype, dynamic=True)
 
     def _sources(self, documents: Sequence[Document]) -> tuple[list[Window], list[Source]]:
         """The documents' windows, and what is read and copied of each."""

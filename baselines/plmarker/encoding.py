@@ -75,13 +75,13 @@ def shared_text(encoder: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]
         if layer is layers[-1]:
             asking = torch.cat((hidden[batch.read], hidden[count:]))
             query_table = (batch.read_cell, batch.examples, batch.widest, heads)
-        query = layer.query(asking)
-        texts = len(query_table[0])
+        # split, not sliced: with sizes left open, torch 2.13's inductor computes other numbers from the second slice
+        text_query, query = layer.query(asking).split([len(query_table[0]), len(batch.marker_cell)])
         attended = scaled_dot_product_attention(
-            _padded(query[:texts], *query_table), text_key, text_value, attn_mask=mask, dropout_p=rate
+            _padded(text_query, *query_table), text_key, text_value, attn_mask=mask, dropout_p=rate
         )
         of_text = _flat(attended, query_table[0])
-        of_markers = _attend_markers(query[texts:], key[count:], value[count:], text_key, text_value, bias, marker_table, rate)
+        of_markers = _attend_markers(query, key[count:], value[count:], text_key, text_value, bias, marker_table, rate)
         hidden = layer.finish(torch.cat((of_text, of_markers)), asking)
     return hidden.split([len(batch.read), len(batch.marker_cell)])
 

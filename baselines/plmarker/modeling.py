@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class PairModel(nn.Module):
     def __init__(self, encoder: PreTrainedModel, markers: int, classes: int, types: int, rate: float):
         super().__init__()
         self.encoder = encoder
+        self.paths: dict[Execution, Callable[..., tuple[Tensor, Tensor]]] = dict(PATHS)
         self.first_marker = encoder.config.vocab_size - markers
         hidden, deviation = encoder.config.hidden_size, encoder.config.initializer_range
         self.dropout = nn.Dropout(rate)
@@ -48,7 +49,7 @@ class PairModel(nn.Module):
 
     def forward(self, batch: Batch, execution: Execution) -> tuple[Tensor, Tensor | None]:
         """Logits of the pairs' classes [Q, classes] and types [Q, types]."""
-        text, markers = (self.dropout(states) for states in PATHS[execution](self.encoder, batch))
+        text, markers = (self.dropout(states) for states in self.paths[execution](self.encoder, batch))
         pairs = torch.cat(markers.chunk(2), 1)
         of_pair, of_left, of_right = self.classifier.weight.split([pairs.shape[1], text.shape[1], text.shape[1]], dim=1)
         # each state of the text is projected once, however many pairs read it

@@ -12,12 +12,14 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from baselines.plmarker.configuration import PlMarkerConfig
+from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.layers import position_offset
 from baselines.plmarker.modeling import HEADS, PairModel
 from baselines.plmarker.packing import Batch, Example, collate
 from iter_bench.batching import in_batches
 from iter_bench.checkpoints import load_weights, weights_of
-from iter_bench.devices import autocast
+from iter_bench.devices import autocast, compute_dtype
+from iter_bench.document import Document
 from iter_bench.encoders import max_length
 from iter_bench.errors import UserError
 from iter_bench.throughput.parts import part
@@ -128,6 +130,28 @@ class Stage:
         with part("decode"):
             rows_of = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])
             return [rows for _, rows in sorted(zip(order, rows_of, strict=True), key=lambda pair: pair[0])]
+
+    @property
+    def compiled(self) -> str:
+        """What came of ``compile``; ``none`` before."""
+        path = self.module.paths[self.config.settings.execution]
+        return "none" if path in PATHS.values() else str(path)
+
+    def compile(self, documents: Sequence[Document], name: str) -> None:
+        """Compiles the encoder if that works and gives the same states for the documents; ``name`` is for the log."""
+        from iter_bench.compiled import checked
+
+        if not (examples := self.examples(documents)):
+            return  # no entity, no subject
+        batch, encoder = self.collate(examples), self.module.encoder
+        paths, execution = self.module.paths, self.config.settings.execution
+
+        def run(path: Callable[..., tuple[Tensor, Tensor]]) -> Tensor:
+            return torch.cat(path(encoder, batch))
+
+        with autocast(self.device, self.precision):
+            dtype = compute_dtype(self.device, self.precision)
+            paths[execution] = checked(paths[execution], run, name, dtype, dynamic=True)
 
     # --- storage ------------------------------------------------------------------------------------------------------
 

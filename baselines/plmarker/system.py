@@ -78,7 +78,14 @@ class PlMarkerSystem:
         attention = self.ner.module.encoder.config._attn_implementation
         if self.config.settings.execution == "shared_text":
             attention = "sdpa (text), eager (markers)"
-        return {"dtype": compute_dtype(self.device, self.ner.precision), "attention": attention, "compile": "none"}
+        parts = {name: stage.compiled for name, stage in self._stages.items()}
+        compiled = "; ".join(f"{name}: {part}" for name, part in parts.items()) if set(parts.values()) != {"none"} else "none"
+        return {"dtype": compute_dtype(self.device, self.ner.precision), "attention": attention, "compile": compiled}
+
+    def compile(self, documents: Sequence[Document]) -> None:
+        """Compiles both encoders, each if that works and gives the same states for the documents; the log says if not."""
+        for name, stage in self._stages.items():
+            stage.compile(documents, f"plmarker's encoder ({name})")
 
     @property
     def _stages(self) -> dict[str, NerStage | RelationStage]:

@@ -3,7 +3,7 @@
 from iter_bench.encoders.architectures import KNOWN
 from iter_bench.encoders.families import encoder_dims, encoder_from_config, max_length
 from iter_bench.encoders.loading import encoder_config, load_encoder, load_tokenizer
-from iter_bench.encoders.states import row_width, shares_rows, states
+from iter_bench.encoders.states import row_width, shares_rows, states, states_of_layers
 
 __all__ = [
     "KNOWN",
@@ -16,4 +16,5 @@ __all__ = [
     "row_width",
     "shares_rows",
     "states",
+    "states_of_layers",
 ]

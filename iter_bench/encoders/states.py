@@ -26,9 +26,6 @@ def row_width(encoder: PreTrainedModel, longest: int) -> int:
 def states(encoder: PreTrainedModel, input_ids: Tensor, segment: Tensor, position: Tensor | None, *, padded: bool) -> Tensor:
     """Latent representations [R, N, δ]; what they are at padding is of no use.
 
-    The mask is made here, since transformers looks into a mask of two dimensions whether it hides anything, and would wait
-    for the device.
-
     Args:
         encoder: as ``load_encoder`` gives it.
         input_ids: [R, N] padded on the right.
@@ -36,14 +33,30 @@ def states(encoder: PreTrainedModel, input_ids: Tensor, segment: Tensor, positio
         position: [R, N] offset in the sequence where several may share a row, if ``shares_rows`` allows it; none: one a row.
         padded: whether there is padding.
     """
+    return encoder(input_ids=input_ids, **_options(encoder, segment, position, padded)).last_hidden_state
+
+
+def states_of_layers(
+    encoder: PreTrainedModel, input_ids: Tensor, segment: Tensor, position: Tensor | None, *, padded: bool
+) -> tuple[Tensor, ...]:
+    """What each layer reads, and the latent representations last, [R, N, δ] each; the arguments are those of ``states``."""
+    out = encoder(input_ids=input_ids, output_hidden_states=True, **_options(encoder, segment, position, padded))
+    return (*out.hidden_states[:-1], out.last_hidden_state)  # transformers records none where no layer is left
+
+
+def _options(encoder: PreTrainedModel, segment: Tensor, position: Tensor | None, padded: bool) -> dict[str, Tensor]:
+    """Mask and positions.
+
+    The mask is made here, since transformers looks into a mask of two dimensions whether it hides anything, and would wait
+    for the device.
+    """
     if not padded and position is None:
-        return encoder(input_ids=input_ids).last_hidden_state
+        return {}
     if not shares_rows(encoder):
-        return encoder(input_ids=input_ids, attention_mask=(segment > 0).long()).last_hidden_state
+        return {"attention_mask": (segment > 0).long()}
     if position is None:
-        mask = (segment > 0)[:, None, None].expand(-1, -1, segment.shape[1], -1)
-        return encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        return {"attention_mask": (segment > 0)[:, None, None].expand(-1, -1, segment.shape[1], -1)}
     mask = (segment[:, None, :] == segment[:, :, None])[:, None]  # padding sees padding: no query is left without a key
     first = family(encoder.config).first_position(encoder.config)
     places = {} if first is None else {"position_ids": position + first}
-    return encoder(input_ids=input_ids, attention_mask=mask, **places).last_hidden_state
+    return {"attention_mask": mask, **places}

@@ -7,31 +7,15 @@ R rows is nothing to them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from iter_bench.batching import in_rows
+from iter_bench.devices import Movable
 from iter_bench.iter_model.targets import Slots, Targets
-
-
-class Movable:
-    """Base of dataclasses that hold tensors."""
-
-    def to(self, device: torch.device) -> Movable:
-        """The same on ``device``; copies to a GPU go by pinned memory, so that nothing waits for them."""
-        return type(self)(**{f.name: _moved(getattr(self, f.name), device) for f in fields(self)})
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Movable):
-        return value.to(device)
-    if not isinstance(value, Tensor) or value.device == device:
-        return value
-    return (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from iter_bench.devices import Movable
 from iter_bench.document import Extraction
-from iter_bench.iter_model.batch import Movable
 from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.targets import Slots, span_in_slots
 

@@ -34,9 +34,6 @@ from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
 from iter_bench.windows import Window
 
-COMPILED_APART = {"float32": 1e-4, "bfloat16": 2e-2}
-"""Most that states of a compiled encoder may differ from those of the plain one, relative to their length."""
-
 
 class IterSettings(Settings):
     """ITER's own settings of a run; ``IterConfig`` describes them."""
@@ -234,19 +231,20 @@ class IterSystem:
         compiled = "none" if self.module.states is states else str(self.module.states)
         return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": compiled}
 
-    def compile_encoder(self, documents: Sequence[Document]) -> None:
+    def compile(self, documents: Sequence[Document]) -> None:
         """Compiles the encoder if that works and gives the same states for the documents; a note in the log says if not."""
-        from iter_bench.encoders.compiled import CompiledStates
+        from iter_bench.compiled import checked
 
         windows = self.windows.windows(documents)
-        inputs = self._inputs(windows, [slots_of(window, self.config) for window in windows])
-        with autocast(self.device, self.precision), torch.inference_mode():
-            plain = self.module.encode(inputs)
-            self.module.states = CompiledStates(self.module.states)
-            real = inputs.tokens.segment.flatten() > 0
-            apart = float((self.module.encode(inputs) - plain)[real].norm() / plain[real].norm())
-        if not apart <= COMPILED_APART[compute_dtype(self.device, self.precision)]:
-            self.module.states.give_up(f"compiled, its states are {apart:.1e} apart")
+        rows = self._inputs(windows, [slots_of(window, self.config) for window in windows]).tokens
+
+        def run(states: Callable[..., Tensor]) -> Tensor:
+            found = states(self.module.encoder, rows.input_ids, rows.segment, rows.position, padded=rows.padded)
+            return found[rows.segment > 0]
+
+        with autocast(self.device, self.precision):
+            dtype = compute_dtype(self.device, self.precision)
+            self.module.states = checked(self.module.states, run, "iter's encoder", dtype)
 
     def _predict(
         self, documents: Sequence[Document], link_threshold: float, batch_size: int, structure: Sequence[Imposed] | None

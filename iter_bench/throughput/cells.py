@@ -56,14 +56,14 @@ class Prepared:
 
 
 def build(subject: Subject, schema: Schema, documents: Sequence[Document]) -> systems.System:
-    """The system, untrained or as it was saved; on a GPU with a compiled encoder, if it has one that gives the same states.
+    """The system, untrained or as it was saved; on a GPU by compiled code, where that gives the same states.
 
     Raises:
         UserError: it can't be built or read, or it is untrained and its decisions can't be imposed.
     """
     system = _load_or_make(subject, schema, documents)
     if default_device().type == "cuda" and isinstance(system, Compiles):
-        system.compile_encoder(documents[:CHECKED])
+        system.compile(documents[:CHECKED])
     return system
 
 

@@ -40,10 +40,10 @@ class CountsFlops(Protocol):
 
 @runtime_checkable
 class Compiles(Protocol):
-    """A system whose encoder can be compiled."""
+    """A system that can be compiled."""
 
-    def compile_encoder(self, documents: Sequence[Document]) -> None:
-        """Compiles it if that works and gives the same states for the documents; ``execution`` tells what came of it."""
+    def compile(self, documents: Sequence[Document]) -> None:
+        """Compiles what that works for and gives the same states for the documents; ``execution`` tells what came of it."""
         ...
 
 

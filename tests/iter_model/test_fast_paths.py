@@ -125,7 +125,7 @@ def test_a_compiled_encoder_takes_effect_with_few_graphs_and_gives_the_same(name
     system, documents = build(FAMILIES[name], tmp_path)
     plain = system.predict(documents, batch_size=4)
     batches = as_on_a_gpu(system, monkeypatch)
-    system.compile_encoder(documents[:5])
+    system.compile(documents[:5])
     found = system.predict(documents, batch_size=4)
     assert [(e.id, e.entities, e.relations) for e in found] == [(e.id, e.entities, e.relations) for e in plain]
     compiled = system.module.states
@@ -138,7 +138,7 @@ def test_a_compiled_encoder_takes_effect_with_few_graphs_and_gives_the_same(name
 
 @pytest.mark.slow
 def test_a_compiler_that_fails_or_errs_is_told_and_not_used(tmp_path, caplog, monkeypatch):
-    from iter_bench.encoders import compiled
+    from iter_bench import compiled
 
     def fails(graph, inputs):
         raise ValueError("no compiler here")
@@ -151,6 +151,6 @@ def test_a_compiler_that_fails_or_errs_is_told_and_not_used(tmp_path, caplog, mo
     for backend, reason in ((fails, "no compiler here"), (errs, "its states are 5.0e-01 apart")):
         monkeypatch.setattr(compiled, "lookup_backend", lambda name, backend=backend: backend)
         system.module.states = states
-        system.compile_encoder(documents[:3])
+        system.compile(documents[:3])
         assert reason in system.execution["compile"] and system.execution["compile"].startswith("none: ")
         assert reason in caplog.text and system.predict(documents) == plain

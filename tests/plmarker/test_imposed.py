@@ -26,8 +26,9 @@ def traced(system, **predict):
         return run
 
     with pytest.MonkeyPatch.context() as patch:
-        for execution, path in list(PATHS.items()):
-            patch.setitem(PATHS, execution, note(execution, path))
+        for paths in (stage.module.paths for stage in (system.ner, system.relation)):
+            for execution, path in list(paths.items()):
+                patch.setitem(paths, execution, note(execution, path))
         hooks = [
             head.register_forward_hook(lambda module, _, logits: shapes.append((module.out_features, logits.shape)))
             for name, head in system.module.named_modules()

@@ -40,4 +40,8 @@ def test_an_encoder_of_every_family(family):
         seen = counted(lambda n=length: encoder(input_ids=ids[:, :n], attention_mask=mask[:, :n]))
         if family == "deberta":  # what depends on weights alone: keys and queries of positions -11 to 11, in 2 layers
             seen -= 2 * 2 * 2 * (1 if length == 1 else 23) * 32 * 32
+        if family == "modernbert":  # what depends on positions alone: angles, a product in transformers 5.17
+            places, states = torch.arange(length)[None], torch.ones(1, length, 8)
+            for kind in set(encoder.config.layer_types):
+                seen -= counted(lambda kind=kind, at=places, x=states: encoder.rotary_emb(x, at, kind))
         assert encoder_flops(encoder, length) == seen

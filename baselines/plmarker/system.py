@@ -73,6 +73,16 @@ class PlMarkerSystem:
         return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, nn.Linear))
 
     @property
+    def precision(self) -> str:
+        """In which both stages compute; training sets each stage's."""
+        return self.ner.precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        for stage in self._stages.values():
+            stage.precision = precision
+
+    @property
     def execution(self) -> dict[str, str]:
         """How it computes; see ``iter_bench.throughput.measurable``."""
         attention = self.ner.module.encoder.config._attn_implementation
@@ -80,7 +90,7 @@ class PlMarkerSystem:
             attention = "sdpa (text), eager (markers)"
         parts = {name: stage.compiled for name, stage in self._stages.items()}
         compiled = "; ".join(f"{name}: {part}" for name, part in parts.items()) if set(parts.values()) != {"none"} else "none"
-        return {"dtype": compute_dtype(self.device, self.ner.precision), "attention": attention, "compile": compiled}
+        return {"dtype": compute_dtype(self.device, self.precision), "attention": attention, "compile": compiled}
 
     def compile(self, documents: Sequence[Document]) -> None:
         """Compiles both encoders, each if that works and gives the same states for the documents; the log says if not."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
@@ -17,7 +18,7 @@ from iter_bench.devices import default_device, synchronize
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import SettingsError
 from iter_bench.throughput.conditions import Watch, measure_power
-from iter_bench.throughput.measurable import Compiles, CountsFlops, DescribesExecution, TakesStructure
+from iter_bench.throughput.measurable import ChoosesPrecision, Compiles, CountsFlops, DescribesExecution, TakesStructure
 from iter_bench.throughput.parts import listen
 from iter_bench.throughput.protocol import measure, problems
 from iter_bench.throughput.schema import Ceiling, MeasuredDocuments, Structure, ThroughputRecord, Work, rate_of, stored
@@ -92,18 +93,39 @@ def prepare(subject: Subject, system: systems.System, documents: Sequence[Docume
 
 
 def check(prepared: Prepared, documents: Sequence[Document], batch_size: int) -> list[str]:
-    """What is wrong with the extractions: imposed ones must come out, and batches must not matter."""
-    extracted = prepared.predict(documents, batch_size)
-    found = [(e.id, set(e.entities), set(e.relations)) for e in extracted]
+    """What is wrong with the extractions: imposed ones must come out, and batches must not matter.
+
+    Whether batches change predictions is looked at in float32: in fewer bits, rounding decides what is nearly undecided.
+    """
     if prepared.structure == "gold":
-        gold = prepared.system.reachable(documents).extractions
-        wrong = sum(one != (e.id, set(e.entities), set(e.relations)) for one, e in zip(found, gold, strict=True))
-        if wrong:
+        extracted, gold = prepared.predict(documents, batch_size), prepared.system.reachable(documents).extractions
+        if wrong := _different(extracted, gold):
             return [f"wrong output: {wrong} of {len(documents)} documents don't have the imposed structure"]
         return _scores_of_batches(prepared.system, documents, extracted)
-    plain = [prepared.predict([document], 1)[0] for document in documents[:CHECKED]]
-    wrong = sum(one != (e.id, set(e.entities), set(e.relations)) for one, e in zip(found, plain, strict=False))
+    with _in_float32(prepared.system):
+        extracted = prepared.predict(documents, batch_size)
+        plain = [prepared.predict([document], 1)[0] for document in documents[:CHECKED]]
+    wrong = _different(extracted[: len(plain)], plain)
     return [f"wrong output: {wrong} of {len(plain)} documents differ from their extraction one by one"] if wrong else []
+
+
+def _different(extractions: Sequence[Extraction], others: Sequence[Extraction]) -> int:
+    """How many aren't of the same document with the same entities and relations."""
+    parts = [[(e.id, set(e.entities), set(e.relations)) for e in of] for of in (extractions, others)]
+    return sum(one != other for one, other in zip(*parts, strict=True))
+
+
+@contextmanager
+def _in_float32(system: systems.System) -> Iterator[None]:
+    """Within it the system computes so, if it lets its precision be set."""
+    if not isinstance(system, ChoosesPrecision):
+        yield
+        return
+    before, system.precision = system.precision, "fp32"
+    try:
+        yield
+    finally:
+        system.precision = before
 
 
 def _scores_of_batches(system: systems.System, documents: Sequence[Document], extracted: Sequence[Extraction]) -> list[str]:

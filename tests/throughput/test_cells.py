@@ -7,6 +7,7 @@ import torch
 from throughput_examples import Echo, Loses
 
 from iter_bench import data, systems
+from iter_bench.document import Extraction
 from iter_bench.errors import SettingsError
 from iter_bench.throughput import ceiling as ceilings
 from iter_bench.throughput import cells
@@ -71,6 +72,22 @@ def test_batches_must_not_change_predictions():
     assert cells.check(prepared(Leaks(), trained="somewhere"), DOCUMENTS, 2) == [
         "wrong output: 3 of 4 documents differ from their extraction one by one"
     ]
+
+
+@pytest.mark.parametrize("name", ["iter", "asp", "plmarker"])
+def test_predictions_of_batches_are_compared_in_float32(name, monkeypatch):
+    """Where fewer bits decide otherwise, nothing is wrong with the batch; the precision is as before afterwards."""
+    system = systems.system_class(name).build("minilm", CORPUS.schema, DOCUMENTS, {}, seed=1)
+    system.precision, seen = "bf16", []
+
+    def predict(documents, *, batch_size=8):
+        seen.append((system.execution["dtype"], batch_size))
+        return [Extraction(d.id, d.entities[: batch_size if seen[-1][0] == "bfloat16" else 1]) for d in documents]
+
+    ready = cells.Prepared(system, "predicted", None, 0, 0)
+    monkeypatch.setattr(system, "predict", predict)
+    assert cells.check(ready, DOCUMENTS, 2) == []
+    assert seen == [("float32", 2)] + [("float32", 1)] * 4 and system.execution["dtype"] == "bfloat16"
 
 
 def test_new_weights_need_a_structure():

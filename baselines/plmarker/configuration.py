@@ -27,7 +27,8 @@ class PlMarkerSettings(Settings):
     max_span_words: int | None = Field(
         None,
         ge=1,
-        description="L, the most words of a candidate span; none: that of the catalogue's data set with this schema, else 8",
+        description="L, the most words of a candidate span; none: that of the catalogue's data set with this schema, else 8 "
+        "or as many as 99 % of the training entities need",
     )
     ner_pairs: int = Field(256, ge=1, description="the most marker pairs of a pack in stage 1")
     re_pairs: int = Field(16, ge=1, description="the most marker pairs of a pack in stage 2 (32 for ACE05)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +28,17 @@ from iter_bench.settings import TrainingSettings, refusal
 from iter_bench.training import fit, seed_everything
 
 RELEASED_SPAN_WORDS = 8
+COVERED = 0.99
+"""Share of the training entities that L lets through at least where no catalogue gives it, as the catalogue's L do."""
 
 
-def _span_words(schema: Schema) -> int:
-    """L of the catalogue's data set with these types; the released one where there's none."""
-    return max((entry.max_span_words for entry in catalogue().values() if entry.schema == schema), default=RELEASED_SPAN_WORDS)
+def _span_words(schema: Schema, train: Sequence[Document]) -> int:
+    """L of the catalogue's data set with these types; where there's none the released one, or more if the entities need it."""
+    if known := [entry.max_span_words for entry in catalogue().values() if entry.schema == schema]:
+        return max(known)
+    words = sorted(entity.end - entity.start for document in train for entity in document.entities)
+    needed = words[math.ceil(COVERED * len(words)) - 1] if words else 0
+    return max(RELEASED_SPAN_WORDS, needed)
 
 
 class PlMarkerSystem:
@@ -112,7 +119,7 @@ class PlMarkerSystem:
             raise refusal(error, "settings of plmarker") from None
         described = encoder_config(encoder)
         check_family(described)
-        chosen = chosen.model_copy(update={"max_span_words": chosen.max_span_words or _span_words(schema)})
+        chosen = chosen.model_copy(update={"max_span_words": chosen.max_span_words or _span_words(schema, train)})
         seed_everything(seed)
         config = PlMarkerConfig(
             described.to_dict(), schema.entity_types, schema.relation_types, tuple(sorted(schema.symmetric)), chosen

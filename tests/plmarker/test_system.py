@@ -8,7 +8,7 @@ from transformers import T5Config, T5EncoderModel
 
 from baselines.plmarker.system import PlMarkerSystem
 from iter_bench import data
-from iter_bench.document import Schema
+from iter_bench.document import Document, Entity, Schema
 from iter_bench.encoders import load_tokenizer
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.scoring import dev_scores
@@ -84,15 +84,22 @@ def test_context_is_read_and_long_documents_are_cut(tiny):
 
 
 def test_span_limit_is_that_of_the_data_set(tiny_encoder):
-    """As the catalogue's comments say: GENIA 12, SciERC 8; a schema that it doesn't know gets the released 8."""
+    """As the catalogue's comments say: GENIA 12, SciERC 8; else 8, or what 99 % of the entities need."""
+    words = ("the",) * 100
+
+    def lengths(*of):
+        return [Document("d", words, tuple(Entity(0, count, "a") for count in of))]
+
     genia, scierc = (data.catalogue.entry(name).schema for name in ("genia", "scierc"))
-    for schema, chosen, limit in (
-        (genia, {}, 12),
-        (genia, {"max_span_words": 5}, 5),
-        (scierc, {}, 8),
-        (Schema(("a",)), {}, 8),
+    for schema, train, chosen, limit in (
+        (genia, (), {}, 12),
+        (genia, (), {"max_span_words": 5}, 5),
+        (scierc, lengths(*range(1, 30)), {}, 8),
+        (Schema(("a",)), (), {}, 8),
+        (Schema(("a",)), lengths(*[3] * 99, 11), {}, 8),
+        (Schema(("a",)), lengths(*[3] * 98, 11, 20), {}, 11),
     ):
-        system = PlMarkerSystem.build(tiny_encoder, schema, (), chosen, seed=1)
+        system = PlMarkerSystem.build(tiny_encoder, schema, train, chosen, seed=1)
         assert system.settings["max_span_words"] == limit
 
 

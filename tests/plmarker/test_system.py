@@ -88,7 +88,7 @@ def test_span_limit_is_that_of_the_data_set(tiny_encoder):
     words = ("the",) * 100
 
     def lengths(*of):
-        return [Document("d", words, tuple(Entity(0, count, "a") for count in of))]
+        return [Document(str(i), words, (Entity(0, count, "a"),)) for i, count in enumerate(of)]
 
     genia, scierc = (data.catalogue.entry(name).schema for name in ("genia", "scierc"))
     for schema, train, chosen, limit in (

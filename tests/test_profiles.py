@@ -7,7 +7,9 @@ import pytest
 
 from iter_bench import matrix, published
 from iter_bench.errors import SettingsError
+from iter_bench.plots.catalogue import FIGURES
 from iter_bench.settings import RunSettings
+from iter_bench.tables.catalogue import TABLES
 
 ROOT = Path(__file__).parents[1]
 RECIPE = 'seed = 7\nsystem = "plmarker"\n[data]\ndataset = "conll04"\ntest = "dev"\n[training]\nepochs = 3\nlr_heads = 1e-3\n'
@@ -93,6 +95,11 @@ def test_profiles_of_the_package():
         if name.endswith("-systems"):
             assert {run.system for run in those} == {"iter", "asp", "plmarker"}
             assert {run.seed for run in those} == {1, 2, 3, 4, 5}
+
+
+def test_no_profile_is_named_as_a_table_or_a_figure_is():
+    """Its own table would be written to the same file."""
+    assert not {*TABLES, *FIGURES} & set(matrix.profile_names())
 
 
 def test_the_tuned_profile_has_what_the_search_found():

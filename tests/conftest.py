@@ -43,3 +43,11 @@ def tiny_encoder(tmp_path_factory) -> str:
     BertModel(BertConfig(**sizes)).save_pretrained(folder)
     load_tokenizer("minilm").save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def doubling_compiler(monkeypatch) -> None:
+    """Compiled code gives twice what it should."""
+    from iter_bench import compiled  # slow to import, and few tests need it
+
+    monkeypatch.setattr(compiled, "lookup_backend", lambda name: lambda graph, _: lambda *args: [2 * x for x in graph(*args)])

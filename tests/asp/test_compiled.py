@@ -2,8 +2,6 @@
 
 import pytest
 
-from iter_bench import compiled
-
 pytestmark = pytest.mark.slow
 
 
@@ -26,10 +24,10 @@ def test_compiled_code_takes_effect_with_few_graphs_and_gives_the_same(tiny, enc
     assert "iter_bench" not in {record.name for record in caplog.records}
 
 
-def test_a_compiler_that_errs_is_told_and_not_used(tiny, caplog, monkeypatch):
+@pytest.mark.usefixtures("doubling_compiler")
+def test_a_compiler_that_errs_is_told_and_not_used(tiny, caplog):
     system, documents = tiny(count=4)
     plain = system.predict(documents)
-    monkeypatch.setattr(compiled, "lookup_backend", lambda name: lambda graph, _: lambda *args: [2 * x for x in graph(*args)])
     system.compile(documents)
     assert system.execution["compile"].count("none: ") == 2
     assert "asp's encoder runs without compiling: compiled, its states are 1.0e+00 apart" in caplog.text

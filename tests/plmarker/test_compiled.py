@@ -2,8 +2,6 @@
 
 import pytest
 
-from iter_bench import compiled
-
 pytestmark = pytest.mark.slow
 
 
@@ -21,10 +19,10 @@ def test_compiled_encoders_take_effect_with_few_graphs_and_give_the_same(tiny, c
     assert "iter_bench" not in {record.name for record in caplog.records}
 
 
-def test_a_compiler_that_errs_is_told_and_not_used(tiny, caplog, monkeypatch):
+@pytest.mark.usefixtures("doubling_compiler")
+def test_a_compiler_that_errs_is_told_and_not_used(tiny, caplog):
     system, documents = tiny(count=4)
     plain = system.predict(documents)
-    monkeypatch.setattr(compiled, "lookup_backend", lambda name: lambda graph, _: lambda *args: [2 * x for x in graph(*args)])
     system.compile(documents)
     assert system.execution["compile"].count("none: compiled, its states are 1.0e+00 apart") == 2
     assert "plmarker's encoder (re) runs without compiling" in caplog.text and system.predict(documents) == plain

@@ -39,7 +39,8 @@ def test_golden_markdown():
 def test_golden_latex():
     text = tables.formatted(tables.runs_table(GOLDEN[:2]), full=False)
     text["encoder"] = "a_b&c"
-    assert tables.latex(text) == (FIXTURES / "runs.tex").read_text()
+    notes = ("Profile a_b.", "P in %, ω ≥ 1. Command: `make reproduce PROFILE=a_b`.")
+    assert tables.latex(text, "a_b", notes) == (FIXTURES / "runs.tex").read_text()
 
 
 def test_all_numbers_by_hand(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,23 @@ def markdown(text: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def latex(text: pd.DataFrame) -> str:
-    """A formatted table as a LaTeX ``tabular``, for the package booktabs."""
+def latex(text: pd.DataFrame, label: str, notes: Sequence[str] = ()) -> str:
+    """A formatted table as a LaTeX ``table`` no wider than the text, for the packages booktabs and adjustbox.
+
+    Args:
+        text: the table.
+        label: what ``\\ref`` finds it by, after ``tab:``.
+        notes: the caption; the first is what a list of tables shows. In them ``backticks`` mark what is typed.
+    """
     alignment = "".join("l" if _is_name(name) else "r" for name in text.columns)
     rows = [" & ".join(map(_latex_escaped, row)) + r" \\" for row in [list(text.columns), *text.values.tolist()]]
+    caption = [re.sub("`([^`]*)`", r"\\texttt{\1}", _latex_escaped(note)) for note in notes]
     body = [
+        r"\begin{table}",
+        r"\centering",
+        *([rf"\caption[{{{caption[0]}}}]{{{' '.join(caption)}}}"] if caption else []),
+        rf"\label{{tab:{label}}}",
+        r"\begin{adjustbox}{max width=\textwidth}",
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
         rows[0],
@@ -71,6 +84,8 @@ def latex(text: pd.DataFrame) -> str:
         *rows[1:],
         r"\bottomrule",
         r"\end{tabular}",
+        r"\end{adjustbox}",
+        r"\end{table}",
     ]
     return "\n".join(body) + "\n"
 
@@ -102,11 +117,11 @@ def formatted_differences(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, text: pd.DataFrame, folder: Path, name: str, notes: Sequence[str] = ()) -> list[Path]:
-    """Writes ``table`` as ``name.csv`` (all numbers), ``text`` as ``name.md`` (notes below), ``name.tex``."""
+    """Writes ``table`` as ``name.csv`` (all numbers), ``text`` as ``name.md`` (notes below) and ``name.tex`` (as caption)."""
     contents = {
         "csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         "md": markdown(text) + "".join(f"\n{note}\n" for note in notes),
-        "tex": latex(text),
+        "tex": latex(text, name, notes),
     }
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -136,10 +151,15 @@ def _latex_escaped(cell: Any) -> str:
         "±": r"$\pm$",
         "−": "$-$",
         "<": "$<$",
+        "≥": r"$\ge$",
+        "→": r"$\to$",
         "∗": r"$\ast$",
         "×": r"$\times$",
         "ω": r"$\omega$",
         "λ": r"$\lambda$",
+        "²": "$^2$",
+        "ᵃ": "$^a$",
+        "·": r"$\cdot$",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
     }

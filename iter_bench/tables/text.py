@@ -37,7 +37,7 @@ class Made:
         return readable(self.frame) if self.text is None else self.text
 
     def write(self, folder: Path, name: str) -> list[Path]:
-        """Writes ``name.csv``, ``name.md`` with the title and the notes below, and ``name.tex``."""
+        """Writes ``name.csv``, ``name.md`` with the title and the notes below, and ``name.tex`` with them as caption."""
         return write(self.frame, self.shown, folder, name, [f"{self.title}.", *self.notes])
 
 

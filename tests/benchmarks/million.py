@@ -1,8 +1,9 @@
-"""Memory and time of bulk extraction from generated sentences: ``python tests/benchmarks/million.py SYSTEM [SENTENCES]``.
+"""Memory and time of bulk extraction from generated sentences: ``million.py SYSTEM [SENTENCES [OPTIONS OF PREDICT]]``.
 
 SYSTEM is ``rule`` (every capitalised word is an entity, which costs nothing: reading, sharding and writing are what is left)
-or ``iter`` (two layers of width 32 with random weights). Printed every few seconds: seconds, documents finished, resident MiB,
-seconds of processor time. docs/scaling.md has the figures.
+or ``iter`` (two layers of width 32 with random weights). Printed every few seconds: seconds, documents finished, MiB that the
+command and all processes below it hold (what several share counts once), processes, seconds of processor time of the command
+itself. docs/scaling.md has the figures.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -70,15 +72,24 @@ def sentence(number: int) -> str:
     return f"{one} {two} of {three} met {'old ' * (number % 7)}Ann {number}."
 
 
-def main(system: str, sentences: int) -> None:
-    """Generates the sentences, extracts from them and prints what the process holds meanwhile."""
+def held(process: psutil.Process) -> tuple[float, int]:
+    """MiB in memory of a process and all below it, and how many they are."""
+    found = []
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.Error):  # it has just ended
+            found.append(one.memory_full_info().pss)
+    return sum(found) / 2**20, len(found)
+
+
+def main(system: str, sentences: int, *options: str) -> None:
+    """Generates the sentences, extracts from them and prints what is held meanwhile."""
     with tempfile.TemporaryDirectory() as scratch:
         source, saved, out = (Path(scratch) / name for name in ("in.jsonl", "system", "out"))
         with source.open("w") as file:
             file.writelines(json.dumps({"id": f"s{i}", "text": sentence(i)}) + "\n" for i in range(sentences))
         SYSTEMS[system](saved)
         command = [sys.executable, "-m", "iter_bench", "predict", saved, "--file", source, "--output", out]
-        command += ["--batch-size", str(BATCH)]
+        command += ["--batch-size", str(BATCH), *options]
         paths = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
         process = psutil.Popen(command, env={**os.environ, "PYTHONPATH": paths}, stderr=subprocess.PIPE)
         started, done, used = time.perf_counter(), 0, 0.0
@@ -86,11 +97,12 @@ def main(system: str, sentences: int) -> None:
             time.sleep(EVERY)
             try:
                 done, used = len(list(out.glob("done/*"))), sum(process.cpu_times()[:2])
-                resident = process.memory_info().rss / 2**20
+                memory, processes = held(process)
             except psutil.Error:
                 break
             seconds = time.perf_counter() - started
-            print(f"{seconds:.0f} s, {done * SHARD} documents, {resident:.0f} MiB, {used:.0f} s of CPU", flush=True)
+            spent = f"{memory:.0f} MiB in {processes} processes, {used:.0f} s of CPU"
+            print(f"{seconds:.0f} s, {done * SHARD} documents, {spent}", flush=True)
         if process.wait():
             sys.exit(process.stderr.read().decode())
         count = entities = 0
@@ -105,4 +117,4 @@ def main(system: str, sentences: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000)
+    main(sys.argv[1], int((sys.argv[2:3] or [1_000_000])[0]), *sys.argv[3:])

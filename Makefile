@@ -2,7 +2,8 @@
 
 PYTHON  ?= python3
 PROFILE ?= quick
-SWEEP   ?= quick
+# none: what suits the machine, `gpu` where CUDA is present, else `quick`
+SWEEP   ?=
 RERUN   ?= quick
 # A variable of the shell that happens to be called VENV doesn't count, only `make VENV=...`.
 VENV := .venv
@@ -17,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help setup reproduce throughput tables figures report notebooks test test-slow verify wheel lint clean
 
 help: ## list the targets
-	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [SWEEP=$(SWEEP)] [RERUN=$(RERUN)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
+	@echo "Usage: make TARGET [PROFILE=$(PROFILE)] [SWEEP=$(or $(SWEEP),NAME)] [RERUN=$(RERUN)] [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## install the exact versions of requirements.lock into .venv; the others do it where needed

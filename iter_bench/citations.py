@@ -1,4 +1,4 @@
-"""Numbers that a text cites: those in its tables cell by cell, those in its prose by whether any record supports them.
+"""Numbers that a text cites: those in its tables cell by cell, those in its prose against the files that it names.
 
 A Markdown table says right above it where its numbers come from, so that a number of another row or column is found too::
 
@@ -13,42 +13,48 @@ whose column NAME has what the cell says (case and punctuation apart), ``NAME`` 
 ``[OTHER=VALUE]`` picks by a further column, ``-`` has other sources and isn't checked. Each further line says what a cell is
 called in the file. A cell holds a number or ``mean ± deviation``, exactly or in percent, rounded to the decimals written.
 
-In prose, numbers with one to three decimals are looked at, outside code. A paragraph or table after a line
-``<!-- verify: REASON -->`` holds numbers that have other sources.
+In prose, numbers with one to three decimals are looked at, outside code. Above a paragraph with such numbers stands
+``<!-- from: tables/quick.csv -->`` (one file or more): ``mean ± deviation`` must be that of one row and column there, or of
+precision, recall or F1 in any convention of its runs; a lone number must be any of these. A paragraph or table after a
+line ``<!-- verify: REASON -->`` holds numbers that have other sources.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-DECIMALS = (1, 2, 3)
-"""So many may a number in prose have."""
 NUMBER = re.compile(r"(?<![\w.])(?<!Python )\d+\.\d{1,3}(?![\w.]*\w)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
 EXCUSED = re.compile(r"^[^\n]*<!-- verify: \S[^\n]*?-->[^\n]*(?:\n[^\n]*\S[^\n]*)*", re.MULTILINE)
 TABLE = re.compile(
     r"(?P<source>^<!-- from:(?:(?!-->).)*-->\n)?(?P<rows>^\|[^\n]*\n\|[ :|-]+(?:\n\|[^\n]*)*)", re.MULTILINE | re.DOTALL
 )
+PARAGRAPH = re.compile(r"^<!-- from:(?P<files>[^\n|]*)-->\n(?P<text>(?:[^\n]*\S[^\n]*(?:\n|\Z))+)", re.MULTILINE)
+SPREAD = re.compile(rf"({NUMBER.pattern}) ± ({NUMBER.pattern})")
 VALUE = re.compile(r"\**(\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))? ?[×%]?\**")
 PICKED = re.compile(r"(?P<name>.+?)(?: \[(?P<other>[^=]+)=(?P<value>.+)\])?")
 HELP = (
-    "docs/records.md shows the comment `<!-- from: tables/NAME.csv …` above a table, or excuse it by `<!-- verify: REASON -->`"
+    "docs/records.md shows the comment `<!-- from: tables/NAME.csv …` above a table or paragraph, or excuse it by "
+    "`<!-- verify: REASON -->`"
 )
 
 Found = tuple[str, Mapping[str, Any]]
 """A row of a file: the file, and value by column."""
 
+Measured = tuple[float, float | None]
+"""A value that prose may cite, and its deviation."""
 
-def check(text: str, supported: Collection[str], frames: Mapping[str, pd.DataFrame]) -> tuple[int, list[str]]:
+
+def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping[str, pd.DataFrame]) -> tuple[int, list[str]]:
     """Holds the numbers of a text against the records.
 
     Args:
         text: Markdown.
-        supported: the numbers that prose may have, as written.
+        measured: file below ``results`` → what prose may cite of it.
         frames: file below ``results``, such as ``tables/quick.csv`` → what the records give for it.
 
     Returns:
@@ -61,13 +67,17 @@ def check(text: str, supported: Collection[str], frames: Mapping[str, pd.DataFra
         checked += number
         problems += wrong
     prose = _blanked(TABLE, text)
+    for paragraph in PARAGRAPH.finditer(prose):
+        number, wrong = _check_prose(paragraph, prose.count("\n", 0, paragraph.start("text")) + 1, measured)
+        checked += number
+        problems += wrong
+    prose = _blanked(PARAGRAPH, prose)
     for line, content in enumerate(prose.splitlines(), 1):
         if "<!-- from:" in content:
-            problems.append((line, "no table stands right below this comment"))
+            problems.append((line, "neither a table nor a paragraph stands right below this comment"))
     for line, number in numbers_in(prose):
         checked += 1
-        if number not in supported:
-            problems.append((line, f"{number} is supported by no record"))
+        problems.append((line, f"{number} is supported by no record, since nothing says where it comes from: {HELP}"))
     return checked, [f"line {line}: {problem}" for line, problem in sorted(problems)]
 
 
@@ -87,6 +97,27 @@ def is_written(number: str, value: float) -> bool:
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
     """The text with spaces in place of matches, so that lines keep their numbers."""
     return pattern.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+
+
+def _check_prose(
+    paragraph: re.Match[str], line: int, measured: Mapping[str, Sequence[Measured]]
+) -> tuple[int, list[tuple[int, str]]]:
+    """Numbers looked at, and (line, problem); ``line`` is the paragraph's first."""
+    files = [name.strip() for name in paragraph["files"].split(",")]
+    if missing := [name for name in files if name not in measured]:
+        return 0, [(line - 1, f"the records give no {name} to hold this paragraph against") for name in missing]
+    known = [of for name in files for of in measured[name]]
+    cited: list[tuple[int, str, bool]] = []
+    for match in SPREAD.finditer(paragraph["text"]):
+        holds = any(std is not None and is_written(match[1], value) and is_written(match[2], std) for value, std in known)
+        cited.append((match.start(), match[0], holds))
+    for match in NUMBER.finditer(_blanked(SPREAD, paragraph["text"])):
+        holds = any(part is not None and is_written(match[0], part) for of in known for part in of)
+        cited.append((match.start(), match[0], holds))
+    lines = [(line + paragraph["text"].count("\n", 0, start), text, holds) for start, text, holds in cited]
+    return sum(1 + ("±" in text) for _, text, _ in lines), [
+        (at, f"{text} is supported by no record of {', '.join(files)}") for at, text, holds in lines if not holds
+    ]
 
 
 def _check_table(table: re.Match[str], line: int, frames: Mapping[str, pd.DataFrame]) -> tuple[int, list[tuple[int, str]]]:

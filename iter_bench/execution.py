@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -86,13 +87,19 @@ def processes(workers: int) -> Engine:
             yield run, partial(execute, run, partial(report, run))
 
     def side_by_side(runs: Sequence[RunSettings], execute: Execute, report: Report) -> Iterator[Any]:
-        left = list(runs)
-        for _ in range(ATTEMPTS):  # a killed process takes its pool with it; unfinished runs go on in a new one
-            if left:
-                left = yield from _in_a_pool(left, execute, report, workers)
-        for run in left:
-            killed = f"its process, or one beside it, was killed {ATTEMPTS} times; is memory short?"
-            yield run, raiser(UserError(killed))
+        left, deaths = list(runs), Counter()
+        while left:
+            # which of the runs at work killed the pool isn't known; the last attempt at a run is by itself, so that it is
+            now = [run for run in left if deaths[run.run_id] < ATTEMPTS - 1] or left[:1]
+            at_work, waiting = yield from _in_a_pool(now, execute, report, workers)
+            deaths.update(run.run_id for run in at_work)
+            for run in at_work:
+                if deaths[run.run_id] < ATTEMPTS:
+                    report(run, {"killed": "its process, or one beside it, was killed"})
+                else:
+                    yield run, raiser(UserError(f"its process was killed {ATTEMPTS} times; is memory short?"))
+            again = [run for run in at_work if deaths[run.run_id] < ATTEMPTS]
+            left = [*waiting, *again, *(run for run in left if run not in now)]
 
     return alone if workers == 1 else side_by_side
 
@@ -100,25 +107,30 @@ def processes(workers: int) -> Engine:
 def _in_a_pool(
     runs: Sequence[RunSettings], execute: Execute, report: Report, workers: int
 ) -> Iterator[tuple[RunSettings, Callable[[], records.Record]]]:
-    """Executes the runs in worker processes; returns those that a killed process left unfinished."""
+    """Executes the runs in worker processes; returns those that were at work, and those that waited, when one was killed."""
     told = multiprocessing.get_context("spawn").SimpleQueue()
-    unfinished = []
-    with pool(min(workers, len(runs)), told) as started:
+    begun, unfinished = set(), []
+    with pool(workers, told) as started:
         futures = {started.submit(_tell, execute, run): run for run in runs}
         left = set(futures)
         while left:
             ended, left = wait(left, timeout=POLL)
             while not told.empty():
-                report(*told.get())
+                run, event = told.get()
+                if event is None:
+                    begun.add(run.run_id)
+                else:
+                    report(run, event)
             for future in ended:
                 if isinstance(future.exception(), BrokenProcessPool):
                     unfinished.append(futures[future])
                 else:
                     yield futures[future], future.result
-    return unfinished
+    at_work = [run for run in unfinished if run.run_id in begun] or unfinished  # or it was killed before it began any
+    return at_work, [run for run in unfinished if run not in at_work]
 
 
-def pool(workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None = None) -> ProcessPoolExecutor:
+def pool(workers: int, told: SimpleQueue[tuple[RunSettings, Event | None]] | None = None) -> ProcessPoolExecutor:
     """Processes that work side by side, each with its share of the cores and, where there are any, one of the GPUs.
 
     Args:
@@ -160,10 +172,10 @@ def visible_gpus() -> list[str]:
     return chosen.split(",")[:count] if chosen else [str(number) for number in range(count)]
 
 
-_told: SimpleQueue[tuple[RunSettings, Event]] | None = None  # of a worker process
+_told: SimpleQueue[tuple[RunSettings, Event | None]] | None = None  # of a worker process
 
 
-def _start(workers: int, gpus: SimpleQueue[str | None], told: SimpleQueue[tuple[RunSettings, Event]] | None) -> None:
+def _start(workers: int, gpus: SimpleQueue[str | None], told: SimpleQueue[tuple[RunSettings, Event | None]] | None) -> None:
     import torch
 
     global _told
@@ -174,5 +186,6 @@ def _start(workers: int, gpus: SimpleQueue[str | None], told: SimpleQueue[tuple[
 
 
 def _tell(execute: Execute, run: RunSettings) -> records.Record:
-    """One run in a worker process, which tells the first process of it."""
+    """One run in a worker process, which tells the first process of it, and before that it begins."""
+    _told.put((run, None))
     return execute(run, lambda event: _told.put((run, event)))

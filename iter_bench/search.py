@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,6 +152,9 @@ def optimise(
                     trial.set_user_attr("reason", str(error))
                     study.tell(trial, state=_states("PRUNED")[0])
                     report(run, {"failed": str(error)})
+                except BrokenProcessPool:
+                    killed = f"a trial's process was killed, {run.run_id} or one beside it; is memory short?"
+                    raise UserError(f"{killed} Finished trials are kept, run it again") from None
                 else:
                     done[record.run_id] = record
                     study.tell(trial, _value(search, record))

@@ -1,15 +1,14 @@
 """Doubts about committed results, answered from the records alone: each is re-added, each table and figure made again.
 
-A number in prose is supported if a table that could be made again has it, or if it's the mean or the standard deviation,
-over the runs of a row of such a table, of precision, recall or F1 in any convention: exactly, or in percent, rounded to the
-decimals that are written. Of tables of throughput only measured rates, speed-ups, shares of the ceiling and exponents count.
-How tables in texts are held against those of the records says `citations`.
+Prose may cite, of a table that could be made again, its numbers, and over the runs of a row the mean and the standard deviation
+of precision, recall or F1 in any convention. Of tables of throughput only measured rates, speed-ups, shares of the ceiling and
+exponents count. How texts are held against these says `citations`.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -84,37 +83,43 @@ def verify(results: Path, texts: Sequence[Path], data_dir: Path | None = None) -
         problems += [] if problems else [str(error)]  # what is wrong with a record was said above
     if not known and not throughput and not problems:
         problems.append(f"{results}: there is no record in runs/ or throughput/, so nothing to check")
-    made, frames, supported = 0, {}, set()
+    made, frames, cited = 0, {}, {}
     for name in sorted({path.stem.removesuffix(SIGNIFICANCE) for path in (results / "tables").glob("*.*")}):
         if name in TABLES:
             if not sources:
                 continue
             table = TABLES[name](sources)
             write, frame = table.write, table.frame
-            cited = (
-                _written(frame.filter(throughput_tables.CITED).to_numpy().ravel()) if name in throughput_tables.TABLES else ()
-            )
+            measured = [
+                (value, None)
+                for value in frame.filter(throughput_tables.CITED).to_numpy().ravel()
+                if name in throughput_tables.TABLES and not pd.isna(value)
+            ]
         else:
             try:
                 chosen = records_of(name, known)
             except SettingsError as error:
                 problems.append(f"{results / 'tables' / name}.*: {error}")
                 continue
-            write, frame, cited = partial(write_tables, chosen), tables.runs_table(chosen), _numbers_of(chosen)
+            write, frame, measured = partial(write_tables, chosen), tables.runs_table(chosen), _numbers_of(chosen)
         made += 1
         different = _compare(write, results / "tables", name)
         problems += different
         if not different:
             frames[f"tables/{name}.csv"] = frame
-            supported.update(cited)
+            cited[f"tables/{name}.csv"] = measured
     looked_at = 0
     for path in texts:
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{path}: can't be read as text in UTF-8 ({error})")
+            continue
         if path == results / summary.NAME:  # generated: its numbers are those of the tables
             if text != summary.readme(results):
                 problems.append(f"{path}: isn't what `iter-bench tables` writes")
             continue
-        numbers, wrong = citations.check(text, supported, frames)
+        numbers, wrong = citations.check(text, cited, frames)
         looked_at += numbers
         problems += [f"{path}, {problem}" for problem in wrong]
     counts = {"records": len(known) + len(throughput), "splits": splits, "tables": made, "numbers": looked_at}
@@ -170,6 +175,10 @@ def check_record(record: Record, name: str) -> Iterator[str]:
                 sums = tuple(sum(getattr(tally, n) for tally in score.per_type.values()) for n in ("tp", "fp", "fn"))
                 if score.per_type and sums != (score.tp, score.fp, score.fn):
                     yield f"{where}: the counts aren't the sums over the types"
+                for ratio in ("precision", "recall", "f1"):
+                    of_types = [getattr(t, ratio) for t in score.per_type.values() if t.tp or t.fp or t.fn]
+                    if of_types and abs(mean(of_types) - getattr(score.macro, ratio)) > 1e-4:
+                        yield f"{where}: macro {ratio} isn't the mean over the types"
     for criterion, counts in record.documents.items():
         score = record.scores.test["strict"][criterion]
         if tuple(map(sum, zip(*counts, strict=True))) != (score.tp, score.fp, score.fn):
@@ -177,10 +186,11 @@ def check_record(record: Record, name: str) -> Iterator[str]:
         if len(counts) != record.data["test"].documents:
             yield f"documents.{criterion}: {len(counts)} documents, the split has {record.data['test'].documents}"
     for kind, criterion in (("entities", "ner"), ("relations", "re_plus")):
-        if kind in record.mistakes:
-            score = record.scores.test["strict"][criterion]
-            if mistakes.totals(record.mistakes[kind]) != (score.tp, score.fp, score.fn):
-                yield f"mistakes.{kind}: the classes don't add up to the counts of scores.test.strict.{criterion}"
+        score = record.scores.test["strict"].get(criterion)
+        if score is not None and score.tp + score.fn != getattr(record.data["test"], kind):
+            yield f"scores.test.strict.{criterion}: hits and misses aren't the {kind} of the split"
+        if kind in record.mistakes and mistakes.totals(record.mistakes[kind]) != (score.tp, score.fp, score.fn):
+            yield f"mistakes.{kind}: the classes don't add up to the counts of scores.test.strict.{criterion}"
     if record.finished < record.started:
         yield "finished before it started"
 
@@ -230,19 +240,19 @@ def _compare(write: Callable[[Path, str], list[Path]], folder: Path, name: str) 
     return problems
 
 
-def _numbers_of(chosen: Sequence[Record]) -> set[str]:
-    """The numbers that the records support, as prose may have them."""
-    found = list(tables.runs_table(chosen).select_dtypes("number").to_numpy().ravel())
+def _numbers_of(chosen: Sequence[Record]) -> list[citations.Measured]:
+    """The numbers that the records support, as prose may have them, with their deviations."""
+    table = tables.runs_table(chosen)
+    found = [
+        (row[name], row.get(f"{name}_std"))
+        for _, row in table.iterrows()
+        for name in table.select_dtypes("number").columns
+        if not name.endswith("_std")
+    ]
     for group in tables.group_runs(chosen):
         for convention, by_criterion in group.records[0].scores.test.items():
             for criterion in by_criterion:
                 for ratio in ("precision", "recall", "f1"):
                     values = [getattr(record.scores.test[convention][criterion], ratio) for record in group.records]
-                    found += [mean(values), *([stdev(values)] if len(values) > 1 else [])]
-    return _written(found)
-
-
-def _written(values: Iterable[float]) -> set[str]:
-    """The values, and in percent, with the decimals that numbers in prose have."""
-    there = [value for value in values if not pd.isna(value)]
-    return {f"{factor * value:.{decimals}f}" for value in there for factor in (1, 100) for decimals in citations.DECIMALS}
+                    found.append((mean(values), stdev(values) if len(values) > 1 else None))
+    return [(value, None if pd.isna(std) else std) for value, std in found if not pd.isna(value)]

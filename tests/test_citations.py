@@ -65,15 +65,15 @@ CHANGES = [
         "tables/speed.csv have dataset=ACE05, with context, batch size=64",
     ),
     ("<!-- from: tables/quick.csv\n", "<!--\n", 6, "nothing says where the numbers of this table come from"),
-    ("-->\n| system |", "-->\n\n| system |", 3, "no table stands right below this comment"),
+    ("-->\n| system |", "-->\n\n| system |", 3, "neither a table nor a paragraph stands right below this comment"),
 ]
 
 
 @pytest.mark.parametrize(("old", "new", "line", "wanted"), CHANGES)
 def test_each_change_in_a_table_is_named_with_its_line(old, new, line, wanted):
-    assert check(TEXT, set(), FRAMES) == (9, [])
+    assert check(TEXT, {}, FRAMES) == (9, [])
     assert TEXT.count(old) == 1
-    problems = check(TEXT.replace(old, new), set(), FRAMES)[1]
+    problems = check(TEXT.replace(old, new), {}, FRAMES)[1]
     assert any(problem.startswith(f"line {line}: ") and wanted in problem for problem in problems), problems
 
 
@@ -82,10 +82,11 @@ def test_a_table_may_have_other_sources_and_prose_is_no_table():
     text = (
         "<!-- verify: the paper's -->\n| a | b |\n|---|---|\n| x | 7 |\n\n| a | b |\n|---|---|\n| x | many |\n\n"
         "<!-- from: tables/a.csv\n| by name | n | share |\nThe second = y\n-->\n"
-        "| name | n | share |\n|---|---|---|\n| **X** | 5 | 25% |\n| The second | | 50.0 |\n\n7 or 7.5\n"
+        "| name | n | share |\n|---|---|---|\n| **X** | 5 | 25% |\n| The second | | 50.0 |\n\n"
+        "<!-- from: tables/b.csv -->\n7 or 7.5\n"
     )
-    assert check(text, {"7.5"}, frames) == (4, [])
-    assert check(text.replace("| | 50.0", "| 6 | 50.0"), {"7.5"}, frames)[1] == [
+    assert check(text, {"tables/b.csv": [(7.5, None)]}, frames) == (4, [])
+    assert check(text.replace("| | 50.0", "| 6 | 50.0"), {"tables/b.csv": [(7.5, None)]}, frames)[1] == [
         "line 17: 'n' of 'The second': 6 is written, tables/a.csv has no number in 'n'"
     ]
 
@@ -100,3 +101,33 @@ def test_what_is_written_of_a_value():
 def test_what_counts_as_a_number_in_prose():
     text = "Python 3.11 v1.2.3 `7.5` [8.5](a9.5) 1.25, 2.5.\n```\n3.5\n```\n<!-- verify: -->\n4.5 % 5.125 6.0625 | 6.0"
     assert list(numbers_in(text)) == [(1, "8.5"), (1, "1.25"), (1, "2.5"), (6, "4.5"), (6, "5.125"), (6, "6.0")]
+
+
+PROSE = """One of a file:
+
+<!-- from: tables/a.csv, tables/b.csv -->
+NER is 58.4 ± 1.3, and
+0.25 of all.
+
+No number here, and none there.
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "wanted"),
+    [
+        ("58.4", "58.3", 4, "58.3 ± 1.3 is supported by no record of tables/a.csv, tables/b.csv"),
+        ("1.3", "0.9", 4, "58.4 ± 0.9 is supported by no record"),  # the deviation of another
+        ("58.4", "84.4", 4, "84.4 ± 1.3 is supported by no record"),  # the mean of another
+        ("0.25", "0.26", 5, "0.26 is supported by no record of tables/a.csv"),
+        ("tables/b.csv", "tables/c.csv", 3, "the records give no tables/c.csv to hold this paragraph against"),
+        (", tables/b.csv", "", 5, "0.25 is supported by no record of tables/a.csv"),  # it is in the other file
+        ("none there", "0.25 there", 7, "0.25 is supported by no record, since nothing says where it comes from"),
+        ("<!-- from: tables/a.csv, tables/b.csv -->\n", "", 3, "58.4 is supported by no record, since nothing says"),
+    ],
+)
+def test_each_change_in_prose_is_named_with_its_line(old, new, line, wanted):
+    measured = {"tables/a.csv": [(0.58421, 0.0131), (0.8441, 0.009)], "tables/b.csv": [(0.25, None)]}
+    assert check(PROSE, measured, {}) == (3, [])
+    problems = check(PROSE.replace(old, new, 1), measured, {})[1]
+    assert any(problem.startswith(f"line {line}: ") and wanted in problem for problem in problems), problems

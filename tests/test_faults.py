@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -132,14 +133,23 @@ def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path, tiny_encoder)
 
 
 def be_killed(run, report):
-    os.kill(os.getpid(), signal.SIGKILL)
+    """Always kills the process of seed 1; the others take a while, so that some are beside it."""
+    if run.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.5)
+    return run.seed
 
 
 @pytest.mark.slow
-def test_a_run_that_is_always_killed_is_listed(tiny_encoder):
-    run = RunSettings(encoder=tiny_encoder)
-    done, failed = execute_all([run], be_killed, engine=processes(2), report=lambda *_: None)
-    assert not done and "was killed 3 times" in failed[run.run_id]
+def test_a_run_that_is_always_killed_is_listed_and_stops_no_other(tiny_encoder):
+    runs = [RunSettings(encoder=tiny_encoder, seed=seed) for seed in range(1, 9)]
+    told = []
+    done, failed = execute_all(
+        runs, be_killed, engine=processes(2), report=lambda run, event: told.append(run.seed) if "killed" in event else None
+    )
+    assert sorted(done) == [2, 3, 4, 5, 6, 7, 8]
+    assert list(failed) == [runs[0].run_id] and "was killed 3 times" in failed[runs[0].run_id]
+    assert told.count(1) == 2, "begun again twice, and told of it"
 
 
 def fit(tiny_encoder, documents, folder, schema=SCHEMA, epochs=1, report=None):

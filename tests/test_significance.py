@@ -73,9 +73,27 @@ def test_the_table_pairs_what_ran_on_the_same_documents(tmp_path):
     assert "< 0.001" in tables.markdown(made.shown)
     assert made.notes[1:] == (
         "In no pair, for want of counts by document or of a common seed: plmarker on conll04.",
-        "4 runs, seeds 2–3. Hardware: Some CPU (2 cores).",
+        "4 runs, seeds 2–3. Epochs: asp 20; iter 20. Hardware: Some CPU (2 cores). "
+        "4 runs are of no profile; records name their command.",
     ), "of those that were compared"
     third = record(2, system="mine", documents={"ner": bad[::-1]})
     other = [record(1, system=name, dataset="scierc", documents={"ner": bad}) for name in ("iter", "asp")]
     family = differences([*runs, third, *other], "t").frame.query("dataset == 'conll04'")
     assert len(family) == 3 and list(family.p_holm) == pytest.approx(list(holm(family.p))) and family.p_holm.max() > table.p[0]
+
+
+def test_systems_that_ran_on_unlike_folds_are_compared_on_those_that_both_have():
+    """As a matrix of seeds and folds stands when it's interrupted, or beside one of a single fold."""
+    good, bad = ((1, 0, 0),) * 40, ((0, 1, 1),) * 20 + ((1, 0, 0),) * 20
+    runs = [
+        *(record(1, dataset="ade", fold=fold, documents={"ner": good}) for fold in (0, 1, 2)),
+        record(2, dataset="ade", fold=0, documents={"ner": good}),
+        *(record(1, system="asp", dataset="ade", fold=fold, documents={"ner": bad}) for fold in (0, 1)),
+        record(2, system="asp", dataset="ade", fold=0, documents={"ner": bad}),
+    ]
+    table = differences(runs, "t").frame.set_index(["a", "b"])
+    wide, narrow = table.loc["asp (folds=0–1)", "iter (folds=0–2)"], table.loc["asp (folds=0)", "iter (folds=0)"]
+    assert (wide.runs, wide.documents, narrow.runs, narrow.documents) == (1, 80, 1, 40) and len(table) == 2
+    assert (wide.a_f1, wide.b_f1) == pytest.approx((0.5, 1.0))
+    rows = tables.runs_table(runs).set_index(["system", "setting"])
+    assert (rows.loc[("iter", "folds=0–2")].folds, rows.loc[("iter", "folds=0")].seeds) == (3, 1), "fold 0 isn't counted twice"

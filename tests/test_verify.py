@@ -18,6 +18,7 @@ from iter_bench.errors import UserError
 from iter_bench.records import describe_split
 from iter_bench.rerun import rerun
 from iter_bench.run import Folders, execute
+from iter_bench.scoring import CONVENTIONS
 from iter_bench.verify import check_data, check_record, verify, verify_figures
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +82,8 @@ STRICT = ("scores", "test", "strict")
 CHANGES = {
     "count": (in_record(*STRICT, "ner", "tp", value=1), "scores.test.strict.ner: the counts aren't the sums over the types"),
     "ratio": (in_record(*STRICT, "re", "f1", value=0.99), "scores.test.strict.re: precision, recall and F1 aren't those of tp"),
+    "macro": (in_record(*STRICT, "re", "macro", "f1", value=0.99), "scores.test.strict.re: macro f1 isn't the mean over the"),
+    "gold": (in_record("data", "test", "entities", value=7), "strict.ner: hits and misses aren't the entities of the split"),
     "settings": (in_record("settings", "seed", value=77), "run_id is"),
     "field": (in_record("parameters", value="many"), "parameters: "),
     "cut": (lambda results: first_record(results).write_text("{"), "is not a JSON file"),
@@ -148,15 +151,20 @@ def test_the_committed_figures_are_what_the_records_give():
 def test_a_number_without_record_is_named_with_its_line(results, tmp_path):
     text = tmp_path / "text.md"
     text.write_text(
-        "# F1\n\nNER 62.25, so 62.3 ± 0.64,\nnot 62.9.\n\n<!-- verify: printed by the paper -->\n88.8 and\n88.9\n\n88.7\n"
+        "# F1\n\n<!-- from: tables/scierc.csv -->\nNER 62.25, so 62.3 ± 0.64,\nnot 62.9.\n\n"
+        "<!-- verify: printed by the paper -->\n88.8 and\n88.9\n\n88.7\n"
     )
-    assert verify(results, [text])[1] == [
-        f"{text}, line {n}: {x} is supported by no record" for n, x in ((4, "62.9"), (10, "88.7"))
+    problems = verify(results, [text])[1]
+    assert [problem[: len(f"{text}, line 11: 88.7")] for problem in problems] == [
+        f"{text}, line 5: 62.9 ",
+        f"{text}, line 11: 88.7",
     ]
     refused = CliRunner().invoke(app, ["verify", str(text), "--results", str(results)])
     assert isinstance(refused.exception, UserError) and "2 things don't hold" in str(refused.exception)
     in_table(results)  # a table that can't be made again supports nothing
-    assert any("62.25 is supported by no record" in problem for problem in verify(results, [text])[1])
+    assert any("the records give no tables/scierc.csv" in problem for problem in verify(results, [text])[1])
+    text.write_bytes(b"\xff")
+    assert any(f"{text}: can't be read as text in UTF-8" in problem for problem in verify(results, [text])[1])
 
 
 def test_dev_scores_document_counts_and_embedded_documents_must_be_the_same_again():
@@ -193,7 +201,9 @@ def test_real_corpora_are_compared_where_they_are(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         spert.write_gold(path, documents[: 1 if split == "dev" else 2])
     read = {split: data.load("conll04", split, data_dir=folder) for split in ("train", "dev", "test")}
-    good = record(data={split: describe_split(loaded, data.fingerprint(loaded.documents)) for split, loaded in read.items()})
+    described = {split: describe_split(loaded, data.fingerprint(loaded.documents)) for split, loaded in read.items()}
+    found = {convention: {"ner": entry(Peop=(2, 0, 0), Loc=(2, 0, 0))} for convention in CONVENTIONS}
+    good = record(data=described, scores={"test": found}, mistakes={})
     assert good.data["test"].entities == 4 and list(check_data(good, folder)) == []
     results = tmp_path / "results"
     wrong = good.data["test"].model_copy(update={"sha256": "0" * 64})

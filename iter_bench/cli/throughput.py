@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def throughput(
-    sweep: Annotated[str, typer.Argument(help="Name of a sweep of the package, or a .toml file.")] = "quick",
+    sweep: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a sweep of the package, or a .toml file.", show_default="gpu where CUDA is present, else quick"
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -28,10 +33,12 @@ def throughput(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from iter_bench.cli.progress import console
+    from iter_bench.devices import default_device
     from iter_bench.errors import UserError
     from iter_bench.throughput import report
     from iter_bench.throughput.sweep import load_sweep, records_of, run
 
+    sweep = sweep or ("gpu" if default_device().type == "cuda" else "quick")
     wanted, folder = load_sweep(sweep), results / "throughput"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:

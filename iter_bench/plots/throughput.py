@@ -12,6 +12,7 @@ from iter_bench import published
 from iter_bench.errors import UserError
 from iter_bench.plots.runs import grid, legend
 from iter_bench.plots.style import FILLS, TITLE_SIZE, Plot, in_style, look, plain_numbers
+from iter_bench.tables.throughput import commands
 from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import PROFILES, Subject
@@ -107,7 +108,7 @@ FIGURES: dict[str, Callable[[Sequence[ThroughputRecord]], Plot]] = {
 def _provenance(records: Sequence[ThroughputRecord]) -> str:
     structures = " ".join(STRUCTURES[name] for name in sorted({record.structure for record in records}))
     hardware = "; ".join(sorted({record.hardware for record in records}))
-    return f"{structures} {len(records)} VALID records. Hardware: {hardware}."
+    return " ".join([f"{structures} {len(records)} VALID records. Hardware: {hardware}.", *commands(records)])
 
 
 def _published(ax: Axes, dataset: str) -> None:

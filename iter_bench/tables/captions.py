@@ -1,15 +1,20 @@
-"""What stands below every table and figure: how many runs, which seeds and folds, on what hardware, from what data."""
+"""What stands below every table and figure: how many runs, which seeds and folds, epochs, hardware, data and commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import cache
 
+from iter_bench import matrix
 from iter_bench.records import Record
-from iter_bench.tables.runs import data_notes
+from iter_bench.tables.runs import data_notes, ranges
 
 
 def provenance(records: Sequence[Record]) -> str:
-    """Runs, seeds, folds and hardware of what is shown, and where its data aren't those of the catalogue, in some sentences."""
+    """Where the runs that are shown come from, in some sentences.
+
+    Runs, seeds, folds, epochs of each system, hardware, where data aren't those of the catalogue, and commands.
+    """
     if not records:
         return "No run was measured for this."
     seeds = {record.settings.seed for record in records}
@@ -21,15 +26,35 @@ def provenance(records: Sequence[Record]) -> str:
     if folds:
         parts.append(f"{'fold' if len(folds) == 1 else 'folds'} {ranges(folds)}")
     hardware = "; ".join(sorted({record.hardware for record in records}))
-    return " ".join([f"{', '.join(parts)}. Hardware: {hardware}.", *data_notes(records)])
+    return " ".join([f"{', '.join(parts)}. {_epochs(records)} Hardware: {hardware}.", *data_notes(records), _commands(records)])
 
 
-def ranges(numbers: Iterable[int]) -> str:
-    """Whole numbers in few words: ``42–46, 50``."""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+def _epochs(records: Sequence[Record]) -> str:
+    """How long each system was trained: what is compared needn't have been trained alike."""
+    found: dict[str, set[int]] = {}
+    for record in records:
+        stages = len({epoch.stage for epoch in record.history if epoch.stage})
+        name = record.system + (" (each stage)" if stages > 1 else "")
+        found.setdefault(name, set()).add(record.settings.training.epochs)
+    return f"Epochs: {'; '.join(f'{name} {ranges(epochs)}' for name, epochs in sorted(found.items()))}."
+
+
+def _commands(records: Sequence[Record]) -> str:
+    """The profiles that the runs belong to, those first that hold most of them and little else."""
+    left, commands = {record.run_id for record in records}, []
+    while left:
+        name, ids = max(_profiles().items(), key=lambda item: (len(item[1] & left), -len(item[1])))
+        if not ids & left:
+            break
+        left -= ids
+        commands.append(f"`make reproduce PROFILE={name}`")
+    told = [f"Command: {', '.join(commands)}."] if commands else []
+    if left:
+        told.append(f"{len(left)} {'run is' if len(left) == 1 else 'runs are'} of no profile; records name their command.")
+    return " ".join(told)
+
+
+@cache
+def _profiles() -> dict[str, frozenset[str]]:
+    """The run ids of each profile of the package."""
+    return {name: frozenset(run.run_id for run in matrix.load_profile(name).runs()) for name in matrix.profile_names()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
@@ -59,10 +59,16 @@ class Group:
 
 
 def group_runs(records: Sequence[Record]) -> list[Group]:
-    """The groups, sorted by data set, system, encoder and setting."""
+    """The groups, sorted by data set, system, encoder and setting; seeds that were run on unlike folds are apart."""
+    folds: dict[tuple[Any, ...], set[int]] = {}
+    keys = [(*sorted(_settings(record).items()), ("seed", record.settings.seed)) for record in records]
+    for record, key in zip(records, keys, strict=True):
+        if record.settings.data.fold is not None:
+            folds.setdefault(key, set()).add(record.settings.data.fold)
     groups: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        groups.setdefault(tuple(sorted(_settings(record).items())), []).append(record)
+    for record, (*settings, seed) in zip(records, keys, strict=True):
+        of_seed = folds.get((*settings, seed))
+        groups.setdefault((*settings, *([("folds", ranges(of_seed))] if of_seed else [])), []).append(record)
     made = []
     for key, members in groups.items():
         same = [dict(other) for other, theirs in groups.items() if _subject(theirs[0]) == _subject(members[0])]
@@ -118,6 +124,17 @@ def data_notes(records: Sequence[Record]) -> list[str]:
             if told:
                 found[f"{record.dataset}, {split.split}: {'; '.join(told)}."] = None
     return list(found)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers in few words: ``42–46, 50``."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
 
 
 def _columns() -> list[str]:

@@ -20,7 +20,7 @@ from iter_bench.tables.text import Made
 NOTE = (
     "F1 in convention `strict`, means over runs. p: paired permutation test over test documents, two-sided, 10,000 resamples, "
     "so never below 1/10,001; all runs of a pair are swapped together. p Holm: corrected by Holm's method, all rows of a data "
-    "set being one family."
+    "set being one family. It says whether these trained systems differ, whatever search and epochs each was given."
 )
 COLUMNS = ["dataset", "encoder", "a", "b", "criterion", "runs", "documents", "a_f1", "b_f1", "difference", "p", "p_holm"]
 
@@ -65,7 +65,7 @@ def differences(records: Sequence[Record], title: str) -> Made:
 
 
 def _pairs(one: Group, other: Group) -> Iterator[_Pair]:
-    """A pair for each criterion that both have: seeds that both have, the documents of all their folds one after the other."""
+    """A pair for each criterion that both have: their common seeds and folds, all folds' documents one after the other."""
     if (one.dataset, one.encoder) != (other.dataset, other.encoder):
         return
     for criterion in CRITERIA:
@@ -75,10 +75,11 @@ def _pairs(one: Group, other: Group) -> Iterator[_Pair]:
                 if criterion in record.documents:
                     key = (record.settings.data.fold, record.data["test"].sha256)
                     of.setdefault(record.settings.seed, {})[key] = record
-        shared = [seed for seed in sides[0] if seed in sides[1] and sides[0][seed].keys() == sides[1][seed].keys()]
-        if not shared:
+        shared = [seed for seed in sides[0] if seed in sides[1]]
+        folds = [key for key in next(iter(sides[0].values()), ()) if all(key in of[seed] for of in sides for seed in shared)]
+        if not shared or not folds:
             continue
-        chosen = [[[of[seed][key] for key in sides[0][seed]] for seed in shared] for of in sides]
+        chosen = [[[of[seed][key] for key in folds] for seed in shared] for of in sides]
         a, b = (np.array([np.concatenate([r.documents[criterion] for r in runs]) for runs in side]) for side in chosen)
         yield _Pair(one, other, criterion, a, b, [record for side in chosen for runs in side for record in runs])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -26,7 +27,8 @@ MEANING = (
     "Structure `gold`: new weights decide nothing, so every system is given the gold structure, all computation done; "
     "`predicted`: trained weights, their own. Speed-up of ITER: its median over the row's, measured in alternation with it in "
     "the same cell. Share of the ceiling: the time that the operations counted from shapes would take at the rates of matrix "
-    "product and copy that were measured beside, of the median. An empty cell was not measured."
+    "product and copy that were measured beside, of the median. No batch holds more than the `documents` of a call. An empty "
+    "cell was not measured."
 )
 
 
@@ -275,4 +277,10 @@ def _notes(of_kind: Sequence[ThroughputRecord], shown: Sequence[ThroughputRecord
     if not shown:
         return ("Nothing was measured for this.", left_out)
     calls, spent = min(len(record.samples) for record in shown), min(sum(record.samples) for record in shown)
-    return (f"{ABOUT}at least {calls} calls and {spent:.3g} s.", MEANING, left_out)
+    return (f"{ABOUT}at least {calls} calls and {spent:.3g} s.", MEANING, left_out, *commands(shown))
+
+
+def commands(records: Sequence[ThroughputRecord]) -> tuple[str, ...]:
+    """A sentence with the commands that measured the records, as these name them; none where they name none."""
+    sweeps = {found[1] for record in records if (found := re.search(r" throughput (\S+)", record.environment.command))}
+    return (f"Command: {', '.join(f'`iter-bench throughput {name}`' for name in sorted(sweeps))}.",) if sweeps else ()

@@ -145,6 +145,11 @@ class ThroughputRecord(AnyRecord):
         return not self.problems
 
     @property
+    def batch(self) -> int:
+        """Documents of a batch; a call may have fewer than fit into one."""
+        return min(self.settings.batch_size, self.documents.documents)
+
+    @property
     def file_name(self) -> str:
         """``<workload>-<system>-<encoder>-b<batch size>-<run_id>.json``."""
         about = (self.settings.workload.name, self.system, self.settings.subject.weights)

@@ -194,16 +194,16 @@ def test_dev_scores_document_counts_and_embedded_documents_must_be_the_same_agai
 def test_real_corpora_are_compared_where_they_are(tmp_path):
     """By a record of the two documents that lie there; without them it's said."""
     folder = tmp_path / "data"
-    entry = catalogue.entry("conll04")
+    conll04 = catalogue.entry("conll04")
     documents = [Document(f"d{i}", ("Ann", "left", "Rome"), (Entity(0, 1, "Peop"), Entity(2, 3, "Loc"))) for i in range(2)]
     for split in ("train", "dev", "test"):
-        path = folder / entry.folder / entry.files[split]
+        path = folder / conll04.folder / conll04.files[split]
         path.parent.mkdir(parents=True, exist_ok=True)
         spert.write_gold(path, documents[: 1 if split == "dev" else 2])
     read = {split: data.load("conll04", split, data_dir=folder) for split in ("train", "dev", "test")}
-    described = {split: describe_split(loaded, data.fingerprint(loaded.documents)) for split, loaded in read.items()}
+    splits = {split: describe_split(loaded, data.fingerprint(loaded.documents)) for split, loaded in read.items()}
     found = {convention: {"ner": entry(Peop=(2, 0, 0), Loc=(2, 0, 0))} for convention in CONVENTIONS}
-    good = record(data=described, scores={"test": found}, mistakes={})
+    good = record(data=splits, scores={"test": found}, mistakes={})
     assert good.data["test"].entities == 4 and list(check_data(good, folder)) == []
     results = tmp_path / "results"
     wrong = good.data["test"].model_copy(update={"sha256": "0" * 64})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
-from record_examples import record, scores
+from record_examples import entry, record, scores
 from typer.testing import CliRunner
 
 from iter_bench import data, examples, matrix, records

@@ -1,7 +1,7 @@
 """F1 beside speed and energy, for every system and encoder: of throughput records where there are any, else of the scored pass.
 
-A throughput record belongs to a group of runs where system, encoder and the data set's lengths are the same. Of several on
-one machine the fastest VALID one counts, whatever its batch size.
+A throughput record belongs to a group of runs where system, encoder and the data set's lengths are the same, and it names no
+setting of the system that the runs don't have. Of several on one machine the fastest VALID one counts, whatever its batch size.
 """
 
 from __future__ import annotations
@@ -75,12 +75,13 @@ def _benchmarks(group: Group, throughput: Sequence[ThroughputRecord]) -> Iterato
         workload = "ace05-context"
     fitting = [r for r in throughput if r.valid and r.system == group.system and r.settings.workload.name == workload]
     fitting = [r for r in fitting if r.settings.subject.weights.removeprefix("random:") == group.encoder]
+    fitting = [r for r in fitting if r.settings.subject.model.items() <= settings.model.items()]
     for hardware in sorted({record.hardware for record in fitting}):
         best = max((record for record in fitting if record.hardware == hardware), key=lambda record: record.rate.median)
         yield {
             "samples/s": best.rate.median,
             "source": BENCHMARK,
-            "batch size": best.settings.batch_size,
+            "batch size": best.batch,
             "structure": best.structure,
             "joules": best.power and best.power.joules_per_sample,
             "hardware": hardware,

@@ -8,6 +8,7 @@ much slower the system's runs were than ITER's where both were measured. Every c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -151,7 +152,10 @@ def _work(run: RunSettings, encoder: str, sizes: dict[str, Size]) -> float | Non
     if (model := architecture(encoder)) is None:
         return None
     passes = {"train": PASSES * run.training.epochs, "dev": run.training.epochs, "test": 1}
-    return sum(passes[role] * size.samples * encoder_flops(model, max(1, round(size.mean))) for role, size in sizes.items())
+    # a window cuts context, while a text that doesn't fit becomes several windows
+    most = (run.data.context and max_length(model.config)) or math.inf
+    lengths = {role: max(1, round(min(size.mean, most))) for role, size in sizes.items()}
+    return sum(passes[role] * size.samples * encoder_flops(model, lengths[role]) for role, size in sizes.items())
 
 
 def _rate(record: Record) -> float | None:

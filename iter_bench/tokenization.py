@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -61,6 +61,7 @@ class WindowTokenizer:
         overlap: how many sub-tokens neighbouring windows share at most; by default a quarter of the room in a window. An
             entity of up to about half of it is whole in the window that owns its first word.
         beside_context: so many sub-tokens are added later to each window that has context, so they need room there.
+        read_as: words → how the encoder reads them; all others as they are.
 
     Raises:
         SettingsError: the tokenizer isn't a fast one, or windows would be too small or overlap wholly.
@@ -73,6 +74,7 @@ class WindowTokenizer:
         overlap: int | None = None,
         *,
         beside_context: int = 0,
+        read_as: Mapping[str, str] | None = None,
     ):
         if not tokenizer.is_fast:
             raise SettingsError(f"tokenizer {tokenizer.name_or_path!r} is not a fast one; it needs a tokenizer.json")
@@ -91,6 +93,7 @@ class WindowTokenizer:
             raise SettingsError(f"windows of {max_length} sub-tokens have no room beside {special} special ones")
         self._room = None if max_length is None else max_length - special
         self._beside_context = beside_context
+        self._read_as = read_as or {}
         self._overlap = 0
         if self._room is not None:
             self._overlap = self._room // 4 if overlap is None else overlap
@@ -129,7 +132,8 @@ class WindowTokenizer:
         if len(self._cache) > _CACHED_WORDS:
             self._cache.clear()
         if new := list(set(words).difference(self._cache)):
-            encoded = self._backend.encode_batch([[word] for word in new], is_pretokenized=True, add_special_tokens=False)
+            read = [[self._read_as.get(word, word)] for word in new]
+            encoded = self._backend.encode_batch(read, is_pretokenized=True, add_special_tokens=False)
             self._cache.update(zip(new, (encoding.ids for encoding in encoded), strict=True))
         pieces = [self._cache[word] for word in words]
         counts = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
@@ -282,7 +286,7 @@ class WindowTokenizer:
                 owned = slice(window.owned[0] - window.start_word, window.owned[1] - window.start_word)
                 seen += int(np.count_nonzero(window.first_subtoken[owned] >= 0))
                 counts["words cut to the length of a window"] += window.cut_words
-                counts["context words left out for want of room"] += window.cut_context
+                counts["context words beyond what a window holds"] += window.cut_context
             counts["words without sub-token"] += len(document.words) - seen
             counts["documents split into windows"] += len(of) > 1
         return +counts

@@ -52,7 +52,7 @@ def test_ace05_says_all_that_is_missing_and_what_it_would_cost_and_starts_nothin
     problems = {entry["problem"]: entry["runs"] for entry in plan["problems"]}
     (data,) = [problem for problem in problems if problem.startswith("ace05:")]
     assert all(part in data for part in ("train.json", "dev.json", "test.json", "LDC2006T06", "folder ace05/"))
-    assert problems[data] == plan["runs"] == 90 and plan["can_run"] == 0
+    assert problems[data] == plan["runs"] == 95 and plan["can_run"] == 0
     lacking = {problem.split("'")[1] for problem in problems if "HF_HUB_OFFLINE" in problem}
     assert lacking == {run.encoder for run in matrix.load_profile("ace05").runs()}
 
@@ -64,8 +64,12 @@ def test_ace05_says_all_that_is_missing_and_what_it_would_cost_and_starts_nothin
     assert line["basis"].startswith("assumed: 30 % of 4.00 TFLOP/s") and "Table 1" in line["basis"]
     assert plan["hours"] == pytest.approx(sum(group["hours"] for group in plan["groups"]))
 
+    run = RunSettings(encoder="t5-large", data={"dataset": "ace05_asp", "context": 256}, training={"epochs": 25})
+    (with_context,) = preflight.plan([run], Folders(), None).lines  # ASP's files hold less: 135.35 sub-tokens in Table 1
+    assert with_context.hours == pytest.approx(line["hours"] / 5 * 135.35 / 25.21, rel=0.05)
+
     refused = CliRunner().invoke(app, ["reproduce", "--profile", "ace05"])
-    assert isinstance(refused.exception, UserError) and "90 of 90 runs lack something" in str(refused.exception)
+    assert isinstance(refused.exception, UserError) and "95 of 95 runs lack something" in str(refused.exception)
     assert not list(somewhere_else.iterdir())
 
 
@@ -123,6 +127,11 @@ def test_hours_come_from_the_nearest_records():
     assert costs.of(run, "trained:0123456789ab", sizes).seconds is None
     larger = costs.of(run, "bert-base-cased", sizes)
     assert larger.basis.startswith("scaled by operations") and 7 < larger.seconds / 34 < 9  # 85 M weights for 10.6 M
+
+    reads = run.model_copy(update={"data": run.data.model_copy(update={"context": 512})})
+    around, full = ({role: Size(10, mean, 9999) for role in sizes} for mean in (1400, 512))
+    assert costs.of(reads, "minilm", around) == costs.of(reads, "minilm", full), "a window cuts context"
+    assert costs.of(run, "minilm", around).seconds > costs.of(run, "minilm", full).seconds, "a text becomes several windows"
 
     asp = [record(1, system="asp", durations={"training": 67.0, "scoring": 1.0})]
     elsewhere = Costs([*known, *asp], "another machine", torch.device("cpu"))

@@ -5,14 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from baselines.asp.configuration import AspSettings
+from baselines.plmarker.configuration import PlMarkerSettings
 from iter_bench import matrix, published
+from iter_bench.data import catalogue
 from iter_bench.errors import SettingsError
 from iter_bench.plots.catalogue import FIGURES
-from iter_bench.settings import RunSettings
+from iter_bench.settings import RunSettings, read_toml
 from iter_bench.tables.catalogue import TABLES
 
 ROOT = Path(__file__).parents[1]
 RECIPE = 'seed = 7\nsystem = "plmarker"\n[data]\ndataset = "conll04"\ntest = "dev"\n[training]\nepochs = 3\nlr_heads = 1e-3\n'
+STAND_INS = {"flan-t5-large": "t5-large", "bart-large": "t5-large", "albert-xxlarge-v2": "albert-xxlarge-v1"}
+RELEASED_NAMES = {"scibert": "scibert-uncased", **STAND_INS}
+COMPARED = {*published.released().columns} - {"system", "dataset", "encoder", "stage", "context", "source", "place"}
 
 
 @pytest.fixture
@@ -84,6 +90,47 @@ def test_recipes_of_the_paper_are_its_table_5():
         }
 
 
+def test_the_baselines_train_as_their_authors_ship_them():
+    """All runs of the paper's profile, setting by setting; those over the encoder that is named with the context, too."""
+    rows = published.released().to_dict("records")
+    runs = [run for run in matrix.load_profile("paper").runs() if run.system != "iter"]
+    recipe = read_toml(matrix.RECIPES / "plmarker-ace05.toml")  # no profile has it over BERT
+    runs.append(RunSettings.model_validate({**recipe, "encoder": "bert-base-uncased"}))
+    read = {}
+    for run in runs:
+        subject = published.SYSTEMS[run.system], published.DATASETS[run.data.dataset]
+        encoder = RELEASED_NAMES.get(run.encoder, run.encoder)
+        mine = [
+            row
+            for row in rows
+            if (row["system"], row["dataset"]) == subject and published.same_encoder(row["encoder"], encoder)
+        ]
+        assert [row["stage"] for row in mine] == {"asp": [""], "plmarker": ["ner", "re"]}[run.system], run
+        for row in mine:  # what a stage doesn't have is NaN, which isn't equal to itself, or ""
+            facts = {name: value for name, value in row.items() if name in COMPARED and value == value and value != ""}
+            assert {name: value for name, value in _resolved(run, row["stage"]).items() if name in facts} == facts, run
+            if run.encoder not in STAND_INS:
+                read.setdefault(rows.index(row), set()).add((run.data.dataset, run.data.context))
+    for row, of in zip(rows, [read[i] for i in range(len(rows))], strict=True):  # each row has runs
+        if row["context"] == "text":  # a sub-token of context is no more than a word of it
+            assert any(words >= row["length"] for _, words in of), row
+        else:
+            assert {"none": ("conll04", 0), "extended": ("ace05_asp", 256)}[row["context"]] in of, row
+
+
+def _resolved(run, stage):
+    """The settings of a run's stage, named as in the table of what is released."""
+    model = {"asp": AspSettings, "plmarker": PlMarkerSettings}[run.system].model_validate(run.model).model_dump()
+    training = {**run.training.model_dump(), **(model.get("re_training", {}) if stage == "re" else {})}
+    if training["select_by"] == "auto":
+        training["select_by"] = "ner" if stage == "ner" else "re_plus"
+    own = {name.removeprefix(f"{stage}_"): value for name, value in model.items()} if stage else model
+    if run.system == "plmarker":
+        own["max_span_words"] = own["max_span_words"] or catalogue.entry(run.data.dataset).max_span_words
+        own["brackets"] = own["brackets"] and stage == "ner"
+    return {**training, **own, "train": run.data.train, "dev": run.data.dev}
+
+
 def test_profiles_of_the_package():
     runs = {name: matrix.load_profile(name).runs() for name in matrix.profile_names()}
     ids = {name: [run.run_id for run in those] for name, those in runs.items()}
@@ -95,6 +142,10 @@ def test_profiles_of_the_package():
         if name.endswith("-systems"):
             assert {run.system for run in those} == {"iter", "asp", "plmarker"}
             assert {run.seed for run in those} == {1, 2, 3, 4, 5}
+            parts = [
+                sorted((run.seed, run.data.fold or 0) for run in those if run.system == s) for s in ("iter", "asp", "plmarker")
+            ]
+            assert parts[0] == parts[1] == parts[2], "the systems' means are over the same documents"
 
 
 def test_no_profile_is_named_as_a_table_or_a_figure_is():

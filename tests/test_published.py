@@ -63,6 +63,25 @@ def test_hyperparameters_and_data_as_printed():
     assert (genia.train, genia.test, genia.omega, genia.overlap) == ("16692", "1854", 4, "21.6%")
 
 
+# typed from configs/ere.conf and util/runner.py of ASP, and from PL-Marker's scripts/, not from the file
+SHIPPED = [
+    ("ASP", "CoNLL04", "T5-base", "", "train+dev", 200, 5e-5, 1e-4, 0.05, 0.1),
+    ("ASP", "CoNLL04", "T5-3b", "", "train+dev", 200, 3e-5, 3e-4, 0.05, 0.1),
+    ("ASP", "ACE05", "T5-base", "", "train", 100, 5e-5, 3e-4, 0.1, 0.1),
+    ("ASP", "ACE05", "T5-3b", "", "train", 100, 5e-5, 3e-4, 0.05, 0.1),
+    ("PL-Marker", "ACE05", "albert-xxlarge-v1", "re", "train", 10, 1e-5, 1e-5, 0.1, 0.0),
+    ("PL-Marker", "SciERC", "scibert-uncased", "ner", "train", 50, 2e-5, 2e-5, 0.1, 0.0),
+]
+
+
+def test_what_the_baselines_authors_ship():
+    table = published.released()
+    subject = ["system", "dataset", "encoder", "stage"]
+    assert not table.duplicated(subject).any() and (table.source != "").all() and (table.place != "").all()
+    columns = [*subject, "train", "epochs", "lr_encoder", "lr_heads", "warmup_encoder", "weight_decay_encoder"]
+    assert set(SHIPPED) < set(table[columns].itertuples(index=False, name=None))
+
+
 def test_names_match_those_of_the_suite():
     assert set(published.DATASETS) <= set(data.names())
     assert set(published.DATASETS.values()) <= set(ALL.dataset)

@@ -78,7 +78,8 @@ def test_the_matrix_of_ace05_runs_on_generated_texts_and_no_table_takes_them_for
     result = CliRunner().invoke(app, ["reproduce", "--profile", "small.toml", "--data-dir", "data"])
     assert result.exit_code == 0, result.output
     done = records.load_all(tmp_path / "results" / "runs")
-    assert {(r.system, r.settings.data.context) for r in done} == set(product(systems.REGISTRY, (0, 64))) and len(done) == 6
+    assert {(r.system, r.settings.data.context) for r in done} == {*product(systems.REGISTRY, (0, 64)), ("plmarker", 512)}
+    assert len(done) == 7
     assert {record.dataset for record in done} == {"ace05 (stand-in)"}
     shown = (tmp_path / "results" / "tables" / "small.md").read_text()
     assert "generated samples, which stand in for the data set" in shown and "samples fewer than the 2050 expected" in shown

@@ -112,7 +112,7 @@ def test_context_that_does_not_fit_is_cut_from_outside_and_counted(before, after
     shown = MINILM.convert_ids_to_tokens(window.input_ids.tolist())[1:-1]
     assert shown == numbers[before - kept_before : before + 4 + kept_after]
     assert window.cut_context == before + after - kept_before - kept_after
-    expected = {"context words left out for want of room": window.cut_context} if window.cut_context else {}
+    expected = {"context words beyond what a window holds": window.cut_context} if window.cut_context else {}
     assert WindowTokenizer.notes([document], [window]) == expected
     (window,) = _one(WindowTokenizer(MINILM, 14, beside_context=2), document)
     shown = MINILM.convert_ids_to_tokens(window.input_ids.tolist())[1:-1]

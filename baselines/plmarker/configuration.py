@@ -40,6 +40,10 @@ class PlMarkerSettings(Settings):
     entity_types: Literal["re", "ner"] = Field(
         "re", description="types of the entities of relations: as stage 2 predicts them again, or those of stage 1"
     )
+    brackets: bool = Field(
+        False,
+        description="stage 1 reads -LRB-, -RSB- and the like as the brackets that they stand for, as released; stage 2 never",
+    )
     ner_overlap: Overlap = Field(
         "same_type", description="which spans that overlap a more probable one are dropped: of its type, of any, or none"
     )

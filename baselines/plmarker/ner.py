@@ -20,6 +20,7 @@ from iter_bench.throughput.parts import part
 from iter_bench.windows import Window
 
 MARKER_WORDS = ("mask", "entity")
+BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}  # of the Penn Treebank
 NONE = np.zeros(0, dtype=np.int64)
 
 
@@ -46,7 +47,8 @@ class NerStage(Stage):
             encoder = with_markers(encoder, marker_words(tokenizer, MARKER_WORDS))
         own = config.settings
         module = PairModel(encoder, len(MARKER_WORDS), len(config.entity_types) + 1, 0, own.dropout)
-        super().__init__(module, config, tokenizer, text_length(module, own.ner_length), own.ner_pairs, device)
+        read_as = BRACKETS if own.brackets else None
+        super().__init__(module, config, tokenizer, text_length(module, own.ner_length), own.ner_pairs, device, read_as)
 
     @property
     def class_of(self) -> dict[str, int]:

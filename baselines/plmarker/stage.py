@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class Stage:
         length: the most sub-tokens of a text, markers inserted into it not counted.
         pairs: the most marker pairs of a pack.
         device: where it runs.
+        read_as: words → how the stage reads them; all others as they are.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class Stage:
         length: int,
         pairs: int,
         device: torch.device,
+        read_as: Mapping[str, str] | None = None,
     ):
         self.module = module.to(device).eval()
         self.config = config
         self.device = device
         self.precision = "auto"
-        self.windows = WindowTokenizer(tokenizer, length)
+        self.windows = WindowTokenizer(tokenizer, length, read_as=read_as)
         self.pack = pairs if config.settings.execution == "packed" else None
         self._offset = position_offset(module.encoder.config)
 

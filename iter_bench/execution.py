@@ -137,11 +137,20 @@ def pool(workers: int, told: SimpleQueue[tuple[RunSettings, Event | None]] | Non
         workers: how many; more than GPUs share these.
         told: where events of runs go.
     """
+    return _pool(range(workers), workers, told)
+
+
+def pool_of_one(worker: int, workers: int) -> ProcessPoolExecutor:
+    """One of these processes, by its number from 0, in a pool of its own: one that is killed takes its whole pool with it."""
+    return _pool([worker], workers, None)
+
+
+def _pool(numbers: Sequence[int], workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
     gpus, names = context.SimpleQueue(), visible_gpus()
-    for worker in range(workers):
+    for worker in numbers:
         gpus.put(names[worker % len(names)] if names else None)
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(workers, gpus, told))
+    return ProcessPoolExecutor(len(numbers), mp_context=context, initializer=_start, initargs=(workers, gpus, told))
 
 
 def execute_run(

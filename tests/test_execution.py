@@ -61,6 +61,8 @@ def test_each_worker_has_a_gpu_of_its_own_where_there_are_as_many(monkeypatch):
     with execution.pool(2) as processes:
         found = set(processes.map(gpu_and_process, range(2)))
     assert {gpu for gpu, _ in found} == {"5", "3"}
+    with execution.pool_of_one(1, 2) as process:
+        assert process.submit(gpu_and_process, 0).result()[0] == "3"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert execution.visible_gpus() == ["0", "1"]
 

@@ -8,6 +8,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import deadly
 import pytest
 from typer.testing import CliRunner
 
@@ -233,6 +234,15 @@ class Defective:
 
     def reachable(self, documents):
         return Reachable([], Counter(), Counter())
+
+
+@pytest.mark.slow
+def test_a_document_that_kills_each_worker_is_found(cluster, tmp_path):
+    arguments = ["--file", deadly.documents(tmp_path / "in.txt", 16, {5}), "--output", tmp_path / "out", "--shard-size", 8]
+    system = deadly.system(tmp_path / "system")
+    result = CliRunner().invoke(app, ["predict", *map(str, [system, *arguments, "--engine", "ray"])])
+    assert result.exit_code == 0, result.exception
+    deadly.assert_set_aside(tmp_path / "out", 16, {5})
 
 
 @pytest.mark.slow

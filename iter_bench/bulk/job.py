@@ -1,8 +1,9 @@
 """A folder that a bulk extraction fills shard by shard; what is finished stays, whatever happens to the rest.
 
 ``extracted/part-N.jsonl`` holds one line a document, in order; ``failed/part-N.jsonl`` those that failed, with the reason;
-``done/part-N.json`` is written last and makes the shard finished, while its other files are there. ``where`` tells documents
-apart, as ids needn't.
+``done/part-N.json`` is written last and makes the shard finished, while its other files are there. ``attempts/part-N.json`` is
+there while documents of the shard are at work, or some are known to kill their process. ``where`` tells documents apart, as ids
+needn't.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from iter_bench import __version__
+from iter_bench.bulk.attempts import Attempts
 from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks, names
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
@@ -30,6 +32,7 @@ from iter_bench.text import as_json
 JOB = "job.json"
 CHUNK = 512  # documents in memory at a time
 PLAIN = Document("plain", ("Ann", "met", "Bob", "."))  # what any system can extract from, unless it's broken
+KILLED = "its process was killed over this document alone, by a fault of native code or for want of memory"
 
 
 @dataclass
@@ -124,8 +127,13 @@ class Job:
         return sum(filter(None, map(self._finished, range(len(self.shards)))), Done())
 
     def unfinished(self) -> list[int]:
-        """The numbers of the shards that are left."""
-        return [number for number in range(len(self.shards)) if self._finished(number) is None]
+        """The numbers of the shards that are left, those last that a process was killed over."""
+        left = [number for number in range(len(self.shards)) if self._finished(number) is None]
+        return sorted(left, key=self.progress)
+
+    def progress(self, number: int) -> tuple[int, ...]:
+        """How far it's known which documents of a shard kill their process (`Attempts.progress`)."""
+        return self._attempts(number).progress
 
     def run(self, shards: Sequence[int], *, batch_size: int, report: Callable[[Done], None]) -> None:
         """Does the shards of these numbers; ``report`` is told of each. Raises as `shard` does."""
@@ -158,17 +166,25 @@ class Job:
         kinds = ("extracted", "failed") if done.failed else ("extracted",)
         return done if all(self._path(kind, number).exists() for kind in kinds) else None
 
+    def _attempts(self, number: int) -> Attempts:
+        return Attempts(self._path("attempts", number))
+
     def _path(self, kind: str, number: int) -> Path:
-        return self.folder / kind / f"part-{number:06d}.json{'' if kind == 'done' else 'l'}"
+        return self.folder / kind / f"part-{number:06d}.json{'' if kind in ('done', 'attempts') else 'l'}"
 
     def _shard(self, system: System, stream: Iterator[Item], expected: int, number: int, batch_size: int) -> Done:
-        clock, done = time.perf_counter(), Done()
+        clock, done, attempts = time.perf_counter(), Done(), self._attempts(number)
+        _judge(system, attempts)
         with whole_file(self._path("extracted", number)) as extracted, whole_file(self._path("failed", number)) as failed:
-            while chunk := list(islice(stream, CHUNK)):
+            for first, end in attempts.ranges(expected, CHUNK):
+                chunk = list(islice(stream, end - first))
+                for killer in set(attempts.killers).intersection(range(first, first + len(chunk))):
+                    chunk[killer - first] = replace(chunk[killer - first], document=None, problem=KILLED)
                 usable = [item.document for item in chunk if item.document is not None]
-                outcome = _predict(system, usable, batch_size, done.notes)
-                if outcome and isinstance(outcome[-1], str):
-                    _try(system)
+                with attempts.at_work(first, end):
+                    outcome = _predict(system, usable, batch_size, done.notes)
+                    if outcome and isinstance(outcome[-1], str):
+                        _try(system)
                 results = iter(outcome)
                 for item in chunk:
                     result = item.problem if item.document is None else next(results)
@@ -187,6 +203,7 @@ class Job:
             self._path("failed", number).unlink()
         with whole_file(self._path("done", number)) as file:
             json.dump(asdict(done), file)
+        attempts.end()
         return done
 
 
@@ -214,16 +231,38 @@ def _predict(system: System, documents: Sequence[Document], batch_size: int, not
     return [result for half in (documents[:middle], documents[middle:]) for result in _predict(system, half, batch_size, notes)]
 
 
+def _judge(system: System, attempts: Attempts) -> None:
+    """Counts a document that a process was killed over alone among those that do so, if it isn't the system that is broken.
+
+    Raises:
+        UserError: a plain sentence fails, or killed the process before this one.
+    """
+    if attempts.suspects is None:
+        return
+    first, count, deaths = attempts.suspects
+    if count == 0:
+        attempts.forget()  # the next start may find a system that is mended
+        raise _broken("its process was killed")
+    if count == 1 and deaths > 1:
+        with attempts.at_work(first, first):
+            _try(system)
+        attempts.found(first)
+
+
 def _try(system: System) -> None:
-    """Asks, after a document has failed, whether it was the document's fault.
+    """Asks, before a document is set aside, whether it was the document's fault.
 
     Raises:
         UserError: a plain sentence fails too.
     """
     (result,) = _predict(system, [PLAIN], 1, Counter())
     if isinstance(result, str):
-        broken = f"the system no longer extracts anything, not even from {' '.join(PLAIN.words)!r}: {result}"
-        raise UserError(f"{broken}; finished shards are kept, run it again")
+        raise _broken(result)
+
+
+def _broken(why: str) -> UserError:
+    broken = f"the system no longer extracts anything, not even from {' '.join(PLAIN.words)!r}: {why}"
+    return UserError(f"{broken}; finished shards are kept, run it again")
 
 
 def _fingerprint(system: str) -> str:

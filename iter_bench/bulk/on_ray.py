@@ -1,6 +1,7 @@
 """A bulk extraction by Ray Data: shards go to workers that each hold the system, on this machine or on a cluster.
 
-Input and output lie where all machines see them under the same path. A shard whose worker dies is done again.
+Input and output lie where all machines see them under the same path. A shard whose worker dies is done again, which finds the
+documents that kill it (`attempts`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from iter_bench.bulk.attempts import DEATHS
 from iter_bench.bulk.job import Done, Job
 from iter_bench.cluster.ray_connection import Place, connected, machines
 from iter_bench.errors import UserError
-from iter_bench.execution import ATTEMPTS
 from iter_bench.systems import System, load_system
 
 BLOCKS = 1000  # that shards are handed out in at most; each costs the command a little memory
+RETRIES = 3 * DEATHS  # of a block whose worker is killed: three documents that kill are found at one start
 
 
 def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, report: Callable[[Done], None]) -> None:
@@ -46,7 +48,7 @@ def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, repor
             compute=data.ActorPoolStrategy(size=workers),
             num_cpus=cpus,
             num_gpus=gpus,
-            max_task_retries=ATTEMPTS - 1,
+            max_task_retries=RETRIES,
         )
         try:
             for row in done.iter_rows():
@@ -57,8 +59,9 @@ def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, repor
         except ray.exceptions.RayTaskError:  # a RayError too, but of a defect of ours, which needs its traceback
             raise
         except ray.exceptions.RayError as error:
-            killed = f"a worker was killed {ATTEMPTS} times over the same shards; is memory short? Finished ones are kept"
-            raise UserError(f"{killed}. Ray says: {error}") from None
+            killed = f"a worker was killed {RETRIES + 1} times over the same shards; is memory short?"
+            kept = "Finished ones are kept, and which documents were found to kill it; run it again"
+            raise UserError(f"{killed} {kept}. Ray says: {error}") from None
     job.sweep()
     if problems:
         raise UserError(f"{len(problems)} of {len(shards)} shards failed, the first with: {problems[0]}")

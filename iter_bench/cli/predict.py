@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -141,21 +142,38 @@ def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:
 
 
 def _in_processes(job: Job, shards: list[int], batch_size: int, workers: int, look: Callable[[], None]) -> None:
-    """Each worker does every n-th shard; ``look`` is called every second."""
+    """Each worker does every n-th shard, and goes on in a new process if it's killed; ``look`` is called every second."""
     from iter_bench.errors import UserError
-    from iter_bench.execution import pool
+    from iter_bench.execution import pool_of_one
 
-    with pool(workers) as processes:
-        waiting = {processes.submit(work, job, shards[i::workers], batch_size) for i in range(workers)}
+    waiting: dict[Future[None], tuple[int, dict[int, tuple[int, ...]]]] = {}
+    given_up = False
+    with ExitStack() as processes:
+        processes.callback(job.sweep)  # last of all, when none is at work
+
+        def begin(worker: int, share: Iterable[int]) -> None:
+            left = {number: job.progress(number) for number in share}
+            process = processes.enter_context(pool_of_one(worker, workers))
+            waiting[process.submit(work, job, list(left), batch_size)] = worker, left
+
+        for worker in range(min(workers, len(shards))):
+            begin(worker, shards[worker::workers])
         while waiting:
-            ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+            ended, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
             look()
-            try:
-                for future in ended:
+            for future in ended:
+                worker, before = waiting.pop(future)
+                try:
                     future.result()
-            except BrokenProcessPool:
-                killed = "a worker's process was killed; is memory short? Finished shards are kept, run it again"
-                raise UserError(f"{job.folder}: {killed}") from None
+                except BrokenProcessPool:
+                    left = [number for number in job.unfinished() if number in before]
+                    if len(left) < len(before) or any(job.progress(number) > before[number] for number in left):
+                        begin(worker, left)
+                    else:  # the others go on
+                        given_up = True
+    if given_up:
+        killed = "a worker's process was killed; is memory short? Finished shards are kept, run it again"
+        raise UserError(f"{job.folder}: {killed}")
 
 
 def work(job: Job, shards: list[int], batch_size: int) -> None:

@@ -1,0 +1,108 @@
+"""Which documents of a shard a process is at work on, in a file that outlives it: so those that kill their process are found.
+
+A process that is killed leaves the file. The next one does the documents that the file names as before, since anything may have
+killed the first. Those that two processes were killed over are done in eighths, and so on, until one document is left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from iter_bench.errors import UserError
+from iter_bench.files import whole_file
+
+PARTS = 8
+DEATHS = 5  # until it's known which of 512 documents it is: over all of them twice, then over 64, 8 and 1
+
+
+class Range(NamedTuple):
+    """Documents that a process is, or was, at work on.
+
+    Attributes:
+        first: number of the first in its shard, from 0.
+        count: how many; 0: none yet, but a plain sentence, before ``first`` is set aside.
+        deaths: how many processes are known to have been killed over them, alone or with others.
+    """
+
+    first: int
+    count: int
+    deaths: int
+
+
+class Attempts:
+    """What is known of a shard's documents that kill their process.
+
+    Attributes:
+        killers: numbers in the shard of those that are found.
+        suspects: what a process was killed over, if one was.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.killers: list[int] = []
+        self.suspects: Range | None = None
+        try:
+            left = json.loads(path.read_text(encoding="utf-8"))
+            self.killers = left["killers"]
+            if left["at_work"] is not None:
+                first, count, deaths = left["at_work"]
+                self.suspects = Range(first, count, deaths + 1)
+        except FileNotFoundError:
+            pass
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}: is damaged ({error}); delete it and run again") from None
+
+    @property
+    def progress(self) -> tuple[int, ...]:
+        """Grows with each process that is killed, as long as the documents are to blame."""
+        if self.suspects is None:
+            return (len(self.killers),)
+        return (len(self.killers), self.suspects.first, -self.suspects.count, self.suspects.deaths)
+
+    def ranges(self, documents: int, size: int) -> list[tuple[int, int]]:
+        """What is to be done in one call each, of a shard of so many documents: (first, end), at most ``size`` apart."""
+        cuts = {*range(0, documents, size), documents}
+        if self.suspects is not None:
+            first, count, deaths = self.suspects
+            cuts |= {*range(first, first + count, -(-count // PARTS) if deaths > 1 else count), first + count}
+        return list(pairwise(sorted(cuts)))
+
+    @contextmanager
+    def at_work(self, first: int, end: int) -> Iterator[None]:
+        """For the time that these documents are at work; only a process that is killed leaves behind that they are."""
+        suspects = self.suspects
+        known = suspects is not None and suspects.first <= first and end <= suspects.first + suspects.count
+        self._write(Range(first, end - first, suspects.deaths if known else 0))
+        try:
+            yield
+        finally:
+            self._write(None)
+
+    def found(self, number: int) -> None:
+        """This document kills its process."""
+        self.killers.append(number)
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is suspected any longer; those that are found stay so."""
+        self.suspects = None
+        self._write(None)
+
+    def end(self) -> None:
+        """The shard is done."""
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, at_work: Range | None) -> None:
+        if at_work is None and not self.killers:
+            self._path.unlink(missing_ok=True)
+            return
+        with whole_file(self._path) as file:
+            json.dump({"killers": self.killers, "at_work": at_work}, file)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -87,62 +88,57 @@ def processes(workers: int) -> Engine:
             yield run, partial(execute, run, partial(report, run))
 
     def side_by_side(runs: Sequence[RunSettings], execute: Execute, report: Report) -> Iterator[Any]:
-        left, deaths = list(runs), Counter()
-        while left:
-            # which of the runs at work killed the pool isn't known; the last attempt at a run is by itself, so that it is
-            now = [run for run in left if deaths[run.run_id] < ATTEMPTS - 1] or left[:1]
-            at_work, waiting = yield from _in_a_pool(now, execute, report, workers)
-            deaths.update(run.run_id for run in at_work)
-            for run in at_work:
-                if deaths[run.run_id] < ATTEMPTS:
-                    report(run, {"killed": "its process, or one beside it, was killed"})
-                else:
-                    yield run, raiser(UserError(f"its process was killed {ATTEMPTS} times; is memory short?"))
-            again = [run for run in at_work if deaths[run.run_id] < ATTEMPTS]
-            left = [*waiting, *again, *(run for run in left if run not in now)]
+        waiting, deaths = deque(runs), Counter()
+        slots: dict[int, tuple[ProcessPoolExecutor, SimpleQueue]] = {}
+        at_work: dict[Future[records.Record], tuple[int, RunSettings]] = {}
+        with ExitStack() as pools:
+
+            def begin(slot: int) -> None:
+                if slot not in slots:
+                    told = multiprocessing.get_context("spawn").SimpleQueue()  # its own: a killed process may hold the lock
+                    slots[slot] = pools.enter_context(pool_of_one(slot, min(workers, len(runs)), told)), told
+                run = waiting.popleft()
+                at_work[slots[slot][0].submit(_tell, execute, run)] = slot, run
+
+            for slot in range(min(workers, len(runs))):
+                begin(slot)
+            while at_work:
+                ended, _ = wait(at_work, timeout=POLL, return_when=FIRST_COMPLETED)
+                for _, told in slots.values():
+                    while not told.empty():
+                        report(*told.get())
+                for future in ended:
+                    slot, run = at_work.pop(future)
+                    if not isinstance(future.exception(), BrokenProcessPool):
+                        yield run, future.result
+                    else:  # it's begun again in a new process, after what waits
+                        del slots[slot]
+                        deaths[run.run_id] += 1
+                        if deaths[run.run_id] < ATTEMPTS:
+                            report(run, {"killed": "its process was killed"})
+                            waiting.append(run)
+                        else:
+                            yield run, raiser(UserError(f"its process was killed {ATTEMPTS} times; is memory short?"))
+                    if waiting:
+                        begin(slot)
 
     return alone if workers == 1 else side_by_side
 
 
-def _in_a_pool(
-    runs: Sequence[RunSettings], execute: Execute, report: Report, workers: int
-) -> Iterator[tuple[RunSettings, Callable[[], records.Record]]]:
-    """Executes the runs in worker processes; returns those that were at work, and those that waited, when one was killed."""
-    told = multiprocessing.get_context("spawn").SimpleQueue()
-    begun, unfinished = set(), []
-    with pool(workers, told) as started:
-        futures = {started.submit(_tell, execute, run): run for run in runs}
-        left = set(futures)
-        while left:
-            ended, left = wait(left, timeout=POLL)
-            while not told.empty():
-                run, event = told.get()
-                if event is None:
-                    begun.add(run.run_id)
-                else:
-                    report(run, event)
-            for future in ended:
-                if isinstance(future.exception(), BrokenProcessPool):
-                    unfinished.append(futures[future])
-                else:
-                    yield futures[future], future.result
-    at_work = [run for run in unfinished if run.run_id in begun] or unfinished  # or it was killed before it began any
-    return at_work, [run for run in unfinished if run not in at_work]
+def pool(workers: int) -> ProcessPoolExecutor:
+    """So many processes, each with its share of the cores and, where there are any, one of the GPUs; more share these."""
+    return _pool(range(workers), workers, None)
 
 
-def pool(workers: int, told: SimpleQueue[tuple[RunSettings, Event | None]] | None = None) -> ProcessPoolExecutor:
-    """Processes that work side by side, each with its share of the cores and, where there are any, one of the GPUs.
+def pool_of_one(worker: int, workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None = None) -> ProcessPoolExecutor:
+    """One of these processes, in a pool of its own: one that is killed takes its whole pool with it.
 
     Args:
-        workers: how many; more than GPUs share these.
+        worker: its number, from 0.
+        workers: how many there are.
         told: where events of runs go.
     """
-    return _pool(range(workers), workers, told)
-
-
-def pool_of_one(worker: int, workers: int) -> ProcessPoolExecutor:
-    """One of these processes, by its number from 0, in a pool of its own: one that is killed takes its whole pool with it."""
-    return _pool([worker], workers, None)
+    return _pool([worker], workers, told)
 
 
 def _pool(numbers: Sequence[int], workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None) -> ProcessPoolExecutor:
@@ -181,10 +177,10 @@ def visible_gpus() -> list[str]:
     return chosen.split(",")[:count] if chosen else [str(number) for number in range(count)]
 
 
-_told: SimpleQueue[tuple[RunSettings, Event | None]] | None = None  # of a worker process
+_told: SimpleQueue[tuple[RunSettings, Event]] | None = None  # of a worker process
 
 
-def _start(workers: int, gpus: SimpleQueue[str | None], told: SimpleQueue[tuple[RunSettings, Event | None]] | None) -> None:
+def _start(workers: int, gpus: SimpleQueue[str | None], told: SimpleQueue[tuple[RunSettings, Event]] | None) -> None:
     import torch
 
     global _told
@@ -195,6 +191,5 @@ def _start(workers: int, gpus: SimpleQueue[str | None], told: SimpleQueue[tuple[
 
 
 def _tell(execute: Execute, run: RunSettings) -> records.Record:
-    """One run in a worker process, which tells the first process of it, and before that it begins."""
-    _told.put((run, None))
+    """One run in a worker process, which tells the first process of it."""
     return execute(run, lambda event: _told.put((run, event)))

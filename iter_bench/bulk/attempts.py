@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from iter_bench.errors import UserError
-from iter_bench.files import whole_file
 
 PARTS = 8
 DEATHS = 5  # until it's known which of 512 documents it is: over all of them twice, then over 64, 8 and 1
@@ -104,5 +103,8 @@ class Attempts:
         if at_work is None and not self.killers:
             self._path.unlink(missing_ok=True)
             return
-        with whole_file(self._path) as file:
-            json.dump({"killers": self.killers, "at_work": at_work}, file)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        # not synchronised with the disk, which takes as long as many documents: it has to outlive a process, not a power cut
+        temporary.write_text(json.dumps({"killers": self.killers, "at_work": at_work}), encoding="utf-8")
+        temporary.replace(self._path)

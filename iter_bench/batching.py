@@ -23,7 +23,7 @@ CPU_TOKENS = 512
 GPU_TOKENS = 32768
 """The same for a GPU: as many keep one busy, and memory stays bounded whatever ``batch_size`` is. Not measured."""
 GPU_CHUNK = 16
-"""Batches whose documents are tokenised together for a GPU. Not measured."""
+"""The most batches whose documents are tokenised together for a GPU. Not measured."""
 
 
 class OutOfMemory(UserError):
@@ -109,10 +109,15 @@ def in_batches(
 def chunks(documents: Sequence[_S], batch_size: int, device: torch.device) -> list[Sequence[_S]]:
     """The documents in the parts that are tokenised, and sorted by length, together.
 
-    A GPU computes while the part that follows is tokenised; on a CPU both would share its cores, so it gets all at once.
+    A GPU computes while the part that follows is tokenised: one batch at first, so that it starts at once, then twice as many
+    each time. On a CPU both would share its cores, so it gets all at once.
     """
-    size = len(documents) if device.type == "cpu" else GPU_CHUNK * batch_size
-    return [documents[start : start + size] for start in range(0, len(documents), size or 1)]
+    parts, start, batches = [], 0, 1
+    while start < len(documents):
+        size = len(documents) if device.type == "cpu" else batches * batch_size
+        parts.append(documents[start : start + size])
+        start, batches = start + size, min(2 * batches, GPU_CHUNK)
+    return parts
 
 
 def ahead(work: Callable[[_S], _T], items: Sequence[_S]) -> Iterator[_T]:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iter_bench import data, systems
-from iter_bench.batching import OutOfMemory, ahead, in_batches, in_rows
+from iter_bench.batching import OutOfMemory, ahead, chunks, in_batches, in_rows
 from iter_bench.data.synthetic import SCHEMA
 
 ENCODER = str(Path(__file__).parent / "fixtures" / "tiny_bert")
@@ -57,6 +57,16 @@ def test_a_batch_beyond_the_memory_is_halved_and_all_are_done_once(lengths, batc
     in_batches(lengths, batch_size, run)
     assert sorted(done) == list(range(len(lengths)))
     assert failures <= batch_size.bit_length() + 1, "what was too large is remembered"
+
+
+@pytest.mark.parametrize(
+    ("count", "lots"), [(0, []), (3, [3]), (4, [4]), (16, [4, 8, 4]), (256, [4, 8, 16, 32, 64, 64, 64, 4])], ids=str
+)
+def test_a_gpu_starts_after_one_batch_is_tokenised_and_a_cpu_gets_all_documents_at_once(count, lots):
+    documents = list(range(count))
+    parts = chunks(documents, 4, torch.device("cuda"))
+    assert [len(part) for part in parts] == lots and [i for part in parts for i in part] == documents
+    assert chunks(documents, 4, torch.device("cpu")) == [documents][:count]
 
 
 def test_work_ahead_keeps_its_order_and_raises_where_it_is_due():

@@ -6,7 +6,7 @@ each vector once, the matrix products of ``is_link`` are O(E) and only the addit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from iter_bench.iter_model.configuration import IterConfig, register
 from iter_bench.iter_model.heads import GatedFeedForward, Projected
 from iter_bench.iter_model.imposed import Decisions
 
+PAIRS_AT_ONCE = 2**17
+"""Pairs of entities that are combined together: each takes vectors of width η until it's a logit. Not measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -38,6 +41,15 @@ class Sizes:
     def grown_to(self, needed: Sizes) -> Sizes:
         """These sizes, each doubled until it holds what was needed."""
         return Sizes(*(_doubled(getattr(self, f.name), getattr(needed, f.name)) for f in fields(self)))
+
+    @classmethod
+    def room(cls, slots: Sequence[int]) -> Sizes:
+        """What windows of so many slots each could fill, one entity a slot; the same for batches that hold about as much."""
+        return LEAST.grown_to(cls(sum(slots), sum(slots), sum(n * n for n in slots)))
+
+
+LEAST = Sizes(lefts=64, entities=64, pairs=256)
+"""Lists for a batch unlike those before it; longer ones are these doubled."""
 
 
 def _doubled(size: int, needed: int) -> int:
@@ -214,7 +226,8 @@ class IterModel(PreTrainedModel):
             head, tail, pairs = decoding.pairs_within(window, real, inputs.windows, sizes.pairs if sizes else None)
             ends = (inputs.left[left_slots], inputs.right[right_slots])
             tails, heads = self._link_sides(hidden, ends, ends)
-            link = self.is_link.combine(tails.take(tail), heads.take(head)).sigmoid()
+            pairs_at_once = zip(tail.split(PAIRS_AT_ONCE), head.split(PAIRS_AT_ONCE), strict=True)
+            link = torch.cat([self.is_link.combine(tails.take(t), heads.take(h)).sigmoid() for t, h in pairs_at_once])
         else:
             head = tail = window.new_zeros(0)
             pairs, link = window.new_zeros(1), span_logits.new_zeros(0, 0)

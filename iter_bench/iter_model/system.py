@@ -26,7 +26,7 @@ from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_
 from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.flops import iter_flops
 from iter_bench.iter_model.imposed import Decisions, Imposed, decisions_of, imposed, links_of
-from iter_bench.iter_model.modeling import Found, IterModel, Sizes
+from iter_bench.iter_model.modeling import LEAST, Found, IterModel, Sizes
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.settings import Settings, TrainingSettings, refusal
 from iter_bench.throughput.parts import part
@@ -76,8 +76,8 @@ class IterSystem:
         self.tokenizer = tokenizer
         self.windows = WindowTokenizer(tokenizer, max_length(model.encoder.config))
         self.precision = "auto"
-        # on a GPU lists have lengths that sufficed so far, so that nothing waits; a CPU takes the exact ones
-        self._sizes = None if self.device.type == "cpu" else Sizes(lefts=64, entities=64, pairs=256)
+        # on a GPU lists have lengths that sufficed for batches with as much room, so that nothing waits; a CPU's are exact
+        self._sizes: dict[Sizes, Sizes] | None = None if self.device.type == "cpu" else {}
 
     @property
     def schema(self) -> Schema:
@@ -283,12 +283,13 @@ class IterSystem:
                 inputs = self._inputs([windows[i] for i in rows], slots)
                 decisions = None if given is None else decisions_of(given).to(self.device)
             with part("forward"):
-                sizes = self._sizes
+                room = Sizes.room([len(s) for s in slots])
+                sizes = None if self._sizes is None else self._sizes.get(room, LEAST)
                 pending = self.module.extract(inputs, sizes, decisions)
 
             def end() -> None:
                 with part("forward"):
-                    decided = self._whole(pending.found(), inputs, sizes, decisions)
+                    decided = self._whole(pending.found(), inputs, room, sizes, decisions)
                 with part("decode"):
                     holds = decided.link > link_threshold if given is None else links_of(given)
                     ids = [documents[windows[i].document].id for i in rows]
@@ -309,11 +310,15 @@ class IterSystem:
             width = row_width(self.module.encoder, max(map(len, ids)))
         return collate_inputs(ids, slots, self._pad, width).to(self.device)
 
-    def _whole(self, found: Found, inputs: Inputs, sizes: Sizes | None, decisions: Decisions | None) -> Found:
+    def _whole(self, found: Found, inputs: Inputs, room: Sizes, sizes: Sizes | None, decisions: Decisions | None) -> Found:
         """What was found with lists of ``sizes``, or once more with longer ones where those were too short."""
-        while sizes is not None and (grown := sizes.grown_to(found.needed)) != sizes:
-            sizes = self._sizes = self._sizes.grown_to(grown)  # which another batch may have made longer since
+        if sizes is None:
+            return found
+        while (grown := sizes.grown_to(found.needed)) != sizes:
+            sizes = self._sizes.get(room, LEAST).grown_to(grown)  # which another batch may have made longer since
             found = self.module.extract(inputs, sizes, decisions).found()
+        # only now: memory sufficed, and all was counted from whole lists
+        self._sizes[room] = self._sizes.get(room, LEAST).grown_to(found.needed)
         return found
 
     # --- what it can express ------------------------------------------------------------------------------------------

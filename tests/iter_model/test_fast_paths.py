@@ -6,10 +6,12 @@ import pytest
 import torch
 import transformers
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from iter_bench import data
-from iter_bench.batching import chunks
+from iter_bench.batching import OutOfMemory, chunks
 from iter_bench.encoders import load_tokenizer, row_width, shares_rows, states
+from iter_bench.iter_model import modeling
 from iter_bench.iter_model import system as iter_system
 from iter_bench.iter_model.batch import collate_inputs
 from iter_bench.iter_model.modeling import Sizes
@@ -58,6 +60,13 @@ def as_on_a_gpu(system, monkeypatch):
     return batches
 
 
+def fixed_lists(system, monkeypatch):
+    """Lists of fixed lengths as on a GPU, far too short for any batch at first."""
+    monkeypatch.setattr(modeling, "LEAST", Sizes(1, 1, 1))
+    monkeypatch.setattr(iter_system, "LEAST", Sizes(1, 1, 1))
+    system._sizes = {}
+
+
 def flat(extractions):
     return [(e.id, e.entities, e.relations, [x.score for x in (*e.entities, *e.relations)]) for e in extractions]
 
@@ -69,13 +78,70 @@ def test_rows_are_shared_without_seeing_each_other(name, tmp_path, monkeypatch):
     alone = [system.predict([document])[0] for document in documents]
     assert sum(len(e.relations) for e in alone) > 10
     batches = as_on_a_gpu(system, monkeypatch)
-    system._sizes = Sizes(1, 1, 1)
-    found = system.predict(documents, batch_size=7)
+    fixed_lists(system, monkeypatch)
+    found = system.predict(documents, batch_size=6)
+    assert len(system._sizes) < len(batches), "some batches are alike"
     assert [(e.id, e.entities, e.relations) for e in found] == [(e.id, e.entities, e.relations) for e in alone]
     for one, other in zip(flat(found), flat(alone), strict=True):
         assert one[3] == pytest.approx(other[3], abs=1e-9)
     less = [len(inputs.tokens.input_ids) < inputs.windows for inputs in batches]
     assert len(less) > 2 and all(less) == any(less) == shares_rows(system.module.encoder) == (name != "modernbert")
+
+
+def test_lists_are_as_long_as_batches_alike_need(tmp_path, monkeypatch):
+    """Neither another batch of the call nor an earlier call makes them longer; nor does memory that ended, for which the
+    document is named that is too large for it."""
+    system, documents = build(FAMILIES["bert"], tmp_path, omega=3)
+    short, long = documents[:4], documents[-2:]
+    alone = system.predict(short)
+    fixed_lists(system, monkeypatch)
+    extract, used, needed, memory = system.module.extract, [], [], 10**9
+
+    def watched(inputs, sizes, decisions):
+        if sizes.pairs > memory:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        used.append(sizes)
+        needed.append(extract(inputs).found().needed)  # by lists of exact lengths
+        return extract(inputs, sizes, decisions)
+
+    def settled(documents, batch_size):
+        system.predict(documents, batch_size=batch_size)
+        used.clear(), needed.clear()
+        system.predict(documents, batch_size=batch_size)
+        return used.copy()
+
+    monkeypatch.setattr(system.module, "extract", watched)
+    before = settled(short, 2)
+    assert all(size.pairs < 4 * need.pairs for size, need in zip(used, needed, strict=True))
+    of_long = settled(long, 2)
+    assert of_long[0].pairs > 2 * max(size.pairs for size in before)
+    assert settled([*short, *long], 2) == of_long + before
+
+    system._sizes = {}
+    system.predict(short[:1])
+    assert list(system._sizes.values()) == [Sizes(1, 1, 1).grown_to(needed[-1])], "nor does what too short a list led to"
+
+    memory = max(size.pairs for size in before)
+    with pytest.raises(OutOfMemory, match="out of memory with this document alone"):
+        system.predict(long, batch_size=2)
+    assert all(size.pairs <= memory for size in system._sizes.values())
+    assert [system.predict([document])[0].entities for document in short] == [e.entities for e in alone]
+    assert settled(short, 2) == before
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_pairs_in_parts_have_the_probabilities_of_pairs_at_once(fixed, tmp_path, monkeypatch):
+    system, documents = build(FAMILIES["bert"], tmp_path)
+    if fixed:
+        fixed_lists(system, monkeypatch)
+    documents = documents[:3]
+    whole = system.predict_above(documents, 0)
+    combined, combine = [], system.module.is_link.combine
+    monkeypatch.setattr(modeling, "PAIRS_AT_ONCE", 100)
+    monkeypatch.setattr(system.module.is_link, "combine", lambda *of: combined.append(len(of[0].inner)) or combine(*of))
+    for one, other in zip(flat(system.predict_above(documents, 0)), flat(whole), strict=True):
+        assert one[:3] == other[:3] and one[3] == pytest.approx(other[3], abs=1e-12)
+    assert len(combined) > 10 and max(combined) == 100
 
 
 def test_documents_are_tokenised_ahead_in_parts_and_come_out_in_order(tmp_path, monkeypatch):
@@ -99,24 +165,41 @@ def test_documents_are_tokenised_ahead_in_parts_and_come_out_in_order(tmp_path, 
     ):
         for one, other in zip(flat(found), flat(wanted), strict=True):
             assert one[0] == other[0] and set(one[1]) == set(other[1]) and set(one[2]) == set(other[2])
-    parts = -(-len(documents) // 4)
+    parts = 1 + -(-(len(documents) - 2) // 4)
     assert len(threads) == 2 * parts and threads.count(threading.main_thread()) == 2, "the first of each call"
     assert system.predict([]) == []
 
 
+class Largest(TorchDispatchMode):
+    """The most rows of ``width`` numbers that a tensor had."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.width, self.rows = width, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.dim() == 2 and out.shape[1] == self.width:
+            self.rows = max(self.rows, len(out))
+        return out
+
+
 @pytest.mark.parametrize("width", [None, 64])
 @pytest.mark.parametrize("name", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS[:3])])
-def test_nothing_waits_for_the_device(name, width, tmp_path):
+def test_nothing_waits_for_the_device_and_pairs_take_bounded_memory(name, width, tmp_path, monkeypatch):
     """With tensors that have shapes only, every operation that needs a number of the device raises."""
-    system, documents = build(FAMILIES[name], tmp_path, no_span="zero", omega=3)
+    system, documents = build(FAMILIES[name], tmp_path, no_span="zero", omega=3, d_ff=20)
+    monkeypatch.setattr(modeling, "PAIRS_AT_ONCE", 1024)
     windows = system.windows.windows(documents)
     slots = [slots_of(window, system.config) for window in windows]
     inputs = collate_inputs([window.input_ids for window in windows], slots, system._pad, width)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        pending = system.module.extract(inputs, Sizes(8, 8, 64))
+        with Largest(width=40) as largest:
+            pending = system.module.extract(inputs, Sizes(8, 8, 2**14))
         with pytest.raises(DynamicOutputShapeException):
             system.module.extract(inputs)
-    assert pending._host.shape[0] > 3
+    assert pending._host.shape[0] > 3 * 2**14
+    assert largest.rows == max(1024, 3 * len(inputs.window)) < 2**12, "of a part's pairs, or of spans"
 
 
 @pytest.mark.slow

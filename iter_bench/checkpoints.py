@@ -64,6 +64,9 @@ class CheckpointFolder:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         write(new)
+        for path in new.iterdir():  # lie on the disk before the old ones go, or a power cut could cost both
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             os.replace(target, old)

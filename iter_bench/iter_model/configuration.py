@@ -46,8 +46,11 @@ class IterConfig(PretrainedConfig):
         gate: whether the heads are gated (eq. 3) or plain two-layer networks.
         dropout: on the inner vector of the heads, in training.
         link_threshold: λ of eq. 6, compared with the probability of a relation.
+        context_markers: whether ``CONTEXT_MARKERS`` are read around the words of every document, with context or without
+            (released code for ACE05).
         bracket_positions: ``words``: a span starts at the first sub-token of a word and ends at the last one of a word;
-            ``subtokens``: brackets may stand at every sub-token, special ones included, as in the released code.
+            ``subtokens``: brackets may stand at every sub-token, special ones and context included, as in the released code;
+            what isn't all in the document's words is not extracted.
         span_decision: ``argmax``: at most one type a pair of brackets (released code); ``threshold``: each type whose logit
             is above 0 (eq. 5, Algorithm 1).
         no_span: what "no span" competes with for ω > 1: a logit fixed at 0 (eq. 12) or a class of its own (released code).
@@ -76,6 +79,7 @@ class IterConfig(PretrainedConfig):
         gate: bool = True,
         dropout: float = 0.3,
         link_threshold: float = 0.5,
+        context_markers: bool = False,
         bracket_positions: BracketPositions = "words",
         span_decision: SpanDecision = "argmax",
         no_span: NoSpan = "class",
@@ -98,6 +102,7 @@ class IterConfig(PretrainedConfig):
         self.gate = gate
         self.dropout = dropout
         self.link_threshold = link_threshold
+        self.context_markers = context_markers
         self.bracket_positions = bracket_positions
         self.span_decision = span_decision
         self.no_span = no_span

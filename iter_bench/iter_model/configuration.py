@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 from transformers import AutoConfig, PretrainedConfig
 
 from iter_bench.document import Schema
+from iter_bench.errors import SettingsError
+from iter_bench.iter_model.released_config import settings_of
 
 BracketPositions = Literal["words", "subtokens"]
 SpanDecision = Literal["argmax", "threshold"]
@@ -113,6 +115,21 @@ class IterConfig(PretrainedConfig):
         self.self_links = self_links
         self._check()
         super().__init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> IterConfig:
+        """As in transformers; the configuration of a released checkpoint is translated.
+
+        Raises:
+            SettingsError: a released one is damaged, or has an experimental feature that no published checkpoint uses.
+        """
+        if "transformer_config" not in config_dict:
+            return super().from_dict(config_dict, **kwargs)
+        try:
+            return super().from_dict(settings_of(config_dict), **kwargs)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise SettingsError(f"this released checkpoint's config.json is damaged ({reason})") from None
 
     def _check(self) -> None:
         for name, allowed in CHOICES.items():

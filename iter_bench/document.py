@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+CONTEXT_MARKERS = ("<extra_id_22>", "<extra_id_23>")
+"""Words directly before and after a sentence in ASP's ACE05 files, and for systems trained on them."""
+
 
 class InvalidDocument(ValueError):
     """A document whose parts contradict each other.

@@ -62,6 +62,7 @@ class WindowTokenizer:
             entity of up to about half of it is whole in the window that owns its first word.
         beside_context: so many sub-tokens are added later to each window that has context, so they need room there.
         read_as: words → how the encoder reads them; all others as they are.
+        markers: a word that is read directly before each window's own words, and one directly after them, with context or not.
 
     Raises:
         SettingsError: the tokenizer isn't a fast one, or windows would be too small or overlap wholly.
@@ -75,6 +76,7 @@ class WindowTokenizer:
         *,
         beside_context: int = 0,
         read_as: Mapping[str, str] | None = None,
+        markers: tuple[str, str] | None = None,
     ):
         if not tokenizer.is_fast:
             raise SettingsError(f"tokenizer {tokenizer.name_or_path!r} is not a fast one; it needs a tokenizer.json")
@@ -88,7 +90,9 @@ class WindowTokenizer:
         inner = np.flatnonzero(np.array(probe.special_tokens_mask) == 0)
         self._prefix = np.array(probe.ids[: inner[0]], dtype=np.int64)
         self._suffix = np.array(probe.ids[inner[-1] + 1 :], dtype=np.int64)
-        special = len(self._prefix) + len(self._suffix)
+        alone = [self._backend.encode([word], is_pretokenized=True, add_special_tokens=False).ids for word in markers or ()]
+        self._opening, self._closing = (np.array(ids, dtype=np.int64) for ids in alone or [[], []])
+        special = sum(map(len, (self._prefix, self._opening, self._closing, self._suffix)))
         if max_length is not None and max_length <= special:
             raise SettingsError(f"windows of {max_length} sub-tokens have no room beside {special} special ones")
         self._room = None if max_length is None else max_length - special
@@ -188,14 +192,16 @@ class WindowTokenizer:
     ) -> Window:
         """One window; all word offsets count over the call, ``origin`` is where the document's words begin."""
         (start, end), (low, high), border = words, shown, flat.border
-        input_ids = np.concatenate((self._prefix, flat.ids[border[low] : border[high]], self._suffix))
-        shift = len(self._prefix) - border[low]  # from a position in the call to one in the window
-        text = slice(border[start] + shift, border[end] + shift)
+        before, own, after = (flat.ids[border[a] : border[b]] for a, b in ((low, start), (start, end), (end, high)))
+        input_ids = np.concatenate((self._prefix, before, self._opening, own, self._closing, after, self._suffix))
+        begin = len(self._prefix) + len(before) + len(self._opening)
+        shift = begin - border[start]  # from a position in the call to one in the window
+        text = slice(begin, begin + len(own))
         word_ids = np.full(len(input_ids), -1)
         word_ids[text] = flat.word[border[start] : border[end]] - origin
         is_context = np.zeros(len(input_ids), dtype=bool)
         is_context[len(self._prefix) : text.start] = True
-        is_context[text.stop : border[high] + shift] = True
+        is_context[text.stop : len(input_ids) - len(self._suffix)] = True
         first = border[start:end] + shift
         last = border[start + 1 : end + 1] + (shift - 1)
         if (empty := flat.empty[start:end]).any():

@@ -21,8 +21,8 @@ class Window:
     Attributes:
         document: index of the document in the sequence that was given.
         input_ids: [N] with special sub-tokens and context.
-        word_ids: [N] offset of the sub-token's word in the document; -1 for special sub-tokens and context.
-        is_context: [N] whether the sub-token is one of a context word.
+        word_ids: [N] offset of the sub-token's word in the document; -1 for special sub-tokens, context and markers.
+        is_context: [N] whether the sub-token is one of a context word or of a marker around the words.
         start_word, end_word: the document's words in this window, W of them.
         first_subtoken: [W] where in ``input_ids`` the first sub-token of word ``start_word + i`` stands; -1 if it has none.
         last_subtoken: [W] likewise the last one, itself included.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation
 from iter_bench.encoders import load_tokenizer
 from iter_bench.errors import SettingsError
 from iter_bench.tokenization import WindowTokenizer
@@ -99,6 +99,29 @@ def test_context_stands_around_the_sentence_and_belongs_to_no_word():
     assert (window.first_subtoken.tolist(), window.last_subtoken.tolist()) == ([3, 4], [3, 4])
 
 
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@settings(max_examples=40, deadline=None)
+@given(before=st.lists(WORDS, max_size=4), words=st.lists(WORDS, min_size=1, max_size=6), after=st.lists(WORDS, max_size=4))
+def test_markers_are_read_as_words_of_the_text_with_context_or_not(kind, before, words, after):
+    document = _document(words, context_before=tuple(before), context_after=tuple(after))
+    windows = _one(WindowTokenizer(TOKENIZERS[kind], None, markers=CONTEXT_MARKERS), document)
+    text = [*before, CONTEXT_MARKERS[0], *words, CONTEXT_MARKERS[1], *after]
+    whole = TOKENIZERS[kind](text, is_split_into_words=True)
+    begin = len(before) + 1
+    own = [None if word is None else word - begin for word in whole.word_ids()]
+    present = [word for word in range(len(words)) if word in own]
+    assert len(windows) == bool(present)
+    for window in windows:
+        assert window.input_ids.tolist() == whole.input_ids
+        assert window.word_ids.tolist() == [word if word in present else -1 for word in own]
+        assert window.is_context.tolist() == [word is not None and word not in present for word in own]
+        found = [
+            (own.index(word), len(own) - 1 - own[::-1].index(word)) if word in present else (-1, -1)
+            for word in range(len(words))
+        ]
+        assert list(zip(window.first_subtoken.tolist(), window.last_subtoken.tolist(), strict=True)) == found
+
+
 @pytest.mark.parametrize(
     ("before", "after", "kept_before", "kept_after"),
     [(10, 10, 3, 3), (10, 2, 4, 2), (1, 10, 1, 5), (3, 3, 3, 3), (0, 9, 0, 6)],
@@ -128,6 +151,10 @@ def test_hand_counted_windows():
     assert [w.owned for w in windows] == [(0, 8), (8, 14), (14, 20), (20, 25)]
     assert [len(w.input_ids) for w in windows] == [12, 12, 12, 9]
     assert [w.cut_context for w in windows] == [1, 0, 0, 0]
+    marked = _one(WindowTokenizer(MINILM, 14, overlap=4, markers=("<", ">")), _document(["a"] * 25, context_before=("b",)))
+    assert [w.owned for w in marked] == [w.owned for w in windows]
+    shown = [MINILM.convert_ids_to_tokens(w.input_ids.tolist())[1:-1] for w in marked]
+    assert shown == [["<", *["a"] * (w.end_word - w.start_word), ">"] for w in windows], "around each, and within its length"
 
 
 @settings(max_examples=70, deadline=None)

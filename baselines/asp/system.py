@@ -28,7 +28,7 @@ from iter_bench import systems
 from iter_bench.batching import in_batches
 from iter_bench.checkpoints import load_weights, weights_of
 from iter_bench.devices import autocast, compute_dtype, default_device
-from iter_bench.document import Document, Entity, Extraction, Relation, Schema
+from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
 from iter_bench.errors import UserError
 from iter_bench.settings import TrainingSettings, refusal
@@ -39,7 +39,6 @@ from iter_bench.windows import Window
 
 WEIGHTS_FILE = "model.safetensors"
 T5_PREFIX = "relation extraction:"
-CONTEXT_MARKERS = ("<extra_id_22>", "<extra_id_23>")
 
 
 class AspSystem:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from iter_bench.data.validation import Problems, RecordBuilder, decode, is_text, read_bytes, shown
-from iter_bench.document import Document, Entity, Extraction, Relation, Schema
+from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema
 from iter_bench.errors import DataError
 from iter_bench.files import whole_file
 
-LEFT_MARKER, RIGHT_MARKER = "<extra_id_22>", "<extra_id_23>"
+LEFT_MARKER, RIGHT_MARKER = CONTEXT_MARKERS
 
 
 def read_types(path: Path) -> Schema:

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 from transformers import AutoConfig, PretrainedConfig
 
 from iter_bench.document import Schema
+from iter_bench.errors import SettingsError
+from iter_bench.iter_model.released_config import settings_of
 
 BracketPositions = Literal["words", "subtokens"]
 SpanDecision = Literal["argmax", "threshold"]
@@ -46,8 +48,11 @@ class IterConfig(PretrainedConfig):
         gate: whether the heads are gated (eq. 3) or plain two-layer networks.
         dropout: on the inner vector of the heads, in training.
         link_threshold: λ of eq. 6, compared with the probability of a relation.
+        context_markers: whether ``CONTEXT_MARKERS`` are read around the words of every document, with context or without
+            (released code for ACE05).
         bracket_positions: ``words``: a span starts at the first sub-token of a word and ends at the last one of a word;
-            ``subtokens``: brackets may stand at every sub-token, special ones included, as in the released code.
+            ``subtokens``: brackets may stand at every sub-token, special ones and context included, as in the released code;
+            what isn't all in the document's words is not extracted.
         span_decision: ``argmax``: at most one type a pair of brackets (released code); ``threshold``: each type whose logit
             is above 0 (eq. 5, Algorithm 1).
         no_span: what "no span" competes with for ω > 1: a logit fixed at 0 (eq. 12) or a class of its own (released code).
@@ -76,6 +81,7 @@ class IterConfig(PretrainedConfig):
         gate: bool = True,
         dropout: float = 0.3,
         link_threshold: float = 0.5,
+        context_markers: bool = False,
         bracket_positions: BracketPositions = "words",
         span_decision: SpanDecision = "argmax",
         no_span: NoSpan = "class",
@@ -98,6 +104,7 @@ class IterConfig(PretrainedConfig):
         self.gate = gate
         self.dropout = dropout
         self.link_threshold = link_threshold
+        self.context_markers = context_markers
         self.bracket_positions = bracket_positions
         self.span_decision = span_decision
         self.no_span = no_span
@@ -108,6 +115,21 @@ class IterConfig(PretrainedConfig):
         self.self_links = self_links
         self._check()
         super().__init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> IterConfig:
+        """As in transformers; the configuration of a released checkpoint is translated.
+
+        Raises:
+            SettingsError: a released one is damaged, or has an experimental feature that no published checkpoint uses.
+        """
+        if "transformer_config" not in config_dict:
+            return super().from_dict(config_dict, **kwargs)
+        try:
+            return super().from_dict(settings_of(config_dict), **kwargs)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise SettingsError(f"this released checkpoint's config.json is damaged ({reason})") from None
 
     def _check(self) -> None:
         for name, allowed in CHOICES.items():

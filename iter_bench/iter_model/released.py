@@ -1,38 +1,31 @@
 """Loads checkpoints of the released ITER (``fleonce/iter-*``).
 
-They share ``model_type: iter`` with ours and differ in what the configuration says and in the names of the weights. What
-their configuration leaves unsaid, the released code decides; those choices are spelled out in ``convert_config``.
+They share ``model_type: iter`` with ours and differ in what the configuration says (``released_config``) and in the names of
+the weights.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers.utils import cached_file
 
-from iter_bench.errors import SettingsError, UserError
+from iter_bench.errors import UserError
 from iter_bench.iter_model.configuration import IterConfig
 
 if TYPE_CHECKING:
     from iter_bench.iter_model.modeling import IterModel
 
-NO_SPAN_CLASS, NO_LINK_CLASS, BATCH_MEAN, NESTED, NER_ONLY, SYMMETRIC_BOTH = 5, 7, 8, 9, 11, 16
-UNSUPPORTED = {
-    0: "NER from an earlier layer",
-    1: "summed representations",
-    4: "log-sum-exp link loss",
-    6: "T5 decoder layers",
-    NO_LINK_CLASS: "a 'no link' class",
-    12: "T5 decoder layers",
-    15: "cross-entropy over relations",
-    18: "inverse relations as negatives",
-    21: "no is_link head",
-}
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+SHARD = re.compile(r"[\w.-]+\.safetensors")
 WEIGHTS = {"model.": "encoder.", "is_l.": "is_left.", "lr_score.": "is_span.", "rr_score.": "is_link."}
 
 
@@ -62,69 +55,85 @@ def is_released(name: str | Path) -> bool:
     return "transformer_config" in config
 
 
-def convert_config(released: dict[str, Any]) -> IterConfig:
-    """Our configuration of what a released ``config.json`` describes.
-
-    Raises:
-        SettingsError: it asks for one of the experimental features that no published checkpoint uses, or is damaged.
-    """
-    try:
-        return _converted(released)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise SettingsError(f"this released checkpoint's config.json is damaged ({type(error).__name__}: {error})") from None
-
-
-def _converted(released: dict[str, Any]) -> IterConfig:
-    features = int(released.get("features", 0))
-    if asked := [what for bit, what in UNSUPPORTED.items() if features >> bit & 1]:
-        raise SettingsError(f"this released checkpoint uses {', '.join(asked)}, which the reference ITER doesn't have")
-    nested = bool(features >> NESTED & 1)
-    if nested != bool(features >> NO_SPAN_CLASS & 1):
-        raise SettingsError("this released checkpoint has only one of the features 5 (no-span class) and 9 (nested)")
-    encoder = released["transformer_config"]
-    return IterConfig(
-        encoder=encoder,
-        tokenizer=encoder.get("_name_or_path", ""),
-        entity_types=released["entity_types"],
-        relation_types=[] if features >> NER_ONLY & 1 else released["link_types"],
-        omega=released["max_nest_depth"] if nested else 1,
-        d_ff=released["d_ff"],
-        two_vector_scale=2 if released.get("use_scale") else 1,
-        activation=released["activation_fn"],
-        gate=released.get("use_gate", True),
-        dropout=released["dropout"],
-        link_threshold=released.get("threshold", 0.5),
-        bracket_positions="subtokens",
-        span_decision="argmax",
-        no_span="class",
-        link_span="sum" if nested else "right",
-        link_loss="all",
-        symmetric_targets="both" if features >> SYMMETRIC_BOTH & 1 else "once",
-        loss_reduction="mean" if features >> BATCH_MEAN & 1 else "sum",
-        self_links=True,
-    )
-
-
 def load(model_class: type[IterModel], name: str | Path) -> IterModel:
     """The model that a released checkpoint holds, in evaluation mode.
 
     Raises:
-        UserError: the weights are missing or don't fit the configuration.
+        UserError: the configuration can't be used; weights are missing, damaged or don't fit it.
     """
-    config = convert_config(_read_config(name) or {})
-    path = cached_file(str(name), "model.safetensors", _raise_exceptions_for_missing_entries=False)
-    if path is None:
-        raise UserError(f"{name} has a released ITER's config.json but no model.safetensors")
+    config = IterConfig.from_dict(_read_config(name) or {})
     model = model_class(config)
-    weights = {}
-    for key, value in load_file(path).items():
-        prefix = next((old for old in WEIGHTS if key.startswith(old)), None)
-        if prefix is not None and not key.startswith("model.pooler."):  # the pooler is never used
-            weights[WEIGHTS[prefix] + key.removeprefix(prefix)] = value
-    result = model.load_state_dict(weights, strict=False)
+    loaded: set[str] = set()
+    unexpected: list[str] = []
+    for weights in _weights(name):
+        ours = dict(_renamed(weights, config))
+        try:
+            unexpected += model.load_state_dict(ours, strict=False).unexpected_keys
+        except RuntimeError as error:
+            raise UserError(f"{name}: the weights don't fit its config.json: {error}") from None
+        loaded |= ours.keys()
     model.tie_weights()
-    tied = {name for name, _ in model.named_parameters()}
-    missing = [key for key in result.missing_keys if key in tied]
-    if missing or result.unexpected_keys:
-        raise UserError(f"{name}: weights missing {missing}, not expected {result.unexpected_keys}")
+    missing = [key for key, _ in model.named_parameters() if key not in loaded]  # of tied weights one name is enough
+    if missing or unexpected:
+        raise UserError(
+            f"{name}: {len(missing)} weights are missing and {len(unexpected)} not expected, the first is "
+            f"{(missing + unexpected)[0]!r}; do the weights belong to its config.json?"
+        )
     return model.eval()
+
+
+def _renamed(weights: dict[str, Tensor], config: IterConfig) -> Iterator[tuple[str, Tensor]]:
+    """The weights by our names, without those that are never used."""
+    unused = ["model.pooler."]
+    if not config.relation_types:  # the older released class made this head for NER alone too
+        unused.append("rr_score.")
+    for key, value in weights.items():
+        prefix = next((old for old in WEIGHTS if key.startswith(old)), None)
+        if prefix is not None and not key.startswith(tuple(unused)):
+            yield WEIGHTS[prefix] + key.removeprefix(prefix), value
+
+
+def _weights(name: str | Path) -> Iterator[dict[str, Tensor]]:
+    """The weights, file by file: of the one file, or of those that an index names (from 5 GB on)."""
+    if (path := _file(name, WEIGHTS_FILE)) is not None:
+        yield _read_weights(path)
+        return
+    if (index := _file(name, INDEX_FILE)) is None:
+        raise UserError(f"{name} has a released ITER's config.json but neither {WEIGHTS_FILE} nor {INDEX_FILE}")
+    missing = _file_of_each_weight(index)
+    for shard in sorted(set(missing.values())):
+        if (path := _file(name, shard)) is None:
+            raise UserError(f"{name}: {INDEX_FILE} names {shard}, which isn't there; fetch the checkpoint again")
+        weights = _read_weights(path)
+        missing = {key: file for key, file in missing.items() if key not in weights}
+        yield weights
+    if missing:
+        key, shard = next(iter(missing.items()))
+        raise UserError(f"{name}: {shard} lacks {key!r}, which {INDEX_FILE} says is there; fetch the checkpoint again")
+
+
+def _file_of_each_weight(index: str) -> dict[str, str]:
+    try:
+        files = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"]
+        if not files or not all(isinstance(file, str) for file in files.values()):
+            raise TypeError("weight_map should name a file for each weight")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{index}: is damaged ({type(error).__name__}: {error}); fetch the checkpoint again") from None
+    for file in files.values():
+        if not SHARD.fullmatch(file):  # a path could lead out of the folder
+            raise UserError(f"{index}: names {file!r}; weights are read from safetensors files beside it only")
+    return files
+
+
+def _file(name: str | Path, file: str) -> str | None:
+    try:
+        return cached_file(str(name), file, _raise_exceptions_for_missing_entries=False)
+    except OSError as error:
+        raise UserError(f"{name}: {file} can't be had: {error}") from None
+
+
+def _read_weights(path: str) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: the weights can't be read ({error}); fetch the checkpoint again") from None

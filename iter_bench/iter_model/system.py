@@ -17,7 +17,7 @@ from iter_bench import systems
 from iter_bench.batching import ahead, chunks, in_batches, token_budget
 from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, compute_dtype, default_device
-from iter_bench.document import Document, Entity, Extraction, Schema
+from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, row_width, shares_rows, states
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model import configuration as choices
@@ -45,6 +45,7 @@ class IterSettings(Settings):
     gate: bool = True
     dropout: float = Field(0.3, ge=0, lt=1)
     link_threshold: float = Field(0.5, ge=0, le=1)
+    context_markers: bool = Field(False, description="read the markers of ASP's ACE05 files around each document's words")
     bracket_positions: choices.BracketPositions = "words"
     span_decision: choices.SpanDecision = "argmax"
     no_span: choices.NoSpan = "class"
@@ -74,7 +75,8 @@ class IterSystem:
         self.module = model.to(self.device).eval()
         self.config: IterConfig = model.config
         self.tokenizer = tokenizer
-        self.windows = WindowTokenizer(tokenizer, max_length(model.encoder.config))
+        markers = CONTEXT_MARKERS if self.config.context_markers else None
+        self.windows = WindowTokenizer(tokenizer, max_length(model.encoder.config), markers=markers)
         self.precision = "auto"
         # on a GPU lists have lengths that sufficed for batches with as much room, so that nothing waits; a CPU's are exact
         self._sizes: dict[Sizes, Sizes] | None = None if self.device.type == "cpu" else {}

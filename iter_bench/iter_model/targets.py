@@ -25,7 +25,7 @@ class Slots:
     Attributes:
         left: sub-token at which a left bracket of the slot stands.
         right: sub-token at which a right bracket of the slot stands.
-        word: word offset in the document, -1 for special sub-tokens.
+        word: word offset in the document, -1 for special sub-tokens, context and its markers.
     """
 
     left: np.ndarray
@@ -37,10 +37,10 @@ class Slots:
 
 
 def slots_of(window: Window, config: IterConfig) -> Slots:
-    """The slots of a window; context words have none."""
+    """The slots of a window; with ``words`` its context has none."""
     if config.bracket_positions == "subtokens":
-        positions = np.flatnonzero(~window.is_context)
-        return Slots(positions, positions, window.word_ids[positions])
+        positions = np.arange(len(window.input_ids))
+        return Slots(positions, positions, window.word_ids)
     present = np.flatnonzero(window.first_subtoken >= 0)
     return Slots(window.first_subtoken[present], window.last_subtoken[present], present + window.start_word)
 
@@ -98,7 +98,7 @@ def build_targets(
     type_index = {name: i for i, name in enumerate(config.entity_types)}
     link_index = {name: i for i, name in enumerate(config.relation_types)}
     unreachable: dict[Entity, str] = {}
-    # special sub-tokens carry word -1 on both sides of the text; only the text's slots are searched
+    # special sub-tokens and context carry word -1 on both sides of the text; only the text's slots are searched
     text = np.flatnonzero(slots.word >= 0)
     words = Slots(slots.left[text], slots.right[text], slots.word[text])
     spans: dict[Entity, Span] = {}

@@ -145,7 +145,7 @@ def encoder(path: Path, _: bool) -> None:
 def released_config(path: Path) -> IterConfig:
     if not released.is_released(path.parent):
         raise UserError("isn't one of the released code")
-    return released.convert_config(json.loads(path.read_text(encoding="utf-8")))
+    return IterConfig.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def sources(path: Path, _: bool) -> None:

@@ -79,7 +79,8 @@ def record(
         training=changes.pop("training", {}),
         model=changes.pop("model", {}),
     )
-    split = {"sha256": "ab" * 32, "documents": 10, "words": 200, "entities": 100, "relations": 50}
+    related = quality // 2 + (100 - quality) // 2
+    split = {"sha256": "ab" * 32, "documents": 10, "words": 200, "entities": 100, "relations": related}
     fields = {
         "run_id": settings.run_id,
         "settings": settings,

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from record_examples import record
 
-from iter_bench import data, plots
+from iter_bench import data, matrix, plots
 from iter_bench.data import statistics
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import UserError
@@ -169,10 +169,23 @@ def test_lambda_curve():
         assert list(line(ax, name).get_xdata()) == [0, 0.25, 0.5, 0.75], "at 1 a run keeps nothing, so that there is no mean"
 
 
-def test_captions_name_seeds_folds_and_hardware():
+ELSEWHERE = "{} runs are of no profile; records name their command."
+
+
+def test_captions_name_seeds_folds_epochs_hardware_and_commands():
     folds = [record(42, dataset="ade", fold=fold) for fold in range(10)]
-    assert provenance(folds) == "10 runs, seed 42, folds 0–9. Hardware: Some CPU (2 cores)."
-    assert plots.scores(RUNS).caption.endswith("3 runs, seeds 42–44. Hardware: Some CPU (2 cores).")
+    assert provenance(
+        folds
+    ) == "10 runs, seed 42, folds 0–9. Epochs: iter 20. Hardware: Some CPU (2 cores). " + ELSEWHERE.format(10)
+    assert plots.scores(RUNS).caption.endswith(
+        f"3 runs, seeds 42–44. Epochs: iter 20. Hardware: Some CPU (2 cores). {ELSEWHERE.format(3)}"
+    )
+    runs = matrix.load_profile("conll04-longer").runs()  # which includes all of conll04
+    known = [record().model_copy(update={"settings": run, "run_id": run.run_id}) for run in runs]
+    assert provenance(known).endswith("cores). Command: `make reproduce PROFILE=conll04-longer`.")
+    assert "Epochs: iter 7, 15." in provenance(known)
+    seven = [run for run in known if run.settings.training.epochs == 7]
+    assert provenance(seven).endswith("Command: `make reproduce PROFILE=conll04`."), "the profile that holds little else"
 
 
 @pytest.mark.parametrize("draw", [plots.scores, plots.learning_curve, plots.lambda_curve])

@@ -80,7 +80,7 @@ def test_joules_are_drawn_where_measured_and_else_said_to_be_missing():
     more = [record(3, training={"epochs": 7}), record(9, dataset="scierc"), record(9, system="asp")]
     caption = plots.energy([*runs, *more], bench).caption
     assert "ITER 1 on conll04: training.epochs=20. ITER 2 on conll04: training.epochs=7. " in caption
-    assert caption.endswith("3 runs, seeds 1–3. Hardware: Some CPU (2 cores)."), "those without joules are not in the figure"
+    assert " 3 runs, seeds 1–3. Epochs: iter 7, 20. Hardware: " in caption, "those without joules are not in the figure"
 
 
 def test_the_roofline_is_what_was_reached_below_the_ceiling():

@@ -70,6 +70,7 @@ def test_texts_may_name_measured_rates_and_no_others(tmp_path):
     records.write(measured("iter", tuple(10.25 + i % 3 / 10 for i in range(60)), work=None), tmp_path / "throughput")
     report.write(tmp_path)
     text = tmp_path / "text.md"
-    text.write_text("ITER: 10.35 documents/s, not 11.35; the paper's 34.83 is not ours.\n")
+    source = "<!-- from: tables/table1-throughput-same-encoder.csv -->"
+    text.write_text(f"{source}\nITER: 10.35 documents/s, not 11.35; the paper's 34.83 is not ours.\n")
     problems = verify(tmp_path, [text])[1]
     assert [problem.split(": ")[1].split()[0] for problem in problems] == ["11.35", "34.83"]

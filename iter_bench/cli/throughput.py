@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iter_bench.cli.options import DataDir, Results
+from iter_bench.cli.options import DataDir, Results, Work
 
 if TYPE_CHECKING:
     from iter_bench.throughput.sweep import Step
@@ -28,8 +28,9 @@ def throughput(
     ] = None,
     data_dir: DataDir = None,
     results: Results = Path("results"),
+    work: Work = Path("runs"),
 ) -> None:
-    """Measure documents a second, write records, Table 1 and Figure 3; what has a VALID record of this machine is skipped."""
+    """Measure documents a second, write records, Table 1 and Figure 3; what was measured here, and is VALID, is skipped."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from iter_bench.cli.progress import console
@@ -39,7 +40,7 @@ def throughput(
     from iter_bench.throughput.sweep import load_sweep, records_of, run
 
     sweep = sweep or ("gpu" if default_device().type == "cuda" else "quick")
-    wanted, folder = load_sweep(sweep), results / "throughput"
+    wanted, folder, here = load_sweep(sweep), results / "throughput", work / "throughput"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
         bar = bars.add_task("cells", total=None)
@@ -49,7 +50,7 @@ def throughput(
             if step.records is not None:
                 console.print(line_of(step), soft_wrap=True)
 
-        outcome = run(wanted, folder, data_dir=data_dir, minutes=minutes, report=tell)
+        outcome = run(wanted, folder, here, data_dir=data_dir, minutes=minutes, report=tell)
     invalid = [record for record in outcome.measured if not record.valid]
     for reason in outcome.skipped:
         console.print(f"left out: {reason}", soft_wrap=True)
@@ -58,14 +59,15 @@ def throughput(
     for cell in outcome.left:
         console.print(f"left for the next call: {cell}", soft_wrap=True)
     console.print(
-        f"{len(outcome.measured)} records, {len(invalid)} of them INVALID; {outcome.finished} cells were finished before, "
+        f"{len(outcome.measured)} records, {len(invalid)} of them INVALID; {outcome.finished} cells were finished before "
+        f"(delete {here} to measure them again), "
         f"{len(outcome.left)} are left; records: {folder}",
         soft_wrap=True,
     )
-    here = list(records_of(wanted, folder, data_dir))
-    if not any(record.valid for record in here):
-        raise UserError(f"sweep {sweep}: no VALID record of this machine; see above")
-    report.show(here)
+    measured = list(records_of(wanted, folder, here, data_dir))
+    if not any(record.valid for record in measured):
+        raise UserError(f"sweep {sweep}: nothing VALID was measured here; see above")
+    report.show(measured)
     for path in report.write(results):
         console.print(f"written: {path}", soft_wrap=True)
 

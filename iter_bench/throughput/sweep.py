@@ -1,7 +1,8 @@
 """A sweep: the cells that belong together, as a file, and their execution within a budget of time, resumable.
 
-A cell whose systems all have a VALID record of this machine is skipped. The others are measured whole, so that systems that
-are compared were measured in alternation; cells that were never measured come first.
+A cell whose systems all have a VALID record that was measured here is skipped; a record that came with the clone says nothing
+about this machine, nor about code that was changed since. The others are measured whole, so that systems that are compared
+were measured in alternation; cells that were never measured come first.
 """
 
 from __future__ import annotations
@@ -153,6 +154,7 @@ def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], li
 def run(
     sweep: Sweep,
     folder: Path,
+    here: Path,
     *,
     data_dir: Path | None = None,
     minutes: float | None = None,
@@ -163,6 +165,7 @@ def run(
     Args:
         sweep: what.
         folder: of the records.
+        here: folder of this machine alone that tells which of them were measured here, by a file named as their id.
         data_dir: of real corpora.
         minutes: instead of the sweep's.
         report: told of each cell as it begins and ends.
@@ -172,7 +175,7 @@ def run(
     hardware = environment.describe().hardware(str(device))
     outcome = Outcome()
     every, outcome.skipped = cells_of(sweep, data_dir)
-    earlier = [(cell, _earlier(cell, folder, hardware)) for cell in every]
+    earlier = [(cell, _earlier(cell, folder, here, hardware)) for cell in every]
     waiting = [cell for cell, found in earlier if not any(found)] + [
         cell for cell, found in earlier if any(found) and not all(map(_valid, found))
     ]
@@ -191,7 +194,7 @@ def run(
             systems = [(subject, built[_key(subject, cell.workload)]) for subject in cell.subjects]
             outcome.skipped += [f"{subject.system}: {why}" for subject, why in systems if isinstance(why, UserError)]
             ready = [(subject, system) for subject, system in systems if not isinstance(system, UserError)]
-            there = [_valid(record) for record in _earlier(cell, folder, hardware, [subject for subject, _ in ready])]
+            there = [_valid(record) for record in _earlier(cell, folder, here, hardware, [subject for subject, _ in ready])]
             if all(there):  # as far as the cell can be measured at all
                 outcome.finished += bool(there)
             else:
@@ -201,19 +204,19 @@ def run(
             outcome.skipped.append(f"{cell}: {error}")
         for record in made:
             records.write(record, folder)
+            here.mkdir(parents=True, exist_ok=True)
+            (here / record.run_id).touch()
         outcome.measured += made
         report(Step(cell, number, len(waiting), tuple(made)))
     outcome.skipped = list(dict.fromkeys(outcome.skipped))
     return outcome
 
 
-def records_of(sweep: Sweep, folder: Path, data_dir: Path | None = None) -> Iterator[ThroughputRecord]:
-    """The records of the sweep's cells on this machine, VALID or not."""
+def records_of(sweep: Sweep, folder: Path, here: Path, data_dir: Path | None = None) -> Iterator[ThroughputRecord]:
+    """The records of the sweep's cells that were measured here, VALID or not; folders as of `run`."""
     hardware = environment.describe().hardware(str(default_device()))
     for cell in cells_of(sweep, data_dir)[0]:
-        for run_id in cell.ids(hardware):
-            if (record := records.find(folder, run_id, ThroughputRecord)) is not None:
-                yield record
+        yield from filter(None, _earlier(cell, folder, here, hardware))
 
 
 def _limit(subject: Subject) -> int | None:
@@ -224,11 +227,11 @@ def _limit(subject: Subject) -> int | None:
 
 
 def _earlier(
-    cell: Cell, folder: Path, hardware: str, subjects: Sequence[Subject] | None = None
+    cell: Cell, folder: Path, here: Path, hardware: str, subjects: Sequence[Subject] | None = None
 ) -> list[ThroughputRecord | None]:
-    """The records that there are of the subjects (none: all of the cell) on that hardware."""
+    """The records that were measured here of the subjects (none: all of the cell) on that hardware."""
     return [
-        records.find(folder, run_id, ThroughputRecord)
+        records.find(folder, run_id, ThroughputRecord) if (here / run_id).exists() else None
         for subject, run_id in zip(cell.subjects, cell.ids(hardware), strict=True)
         if subjects is None or subject in subjects
     ]

@@ -47,9 +47,9 @@ def sweep(tmp_path):
 
 
 def test_a_second_run_measures_nothing_but_what_is_invalid(sweep, tmp_path):
-    wanted, folder = load_sweep(sweep("Echo", "Bare")), tmp_path / "throughput"
+    wanted, folder, here = load_sweep(sweep("Echo", "Bare")), tmp_path / "throughput", tmp_path / "here"
     steps = []
-    first = run(wanted, folder, report=steps.append)
+    first = run(wanted, folder, here, report=steps.append)
     assert [record.documents.documents for record in first.measured] == [2, 2] and all(r.valid for r in first.measured)
     assert [(step.number, step.of, step.records is None) for step in steps] == [
         (1, 2, True),
@@ -61,13 +61,15 @@ def test_a_second_run_measures_nothing_but_what_is_invalid(sweep, tmp_path):
     assert records.load_all(folder, ThroughputRecord) == sorted(first.measured, key=lambda record: record.file_name)
 
     Echo.calls = 0
-    again = run(wanted, folder)
+    again = run(wanted, folder, here)
     assert (again.measured, again.finished, again.left, Echo.calls) == ([], 2, [], 0), "a system that can't run changes nothing"
     spoilt = first.measured[0].model_copy(update={"problems": ("drift",)})
     records.write(spoilt, folder)
-    third = run(wanted, folder)
+    third = run(wanted, folder, here)
     assert [record.run_id for record in third.measured] == [spoilt.run_id] and third.finished == 1
     assert records.find(folder, spoilt.run_id, ThroughputRecord).valid
+    cloned = run(wanted, folder, tmp_path / "elsewhere")
+    assert len(cloned.measured) == 2 and cloned.finished == 0, "records of a clone are no measurements of this machine"
 
 
 SECOND_WRITE = """
@@ -81,15 +83,15 @@ def replace(*paths):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*paths)
 os.replace = replace
-run(load_sweep({sweep!r}), pathlib.Path({folder!r}))
+run(load_sweep({sweep!r}), pathlib.Path({folder!r}), pathlib.Path({here!r}))
 """
 
 
 @pytest.mark.parametrize("fault", ["full disk", pytest.param("killed", marks=pytest.mark.slow)])
 def test_a_fault_while_a_record_is_written_costs_that_cell_alone(sweep, tmp_path, monkeypatch, fault):
-    file, folder = sweep("Echo"), tmp_path / "throughput"
+    file, folder, here = sweep("Echo"), tmp_path / "throughput", tmp_path / "here"
     if fault == "killed":
-        code = SECOND_WRITE.format(tests=str(Path(__file__).parents[1]), sweep=file, folder=str(folder))
+        code = SECOND_WRITE.format(tests=str(Path(__file__).parents[1]), sweep=file, folder=str(folder), here=str(here))
         assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     else:
         replace, paths = os.replace, []
@@ -103,22 +105,22 @@ def test_a_fault_while_a_record_is_written_costs_that_cell_alone(sweep, tmp_path
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", full)
             with pytest.raises(UserError, match=r"the record could not be written: No space left on device"):
-                run(load_sweep(file), folder)
+                run(load_sweep(file), folder, here)
         assert len(list(folder.iterdir())) == 1, "no half record is left"
     (kept,) = records.load_all(folder, ThroughputRecord)
-    again = run(load_sweep(file), folder)
+    again = run(load_sweep(file), folder, here)
     assert (again.finished, len(again.measured), again.left) == (1, 1, [])
     assert kept in records.load_all(folder, ThroughputRecord) and len(records.load_all(folder, ThroughputRecord)) == 2
 
 
 def test_the_budget_leaves_cells_and_names_them(sweep, tmp_path):
-    outcome = run(load_sweep(sweep("Echo")), tmp_path, minutes=0)
+    outcome = run(load_sweep(sweep("Echo")), tmp_path, tmp_path / "here", minutes=0)
     assert [str(cell) for cell in outcome.left] == ["length-16, batch 2, minilm", "length-32, batch 2, minilm"]
     assert outcome.measured == []
 
 
 def test_the_command_tells_all_and_ends_in_table_and_figure(sweep, tmp_path):
-    command = ["throughput", sweep("Echo", "Loses"), "--results", str(tmp_path / "results")]
+    command = ["throughput", sweep("Echo", "Loses"), "--results", str(tmp_path / "results"), "--work", str(tmp_path / "runs")]
     first = CliRunner().invoke(app, command)
     assert first.exit_code == 0, first.output
     assert "1/2 length-16, batch 2, minilm: echo" in first.stderr and "loses INVALID" in first.stderr
@@ -136,8 +138,10 @@ def test_the_command_tells_all_and_ends_in_table_and_figure(sweep, tmp_path):
     after = {path.name: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")}
     assert before == {name: content for name, content in after.items() if name in before} | {"README.md": before["README.md"]}
     assert verify(tmp_path / "results", [tmp_path / "results" / "README.md"])[1] == [], "what is made again says the same"
-    nothing = CliRunner().invoke(app, ["throughput", sweep("Loses"), "--results", str(tmp_path / "other")])
-    assert isinstance(nothing.exception, UserError) and "no VALID record" in str(nothing.exception)
+    nothing = CliRunner().invoke(
+        app, ["throughput", sweep("Loses"), "--results", str(tmp_path / "other"), "--work", str(tmp_path / "w")]
+    )
+    assert isinstance(nothing.exception, UserError) and "nothing VALID was measured here" in str(nothing.exception)
 
 
 def test_sweeps_of_the_package_hold_cells_for_every_system():

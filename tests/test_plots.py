@@ -1,16 +1,19 @@
 """What the figures show is checked by their data; how they look was checked by eye."""
 
 import re
+from itertools import pairwise
 from statistics import mean, stdev
 
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from record_examples import record
 
 from iter_bench import data, plots
 from iter_bench.data import statistics
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import UserError
+from iter_bench.plots.style import COLUMN_WIDTH, plain_numbers, styled
 from iter_bench.tables.captions import provenance
 
 SEEDS = {42: 80, 43: 84, 44: 88}
@@ -89,6 +92,20 @@ def test_two_settings_of_a_system_can_be_told_apart():
     assert "ITER 1 on conll04: training.epochs=20. ITER 2 on conll04: training.epochs=7." in plot.caption
     plot = plots.scores([record(42), record(42, model={"omega": 2})])
     assert "ITER 1 on conll04: the default. ITER 2 on conll04: model.omega=2." in plot.caption
+
+
+@pytest.mark.parametrize("limits", [(52, 106), (17.2, 39), (105, 190), (0.65, 70_000), (0.02, 3), (100, 103)])
+def test_a_logarithmic_axis_has_two_numbers_or_more_that_do_not_touch(limits):
+    with styled():
+        figure = Figure(figsize=(COLUMN_WIDTH, 2.3))
+        ax = figure.subplots()
+        ax.set(xscale="log", xlim=limits)
+        plain_numbers(ax.xaxis)
+        figure.draw_without_rendering()
+    numbers = [text for text in ax.get_xticklabels() if text.get_text() and limits[0] <= text.get_position()[0] <= limits[1]]
+    assert len(numbers) >= 2 and all(float(text.get_text()) == pytest.approx(text.get_position()[0]) for text in numbers)
+    boxes = sorted((text.get_window_extent().x0, text.get_window_extent().x1) for text in numbers)
+    assert all(left[1] < right[0] for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6, 9])

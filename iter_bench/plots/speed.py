@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 from iter_bench.errors import UserError
 from iter_bench.plots.labels import alike, fill, label, settings
@@ -21,7 +22,10 @@ from iter_bench.throughput.schema import ThroughputRecord
 
 KEY = ["dataset", "system", "encoder", "setting"]
 """Columns that tell a group of runs."""
-ABOUT = "means over runs with their standard deviation; marks at the same x stand side by side."
+ABOUT = "means over runs with their standard deviation. Marks of the same x stand side by side, tied to a grey line at it."
+BESIDE = 7
+"""Points between marks of the same x."""
+THREAD = {"color": "#808080", "linewidth": 0.6}
 PASSES = "Horizontal, of scored passes: from the slowest to the fastest run."
 NO_ENERGY = "Joules were not measured:\nno VALID throughput record is of a GPU\n(docs/throughput.md)."
 ROOFLINE = (
@@ -134,24 +138,31 @@ def _explained(panels: Iterable[pd.DataFrame]) -> str:
 
 
 def _marks(ax: Axes, rows: pd.DataFrame, x: str, passes: Mapping[tuple[str, ...], Group]) -> None:
-    """A mark a row, side by side where ``x`` is the same; a line from slowest to fastest run of groups in ``passes``."""
+    """A mark a row, where ``x`` is the same beside a line at it; a line from slowest to fastest run of groups in ``passes``."""
     criterion = "RE+" if rows["measured RE+ F1"].notna().any() else "NER"
     column = f"measured {criterion} F1"
     groups = list(rows.rename(columns={x: "x", column: "f1", f"{column} std": "std"}).itertuples())
     ends = [row.x for row in groups]
-    for row in groups:
-        if group := passes.get((row.dataset, row.system, row.encoder, row.setting)):
-            rates = [record.prediction.samples_per_second for record in group.records]
-            ax.hlines(row.f1, min(rates), max(rates), color=look(row.system).color, linewidth=0.8)
-            ends += rates
-    low, high = min(ends), max(ends)
-    width = max(math.log(high / low), math.log(2))
+    ax.set(xlabel="samples/s" if x == "samples/s" else "joules a sample", ylabel=f"{criterion} F1 (%)", xscale="log")
     for row in groups:
         of, same = look(row.system), [other for other in groups if other.x == row.x]
+        if group := passes.get((row.dataset, row.system, row.encoder, row.setting)):
+            rates = [record.prediction.samples_per_second for record in group.records]
+            ax.hlines(row.f1, min(rates), max(rates), color=of.color, linewidth=0.8)
+            ends += rates
+        bar = 0 if pd.isna(row.std) else row.std
+        ax.update_datalim([(row.x, row.f1 - bar), (row.x, row.f1 + bar)])  # which marks that are moved don't do themselves
+        aside = BESIDE * (same.index(row) - (len(same) - 1) / 2)
+        if row == same[0] != same[-1]:
+            ax.vlines(row.x, 0, 1, transform=ax.get_xaxis_transform(), zorder=1, **THREAD)
+        if aside:
+            tie = {"arrowstyle": "-", "shrinkA": 3, "shrinkB": 0, **THREAD}
+            ax.annotate("", (row.x, row.f1), (aside, 0), textcoords="offset points", arrowprops=tie)
         ax.errorbar(
-            [row.x * math.exp(0.06 * width * (same.index(row) - (len(same) - 1) / 2))],
+            [row.x],
             [row.f1],
-            yerr=None if pd.isna(row.std) else [row.std],
+            yerr=[bar] if bar else None,
+            transform=ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans),
             color=of.color,
             marker=of.marker,
             markersize=6,
@@ -160,7 +171,8 @@ def _marks(ax: Axes, rows: pd.DataFrame, x: str, passes: Mapping[tuple[str, ...]
             elinewidth=0.8,
             label=f"{label(row, groups)}, {row.encoder}",
         )
-    ax.set(xlabel="samples/s" if x == "samples/s" else "joules a sample", ylabel=f"{criterion} F1 (%)", xscale="log")
+    low, high = min(ends), max(ends)
+    width = max(math.log(high / low), math.log(2))
     ax.set_xlim(low * math.exp(-0.3 * width), high * math.exp(0.3 * width))
     ax.margins(y=0.3)
     plain_numbers(ax.xaxis)

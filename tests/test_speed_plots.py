@@ -82,7 +82,7 @@ def test_joules_are_drawn_where_measured_and_else_said_to_be_missing():
     assert ax.lines[0].get_xdata()[0] == 0.5 and ax.get_xlabel() == "joules a sample"
     more = [record(3, training={"epochs": 7}), record(9, dataset="scierc"), record(9, system="asp")]
     caption = plots.energy([*runs, *more], bench).caption
-    assert "ITER 1 on conll04: training.epochs=20. ITER 2 on conll04: training.epochs=7. " in caption
+    assert "ITER 1 on conll04, minilm: training.epochs=20. ITER 2 on conll04, minilm: training.epochs=7. " in caption
     assert caption.endswith("3 runs, seeds 1–3. Hardware: Some CPU (2 cores)."), "those without joules are not in the figure"
 
 

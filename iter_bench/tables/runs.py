@@ -27,10 +27,12 @@ class Group:
     Attributes:
         records: by fold, then seed.
         setting: the settings that tell the group from others of the same data set, system and encoder; often empty.
+        number: of the setting among these others, from 1; None where there are none.
     """
 
     records: tuple[Record, ...]
     setting: str
+    number: int | None = None
 
     @property
     def dataset(self) -> str:
@@ -58,17 +60,29 @@ class Group:
         return tuple(sorted({r.settings.data.fold for r in self.records if r.settings.data.fold is not None}))
 
 
-def group_runs(records: Sequence[Record]) -> list[Group]:
-    """The groups, sorted by data set, system, encoder and setting."""
-    groups: dict[tuple[Any, ...], list[Record]] = {}
+def group_runs(records: Sequence[Record], known: Sequence[Record] = ()) -> list[Group]:
+    """The groups, sorted by data set, system, encoder and setting.
+
+    Args:
+        records: those to be grouped.
+        known: records among which settings are told apart and numbered too, so that they are named alike wherever a part of
+            them is shown.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[Record]] = {}
     for record in records:
-        groups.setdefault(tuple(sorted(_settings(record).items())), []).append(record)
+        groups.setdefault(_key(record), []).append(record)
+    subjects = {_key(record): _subject(record) for record in (*known, *records)}
     made = []
-    for key, members in groups.items():
-        same = [dict(other) for other, theirs in groups.items() if _subject(theirs[0]) == _subject(members[0])]
-        members.sort(key=lambda r: (r.settings.data.fold if r.settings.data.fold is not None else -1, r.settings.seed))
-        made.append(Group(tuple(members), _difference(dict(key), same)))
-    return sorted(made, key=lambda group: (group.dataset, group.system, group.encoder, group.setting))
+    for subject in sorted(set(map(_subject, records))):
+        same = [key for key, of in subjects.items() if of == subject]
+        told = sorted((_difference(dict(key), [dict(other) for other in same]), key) for key in same)
+        for number, (setting, key) in enumerate(told, 1):
+            members = sorted(
+                groups.get(key, ()), key=lambda r: (-1 if (n := r.settings.data.fold) is None else n, r.settings.seed)
+            )
+            if members:
+                made.append(Group(tuple(members), setting, number if len(told) > 1 else None))
+    return made
 
 
 def runs_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -164,7 +178,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _subject(record: Record) -> tuple[str, str, str]:
-    return record.dataset, record.system, record.settings.encoder
+    return record.dataset, record.system, record.encoder
+
+
+def _key(record: Record) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(_settings(record).items()))
 
 
 def _settings(record: Record) -> dict[str, str]:

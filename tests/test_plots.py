@@ -1,17 +1,22 @@
 """What the figures show is checked by their data; how they look was checked by eye."""
 
 import re
+from itertools import pairwise
 from statistics import mean, stdev
 
 import pytest
 from matplotlib.colors import to_hex
-from record_examples import record
+from matplotlib.figure import Figure
+from record_examples import ENVIRONMENT, record
 
 from iter_bench import data, matrix, plots
 from iter_bench.data import statistics
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import UserError
+from iter_bench.plots.catalogue import FIGURES
+from iter_bench.plots.style import COLUMN_WIDTH, plain_numbers, styled
 from iter_bench.tables.captions import provenance
+from iter_bench.tables.catalogue import Sources
 
 SEEDS = {42: 80, 43: 84, 44: 88}
 RUNS = [record(seed, quality) for seed, quality in SEEDS.items()]
@@ -86,9 +91,61 @@ def test_two_settings_of_a_system_can_be_told_apart():
     ax = plot.figure.axes[0]
     fills = {x.get_label(): x.get_fillstyle() for x in ax.lines if x.get_label().startswith("ITER")}
     assert fills == {"ITER 1": "full", "ITER 2": "none"}
-    assert "ITER 1 on conll04: training.epochs=20. ITER 2 on conll04: training.epochs=7." in plot.caption
+    assert "ITER 1 on conll04, minilm: training.epochs=20. ITER 2 on conll04, minilm: training.epochs=7." in plot.caption
     plot = plots.scores([record(42), record(42, model={"omega": 2})])
-    assert "ITER 1 on conll04: the default. ITER 2 on conll04: model.omega=2." in plot.caption
+    assert "ITER 1 on conll04, minilm: the default. ITER 2 on conll04, minilm: model.omega=2." in plot.caption
+
+
+def test_a_number_means_the_same_setting_in_every_figure_and_panel():
+    quality = {15: 80, 20: 60, 7: 72}  # by epochs
+    elsewhere = ENVIRONMENT.model_copy(update={"cpu": "Other CPU"})
+    several = [record(seed, quality[epochs], training={"epochs": epochs}) for epochs in (15, 7) for seed in (1, 2)]
+    alone = record(1, quality[20], training={"epochs": 20}, mistakes={}, environment=elsewhere)  # not in all figures
+    trials = [record(1, 88, test="dev", training={"epochs": epochs}) for epochs in (1, 2, 3)]
+    made = {
+        name: FIGURES[name](Sources([*several, alone, *trials], {}, {})) for name in ("figure2-lambda", "mistakes", "speed")
+    }
+    drawn = {name: {} for name in made}  # figure → label → what it shows
+    for ax in made["figure2-lambda"].figure.axes:
+        drawn["figure2-lambda"][ax.get_title().split(", ")[1]] = line(ax, "F1").get_ydata()[0]
+    entities = made["mistakes"].figure.axes[0]
+    hits = [of[0].get_width() for of in entities.containers if of.get_label() == "hit"]
+    drawn["mistakes"] = dict(zip([text.get_text() for text in entities.get_yticklabels()], hits, strict=True))
+    assert len(made["speed"].figure.axes) == 2
+    marks = [of for ax in made["speed"].figure.axes for of in ax.containers]
+    drawn["speed"] = {of.get_label().removesuffix(", minilm"): of[0].get_ydata()[0] for of in marks}
+    assert len({of[0].get_fillstyle() for of in marks}) == 3, "one legend for all panels"
+    shows = {
+        "figure2-lambda": lambda quality: 50 + quality / 10,
+        "mistakes": lambda quality: quality,
+        "speed": lambda quality: 100 * record(1, quality).scores.test["strict"]["re_plus"].f1,
+    }
+    numbers = {}
+    for name, plot in made.items():
+        said = dict(re.findall(r"(ITER \d) on conll04, minilm: training.epochs=(\d+)\. ", plot.caption))
+        assert drawn[name] == pytest.approx({of: shows[name](quality[int(epochs)]) for of, epochs in said.items()}, abs=1e-3)
+        assert len(said) == (3 if name == "speed" else 2)
+        for of, epochs in said.items():
+            assert numbers.setdefault(of, epochs) == epochs
+    ticks = FIGURES["conventions"](Sources([*several, alone, *trials], {}, {})).figure.axes[0].get_yticklabels()
+    assert {text.get_text().split(",")[0] for text in ticks} == set(numbers) == {"ITER 1", "ITER 2", "ITER 3"}
+    own = plots.scores(several[2:], [*several, alone])
+    assert f"ITER 3 on conll04, minilm: training.epochs={numbers['ITER 3']}. " in own.caption and numbers["ITER 3"] == "7"
+    assert line(own.figure.axes[0], "ITER 3")
+
+
+@pytest.mark.parametrize("limits", [(52, 106), (17.2, 39), (105, 190), (0.65, 70_000), (0.02, 3), (100, 103)])
+def test_a_logarithmic_axis_has_two_numbers_or_more_that_do_not_touch(limits):
+    with styled():
+        figure = Figure(figsize=(COLUMN_WIDTH, 2.3))
+        ax = figure.subplots()
+        ax.set(xscale="log", xlim=limits)
+        plain_numbers(ax.xaxis)
+        figure.draw_without_rendering()
+    numbers = [text for text in ax.get_xticklabels() if text.get_text() and limits[0] <= text.get_position()[0] <= limits[1]]
+    assert len(numbers) >= 2 and all(float(text.get_text()) == pytest.approx(text.get_position()[0]) for text in numbers)
+    boxes = sorted((text.get_window_extent().x0, text.get_window_extent().x1) for text in numbers)
+    assert all(left[1] < right[0] for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6, 9])

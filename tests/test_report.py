@@ -3,19 +3,21 @@
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 from record_examples import record
 from typer.testing import CliRunner
 
-from iter_bench import data, examples, records, summary
+from iter_bench import data, examples, matrix, records, summary
 from iter_bench.cli import app
 from iter_bench.data import spert
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Entity, Extraction, Relation
 from iter_bench.errors import UserError
 from iter_bench.html_report.examples import examples_html
+from iter_bench.report import write_report
 from iter_bench.tables.profiles import profile_tables
 from iter_bench.verify import verify
 
@@ -47,6 +49,24 @@ def test_the_page_holds_everything_and_needs_no_network(results, tmp_path):
     links = {attributes["href"][1:] for tag, attributes in seen if tag == "a"}
     assert ids == links and {"table3-main", "table7-transfer", "conventions", "drawn-figure2-lambda"} <= ids
     assert "FLAN-T5-xl" in text and "75.68" in text  # one published row, one measured value
+
+
+def test_the_page_shows_the_figures_of_finished_profiles_with_the_captions_of_the_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("iter_bench.report.FIGURES", {})
+    done = [record(run_id=settings.run_id, settings=settings) for settings in matrix.load_profile("quick").runs()]
+    for one in [*done, record(dataset="synthetic", training={"epochs": 1})]:
+        records.write(one, tmp_path / "runs")
+    write_report(done, tmp_path, "quick")
+    before = {path: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    run("figures", "--results", tmp_path)
+    assert {path: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == before
+    captions = {path.stem: path.read_text().split("\n\n")[1].strip() for path in (tmp_path / "figures").glob("*.md")}
+    assert set(captions) == {"quick-scores", "quick-learning-curve", "quick-lambda-curve"}
+    assert all("ITER 2 on synthetic, minilm: " in caption for caption in captions.values()), "the other one is known"
+    run("report", "--results", tmp_path, "--output", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    shown = re.findall(r'<section id="drawn-([^"]+)">.*?<img alt="([^"]*)" src="data:image/png;base64,\w', page)
+    assert {name: unescape(caption) for name, caption in shown} == captions
 
 
 def test_tables_of_a_profile_say_what_they_are_of():

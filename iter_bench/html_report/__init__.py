@@ -14,8 +14,7 @@ from iter_bench.data.synthetic import SCHEMA
 from iter_bench.errors import UserError
 from iter_bench.files import whole_file
 from iter_bench.html_report.examples import examples_html
-from iter_bench.plots.catalogue import FIGURES
-from iter_bench.report import finished_sets
+from iter_bench.report import all_figures, finished_sets
 from iter_bench.tables.catalogue import TABLES, Sources
 from iter_bench.tables.profiles import profile_tables
 from iter_bench.tables.text import Made
@@ -77,9 +76,9 @@ def _tables(sources: Sources) -> Iterator[tuple[str, str, str]]:
 
 
 def _figures(sources: Sources) -> Iterator[tuple[str, str, str]]:
-    for name, draw in FIGURES.items():
+    for name, draw in all_figures(sources).items():
         try:
-            plot = draw(sources)
+            plot = draw()
         except UserError:
             continue  # no record holds it yet
         image = f"data:image/png;base64,{base64.b64encode(plots.png(plot, dpi=200)).decode()}"

@@ -51,7 +51,7 @@ def conventions(records: Sequence[Record]) -> Plot:
                         fillstyle="none",
                         label=convention,
                     )
-                ticks.append(f"{label(group, groups)}, {LABELS[criterion]}")
+                ticks.append(f"{label(group)}, {LABELS[criterion]}")
         ax.set_yticks(range(len(ticks)), ticks, fontsize=6)
         ax.set(title=f"{dataset}, {encoder}", xlabel="F1 (%)", ylim=(len(ticks) - 0.5, -0.5))
     legend(figure, axes)

@@ -45,7 +45,7 @@ def mistakes(records: Sequence[Record]) -> Plot:
     kept = with_mistakes(records)
     if not kept:
         raise UserError("no record holds classes of mistakes; train first (`iter-bench train`, `make reproduce`)")
-    panels = panels_of(kept)
+    panels = panels_of(kept, records)
     heights = [FRAME_HEIGHT + ROW_HEIGHT * len(groups) for groups in panels.values()]
     figure = Figure(figsize=(PAGE_WIDTH, sum(heights) + LEGEND_HEIGHT))
     rows = figure.subplots(len(panels), 2, squeeze=False, height_ratios=heights)
@@ -58,7 +58,7 @@ def mistakes(records: Sequence[Record]) -> Plot:
             for i, group in enumerate(shown):
                 _bar(ax, group, i, kind, names)
             ax.axvline(0, color="black", linewidth=0.6)
-            ax.set_yticks(range(len(shown)), [label(group, shown) for group in shown])
+            ax.set_yticks(range(len(shown)), [label(group) for group in shown])
             ax.set(title=f"{dataset}, {encoder}: {kind}", xlabel="% of gold", ylim=(len(shown) - 0.5, -0.5))
             ax.grid(axis="y", visible=False)
     for column, place in enumerate(("outside lower left", "outside lower right")):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from statistics import mean
 
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import alike, fill, label, settings
+from iter_bench.plots.labels import alike, fill, label, nth, settings
 from iter_bench.plots.style import COLUMN_WIDTH, PAGE_WIDTH, RATIOS, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Criterion
@@ -27,18 +26,23 @@ STAGES = (None, "x", ".", "+")
 
 
 @in_style
-def scores(records: Sequence[Record]) -> Plot:
+def scores(records: Sequence[Record], known: Sequence[Record] = ()) -> Plot:
     """F1 (strict) on the scored split by criterion: a point a run, a mark at their mean; a panel a data set and encoder.
+
+    Args:
+        records: what is drawn.
+        known: records among whose settings those that are drawn are numbered, if these are not all.
 
     Raises:
         UserError: there are no records.
     """
-    panels = panels_of(records)
+    panels = panels_of(records, known)
     figure, axes = grid(len(panels), wide=max(map(len, panels.values())) > 4)
     for ax, ((dataset, encoder), groups) in zip(axes, panels.items(), strict=True):
         criteria = [c for c in CRITERIA if any(c in g.records[0].scores.test["strict"] for g in groups)]
         for i, group in enumerate(groups):
-            _score_marks(ax, group, groups, criteria, room=min(0.8 / len(groups), 0.3), place=i - (len(groups) - 1) / 2)
+            room, middle = min(0.8 / len(groups), 0.3), (len(groups) - 1) / 2
+            _score_marks(ax, group, criteria, fill(group, panels.values()), room=room, place=i - middle)
         ax.set_xticks(range(len(criteria)), [LABELS[criterion] for criterion in criteria])
         ax.set_xlim(-0.5, len(criteria) - 0.5)
         ax.grid(axis="x", visible=False)
@@ -53,35 +57,34 @@ def scores(records: Sequence[Record]) -> Plot:
 
 
 @in_style
-def learning_curve(records: Sequence[Record]) -> Plot:
+def learning_curve(records: Sequence[Record], known: Sequence[Record] = ()) -> Plot:
     """F1 on dev (where there is one) and training loss over epochs, lines as in `lambda_curve`.
 
     A row a data set and encoder, or, where a system has more settings than lines tell apart, a setting; two rows beside each
-    other where there is no dev.
+    other where there is no dev. Arguments are those of `scores`.
 
     Raises:
         UserError: there are no records with a history.
     """
     records = [record for record in records if record.history]
-    panels = panels_of(records)
-    rows = [row for groups in panels.values() for row in _rows(groups)]
+    panels = panels_of(records, known)
+    rows = _rows(panels)
     epochs = [epoch for record in records for epoch in record.history]
     scored = any(epoch.dev for epoch in epochs)
     figure, axes = grid(len(rows) * (1 + scored))
     for i, (title, groups) in enumerate(rows):
         left, right = (axes[2 * i], axes[2 * i + 1]) if scored else (None, axes[i])
-        for j, group in enumerate(groups):
-            strength = STRENGTHS[sum(other.system == group.system for other in groups[:j])]
+        for group, name, strength in groups:
             stages = dict.fromkeys(epoch.stage for record in group.records for epoch in record.history)
             for stage, marker in zip(stages, cycle(STAGES), strict=False):
                 looks = {"color": look(group.system).color, "strength": strength, "marker": marker}
-                name = label(group, groups) + (f" (stage {stage})" if stage else "")
+                of_stage = f"{name} (stage {stage})" if stage else name
                 histories = [[e for e in record.history if e.stage == stage] for record in group.records]
                 for criterion, line in (("re_plus", "-"), ("ner", "--")) if left else ():
                     curves = [{e.epoch + 1: 100 * e.dev[criterion] for e in h if criterion in e.dev} for h in histories]
-                    _curves(left, curves, f"{name}, {LABELS[criterion]}", linestyle=line, **looks)
+                    _curves(left, curves, f"{of_stage}, {LABELS[criterion]}", linestyle=line, **looks)
                 losses = [{e.epoch + 1: sum(e.loss.values()) for e in history} for history in histories]
-                _curves(right, losses, f"{name}, loss", linestyle="-.", **looks)
+                _curves(right, losses, f"{of_stage}, loss", linestyle="-.", **looks)
         if left:
             left.set(title=title, xlabel="epoch", ylabel="F1 on dev (%)")
         right.set(title=title, xlabel="epoch", ylabel="training loss a sample", yscale="log")
@@ -99,32 +102,38 @@ def learning_curve(records: Sequence[Record]) -> Plot:
     return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
 
 
-def _rows(groups: Sequence[Group]) -> list[tuple[str, Sequence[Group]]]:
-    """Titles and groups of a data set's and encoder's panels: one for all, or, where lines would be alike, one for each."""
-    about = groups[0].dataset, groups[0].encoder
-    if max(Counter(group.system for group in groups).values()) <= len(STRENGTHS):
-        return [(", ".join(about), groups)]
-    return [(f"{about[0]}, {label(group, groups)}, {about[1]}", [group]) for group in groups]
+def _rows(panels: Mapping[tuple[str, str], Sequence[Group]]) -> list[tuple[str, list[tuple[Group, str, float]]]]:
+    """Titles, and groups with name and strength of their lines: a row a panel, or a setting where strengths are too few."""
+    shown = [of for groups in panels.values() for of in groups]
+    places = [nth(of, panels.values()) for of in shown]
+    if max(places) >= len(STRENGTHS):
+        return [(f"{of.dataset}, {label(of)}, {of.encoder}", [(of, look(of.system).label, STRENGTHS[0])]) for of in shown]
+    rows: dict[str, list[tuple[Group, str, float]]] = {}
+    for of, place in zip(shown, places, strict=True):
+        rows.setdefault(f"{of.dataset}, {of.encoder}", []).append((of, label(of), STRENGTHS[place]))
+    return list(rows.items())
 
 
 @in_style
-def lambda_curve(records: Sequence[Record]) -> Plot:
+def lambda_curve(records: Sequence[Record], known: Sequence[Record] = ()) -> Plot:
     """Precision, recall and F1 of RE+ over the decision boundary λ, all runs and their means; a panel a group of runs.
+
+    Arguments are those of `scores`.
 
     Raises:
         UserError: no record has such a curve.
     """
     records = [record for record in records if record.lambda_curve]
-    panels = panels_of(records)
-    shown = [(group, groups) for groups in panels.values() for group in groups]
+    panels = panels_of(records, known)
+    shown = [group for groups in panels.values() for group in groups]
     figure, axes = grid(len(shown))
-    for ax, (group, groups) in zip(axes, shown, strict=True):
+    for ax, group in zip(axes, shown, strict=True):
         points = [[p for p in record.lambda_curve if p.precision or p.recall] for record in group.records]
         for ratio, (color, line) in RATIOS.items():
             curves = [{p.lambda_: 100 * getattr(p, ratio) for p in of} for of in points]
             _curves(ax, curves, LABELS[ratio], color=color, linestyle=line, marker=".")
         ax.axvline(0.5, color="#808080", linewidth=0.8, linestyle=":", zorder=1)
-        title = f"{group.dataset}, {label(group, groups)}, {group.encoder}"
+        title = f"{group.dataset}, {label(group)}, {group.encoder}"
         ax.set(title=title, xlabel="λ", ylabel="RE+ (%)", xlim=(0, 1), ylim=(0, None))
     legend(figure, axes)
     about = (
@@ -141,10 +150,10 @@ def _some(records: Sequence[Record]) -> Sequence[Record]:
     return records
 
 
-def panels_of(records: Sequence[Record]) -> dict[tuple[str, str], list[Group]]:
-    """(data set, encoder) → its groups. Raises UserError where there are no records."""
+def panels_of(records: Sequence[Record], known: Sequence[Record] = ()) -> dict[tuple[str, str], list[Group]]:
+    """(data set, encoder) → its groups, numbered among those of ``known`` too. Raises UserError where there are no records."""
     panels: dict[tuple[str, str], list[Group]] = {}
-    for group in group_runs(_some(records)):
+    for group in group_runs(_some(records), known):
         panels.setdefault((group.dataset, group.encoder), []).append(group)
     return panels
 
@@ -175,13 +184,10 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
         drawn.remove()
 
 
-def _score_marks(
-    ax: Axes, group: Group, groups: Sequence[Group], criteria: Sequence[Criterion], *, room: float, place: float
-) -> None:
+def _score_marks(ax: Axes, group: Group, criteria: Sequence[Criterion], fillstyle: str, *, room: float, place: float) -> None:
     """Runs, and right of them their mean; all within the group's ``room``, of which it has number ``place`` from the middle."""
     system, means = look(group.system), []
-    marks = {"linestyle": "none", "marker": system.marker, "color": system.color}
-    marks["fillstyle"] = fill(group, groups)
+    marks = {"linestyle": "none", "marker": system.marker, "color": system.color, "fillstyle": fillstyle}
     for i, criterion in enumerate(criteria):
         tests = [record.scores.test["strict"] for record in group.records]
         if not (runs := [100 * test[criterion].f1 for test in tests if criterion in test]):
@@ -190,7 +196,7 @@ def _score_marks(
         means.append((i + (place + 0.2) * room, mean(runs)))
         top = (i + place * room, max(runs))
         ax.annotate(f"{means[-1][1]:.1f}", top, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=6)
-    ax.plot(*zip(*means, strict=True), markersize=5.5, label=label(group, groups), **marks)
+    ax.plot(*zip(*means, strict=True), markersize=5.5, label=label(group), **marks)
 
 
 def _curves(

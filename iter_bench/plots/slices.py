@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import alike, fill, label, settings
+from iter_bench.plots.labels import alike, fill, label, of_rows, settings
 from iter_bench.plots.runs import grid, legend
 from iter_bench.plots.style import Plot, in_style, look
 from iter_bench.records import Record
 from iter_bench.tables import slices
+from iter_bench.tables.runs import group_runs
 from iter_bench.tables.text import Made
 
 
@@ -20,7 +21,7 @@ def depth(records: Sequence[Record]) -> Plot:
     Raises:
         UserError: no record is of a data set with several depths.
     """
-    return _drawn(slices.depth(records), "ω", "ω of the document", "in documents of one sentence")
+    return _drawn(slices.depth(records), records, "ω", "ω of the document", "in documents of one sentence")
 
 
 @in_style
@@ -30,10 +31,10 @@ def length(records: Sequence[Record]) -> Plot:
     Raises:
         UserError: no record is of the embedded corpus.
     """
-    return _drawn(slices.length(records), "words", "words of the document", "in documents of several sentences")
+    return _drawn(slices.length(records), records, "words", "words of the document", "in documents of several sentences")
 
 
-def _drawn(made: Made, x: str, xlabel: str, kind: str) -> Plot:
+def _drawn(made: Made, records: Sequence[Record], x: str, xlabel: str, kind: str) -> Plot:
     if not len(made.frame):
         raise UserError(f"no record is of the embedded corpus {kind}; train first (`make reproduce`)")
     panels = [
@@ -42,21 +43,20 @@ def _drawn(made: Made, x: str, xlabel: str, kind: str) -> Plot:
         for column in ("NER F1", "RE+ F1")
         if of[column].notna().any()
     ]
+    known = group_runs(records)
+    shown = [of_rows(of.drop_duplicates(["system", "setting"]), known) for _, of, _ in panels]
     figure, axes = grid(len(panels))
-    explained = []
-    for ax, ((dataset, encoder), of, column) in zip(axes, panels, strict=True):
-        groups = list(of[["dataset", "system", "encoder", "setting"]].drop_duplicates().itertuples(index=False))
+    for ax, ((dataset, encoder), of, column), groups in zip(axes, panels, shown, strict=True):
         for i, group in enumerate(groups):
             points = of[(of.system == group.system) & (of.setting == group.setting)]
             at = points[x] + (i - (len(groups) - 1) / 2) * 0.012 * (points[x].max() - points[x].min())  # none hides another
-            look_of, name = look(group.system), label(group, groups)
-            marks = {"color": look_of.color, "marker": look_of.marker, "fillstyle": fill(group, groups)}
-            ax.plot(at, points[column], label=name, **marks)
+            look_of = look(group.system)
+            marks = {"color": look_of.color, "marker": look_of.marker, "fillstyle": fill(group, shown)}
+            ax.plot(at, points[column], label=label(group), **marks)
             ax.vlines(at, points[f"{column} low"], points[f"{column} high"], color=look_of.color, linewidth=0.8)
-        explained.append(groups)
         if x == "ω":
             ax.set_xticks(sorted(set(of[x])))
         ax.set(title=f"{dataset}, {encoder}", xlabel=xlabel, ylabel=f"{column.replace(' F1', '')} F1 (%)", ylim=(0, 100))
     legend(figure, axes)
-    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {settings(explained)}{alike(explained)}"
+    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {settings(shown)}{alike(shown)}"
     return Plot(figure, f"{about}{' '.join(made.notes)}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import alike, fill, label, settings
+from iter_bench.plots.labels import alike, fill, of_rows, settings, with_encoder
 from iter_bench.plots.runs import grid, legend
 from iter_bench.plots.style import TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
@@ -19,9 +20,10 @@ from iter_bench.tables.captions import provenance
 from iter_bench.tables.runs import Group, group_runs
 from iter_bench.throughput.schema import ThroughputRecord
 
-KEY = ["dataset", "system", "encoder", "setting"]
-"""Columns that tell a group of runs."""
-ABOUT = "means over runs with their standard deviation; marks at the same x stand side by side."
+ABOUT = "means over runs with their standard deviation. Marks of the same x stand side by side, tied to a grey line at it."
+BESIDE = 7
+"""Points between marks of the same x."""
+THREAD = {"color": "#808080", "linewidth": 0.6}
 PASSES = "Horizontal, of scored passes: from the slowest to the fastest run."
 NO_ENERGY = "Joules were not measured:\nno VALID throughput record is of a GPU\n(docs/throughput.md)."
 ROOFLINE = (
@@ -42,13 +44,15 @@ def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord] = ()) -
     made = table.speed(runs, throughput)
     if not len(made.frame):
         raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    panels, groups = list(made.frame.groupby(["dataset", "source", "hardware"])), _groups(runs)
+    panels = list(made.frame.groupby(["dataset", "source", "hardware"]))
+    groups = _groups((rows for _, rows in panels), runs)
     figure, axes = grid(len(panels))
-    for ax, ((dataset, source, hardware), rows) in zip(axes, panels, strict=True):
-        _marks(ax, rows, "samples/s", groups if source == table.SCORED else {})
+    for ax, ((dataset, source, hardware), rows), of in zip(axes, panels, groups, strict=True):
+        fills = [fill(group, groups, with_encoder) for group in of]
+        _marks(ax, rows, "samples/s", of, fills, passes=source == table.SCORED)
         ax.set_title(f"{dataset}, {source}\n{hardware}", fontsize=TITLE_SIZE)
     legend(figure, axes)
-    explained = _explained(rows for _, rows in panels)
+    explained = settings(groups) + alike(groups, with_encoder)
     return Plot(figure, f"F1 (strict) against samples/s, {ABOUT} {PASSES} {explained}{' '.join(made.notes)}")
 
 
@@ -62,21 +66,21 @@ def energy(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Pl
     made = table.speed(runs, throughput)
     if not len(made.frame):
         raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    measured, groups = made.frame.dropna(subset="joules"), _groups(runs)
-    panels = list(measured.groupby(["dataset", "hardware"]))
+    panels = list(made.frame.dropna(subset="joules").groupby(["dataset", "hardware"]))
+    groups = _groups((rows for _, rows in panels), runs)
     figure, axes = grid(max(1, len(panels)))
-    for ax, ((dataset, hardware), rows) in zip(axes, panels, strict=False):
-        _marks(ax, rows, "joules", {})
+    for ax, ((dataset, hardware), rows), of in zip(axes, panels, groups, strict=False):
+        _marks(ax, rows, "joules", of, [fill(group, groups, with_encoder) for group in of])
         ax.set_title(f"{dataset}\n{hardware}", fontsize=TITLE_SIZE)
     if panels:
         legend(figure, axes)
     else:
         axes[0].set(xlabel="joules a sample", ylabel="F1 (%)", xticks=[], yticks=[])
         axes[0].text(0.5, 0.5, NO_ENERGY, ha="center", va="center", transform=axes[0].transAxes)
-    keys = measured[KEY].drop_duplicates().itertuples(index=False, name=None)
-    shown = [record for key in keys for record in groups[key].records]
-    explained = _explained(rows for _, rows in panels)
-    return Plot(figure, f"F1 (strict) against joules a sample, {ABOUT} {explained}{table.NOTE} {provenance(shown)}")
+    shown = {record.run_id: record for of in groups for group in of for record in group.records}
+    explained = settings(groups) + alike(groups, with_encoder)
+    about = f"F1 (strict) against joules a sample, {ABOUT} {explained}{table.NOTE}"
+    return Plot(figure, f"{about} {provenance(list(shown.values()))}")
 
 
 @in_style
@@ -96,7 +100,7 @@ def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
     for ax, ((hardware, dtype, by_batch), records) in zip(axes, sorted(panels.items()), strict=True):
         for record in records:
             of, unit = look(record.system), record.work.flops / 1e9
-            x, y = unit * _batch(record) if by_batch else record.work.flops / record.work.read, unit * record.rate.median
+            x, y = unit * record.batch if by_batch else record.work.flops / record.work.read, unit * record.rate.median
             ax.plot([x], [y], color=of.color, marker=of.marker, linestyle="none", fillstyle="none", label=of.label)
             ax.vlines([x], unit * record.rate.p5, unit * record.rate.p95, color=of.color, linewidth=0.8)
         ceiling = max(record.ceiling.flops for record in records) / 1e9
@@ -117,50 +121,49 @@ def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
     return Plot(figure, f"{ROOFLINE} {len(shown)} VALID records. Hardware: {hardware}.")
 
 
-def _batch(record: ThroughputRecord) -> int:
-    """Documents of a batch; a call may have fewer than fit into one."""
-    return min(record.settings.batch_size, record.documents.documents)
+def _groups(panels: Iterable[pd.DataFrame], runs: Sequence[Record]) -> list[list[Group]]:
+    """The groups of runs that the rows of each panel are about."""
+    known = group_runs(on_test(runs))
+    return [of_rows(rows, known) for rows in panels]
 
 
-def _groups(runs: Sequence[Record]) -> dict[tuple[str, ...], Group]:
-    """The groups of runs by `KEY`."""
-    return {(of.dataset, of.system, of.encoder, of.setting): of for of in group_runs(on_test(runs))}
-
-
-def _explained(panels: Iterable[pd.DataFrame]) -> str:
-    """What labels and marks stand for, for the caption."""
-    rows = [list(of.itertuples()) for of in panels]
-    return settings(rows) + alike(rows)
-
-
-def _marks(ax: Axes, rows: pd.DataFrame, x: str, passes: Mapping[tuple[str, ...], Group]) -> None:
-    """A mark a row, side by side where ``x`` is the same; a line from slowest to fastest run of groups in ``passes``."""
+def _marks(
+    ax: Axes, rows: pd.DataFrame, x: str, groups: Sequence[Group], fills: Sequence[str], *, passes: bool = False
+) -> None:
+    """A mark a row, where ``x`` is the same beside a line at it; with ``passes`` a line from the slowest run to the fastest."""
     criterion = "RE+" if rows["measured RE+ F1"].notna().any() else "NER"
     column = f"measured {criterion} F1"
-    groups = list(rows.rename(columns={x: "x", column: "f1", f"{column} std": "std"}).itertuples())
-    ends = [row.x for row in groups]
-    for row in groups:
-        if group := passes.get((row.dataset, row.system, row.encoder, row.setting)):
+    at, ends = rows[x].tolist(), rows[x].tolist()
+    ax.set(xlabel="samples/s" if x == "samples/s" else "joules a sample", ylabel=f"{criterion} F1 (%)", xscale="log")
+    for i, (group, f1, std) in enumerate(zip(groups, rows[column], rows[f"{column} std"], strict=True)):
+        of, same = look(group.system), [j for j, other in enumerate(at) if other == at[i]]
+        if passes:
             rates = [record.prediction.samples_per_second for record in group.records]
-            ax.hlines(row.f1, min(rates), max(rates), color=look(row.system).color, linewidth=0.8)
+            ax.hlines(f1, min(rates), max(rates), color=of.color, linewidth=0.8)
             ends += rates
-    low, high = min(ends), max(ends)
-    width = max(math.log(high / low), math.log(2))
-    for row in groups:
-        of, same = look(row.system), [other for other in groups if other.x == row.x]
+        bar = 0 if pd.isna(std) else std
+        ax.update_datalim([(at[i], f1 - bar), (at[i], f1 + bar)])  # which marks that are moved don't do themselves
+        aside = BESIDE * (same.index(i) - (len(same) - 1) / 2)
+        if i == same[0] != same[-1]:
+            ax.vlines(at[i], 0, 1, transform=ax.get_xaxis_transform(), zorder=1, **THREAD)
+        if aside:
+            tie = {"arrowstyle": "-", "shrinkA": 3, "shrinkB": 0, **THREAD}
+            ax.annotate("", (at[i], f1), (aside, 0), textcoords="offset points", arrowprops=tie)
         ax.errorbar(
-            [row.x * math.exp(0.06 * width * (same.index(row) - (len(same) - 1) / 2))],
-            [row.f1],
-            yerr=None if pd.isna(row.std) else [row.std],
+            [at[i]],
+            [f1],
+            yerr=[bar] if bar else None,
+            transform=ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans),
             color=of.color,
             marker=of.marker,
             markersize=6,
-            fillstyle=fill(row, groups),
+            fillstyle=fills[i],
             linestyle="none",
             elinewidth=0.8,
-            label=f"{label(row, groups)}, {row.encoder}",
+            label=with_encoder(group),
         )
-    ax.set(xlabel="samples/s" if x == "samples/s" else "joules a sample", ylabel=f"{criterion} F1 (%)", xscale="log")
+    low, high = min(ends), max(ends)
+    width = max(math.log(high / low), math.log(2))
     ax.set_xlim(low * math.exp(-0.3 * width), high * math.exp(0.3 * width))
     ax.margins(y=0.3)
     plain_numbers(ax.xaxis)

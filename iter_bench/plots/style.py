@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLUMN_WIDTH = 3.3
@@ -54,9 +55,19 @@ def look(system: str) -> Look:
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Names ticks of a logarithmic axis 0.3, 1, 3, …, or 1, 2, 5, … where it is shorter than a decade."""
+    """Names ticks of a logarithmic axis whose limits are final: at least two, and few enough not to touch.
+
+    They are 1, 10, 100, …, or 1, 3, 10, …, or 1, 2, 5, …: the first of these that are three, else those of a linear axis.
+    """
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 3) if high > 10 * low else (1, 2, 5)))
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+        ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+        if len(ticks) >= 3:
+            break
+    else:
+        ticks = [tick for tick in MaxNLocator(5, steps=(1, 2, 5, 10)).tick_values(low, high) if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
+from matplotlib.text import Annotation
 from matplotlib.ticker import ScalarFormatter
+from matplotlib.transforms import Bbox
 
 from iter_bench import published
 from iter_bench.errors import UserError
@@ -17,6 +19,13 @@ from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import PROFILES, Subject
 
+PLACES = (
+    {"position": (0, 4), "ha": "center", "va": "bottom"},
+    {"position": (0, -4), "ha": "center", "va": "top"},
+    {"position": (4, 0), "ha": "left", "va": "center"},
+    {"position": (-4, 0), "ha": "right", "va": "center"},
+)
+"""Of a label beside its mark, in points."""
 REGION = "documents in, Python entities and relations out, systems measured in alternation."
 BY_SIZE = (
     "Documents a second against parameters, both logarithmic, all readings together. Filled, with a bar from the 5th to the "
@@ -47,9 +56,10 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     if not panels:
         raise UserError("no VALID record holds documents of a data set; measure first (`iter-bench throughput`)")
     figure, axes = grid(len(panels))
+    labels = []
     for ax, ((_, hardware), members) in zip(axes, sorted(panels.items()), strict=True):
         title = PROFILES[members[0].settings.workload.name]["title"]
-        _published(ax, title)
+        labels.append(_published(ax, title))
         for record in members:
             rate, of = record.rate, look(record.system)
             x = [record.parameters / 1e6]
@@ -63,6 +73,9 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
         plain_numbers(ax.xaxis)
         plain_numbers(ax.yaxis)
     legend(figure, axes)
+    figure.draw_without_rendering()  # after which all have their place
+    for ax, of in zip(axes, labels, strict=True):
+        _put_beside(ax, of)
     return Plot(figure, f"{BY_SIZE} {_provenance(shown)}")
 
 
@@ -111,8 +124,9 @@ def _provenance(records: Sequence[ThroughputRecord]) -> str:
     return " ".join([f"{structures} {len(records)} VALID records. Hardware: {hardware}.", *commands(records)])
 
 
-def _published(ax: Axes, dataset: str) -> None:
-    """The paper's Table 1 of a data set."""
+def _published(ax: Axes, dataset: str) -> list[Annotation]:
+    """The paper's Table 1 of a data set; gives the marks' labels."""
+    labels = []
     table = published.figures(table=1)
     names = {printed: name for name, printed in published.SYSTEMS.items()}
     for row in table[table.dataset == dataset].itertuples():
@@ -121,8 +135,22 @@ def _published(ax: Axes, dataset: str) -> None:
         ax.plot([row.parameters_millions], [row.value], label=f"{of.label}, published", **marks)
         where = f"{row.hardware.removeprefix('1x ')}, b{row.batch_size:g}" if row.hardware else "unstated hardware"
         at = (row.parameters_millions, row.value)
-        beside = {"xytext": (0, 4), "va": "bottom"} if row.hardware else {"xytext": (0, -4), "va": "top"}  # two are neighbours
-        ax.annotate(where, at, **beside, textcoords="offset points", ha="center", fontsize=6)
+        labels.append(ax.annotate(where, at, (0, 0), textcoords="offset points", fontsize=6))
+    return labels
+
+
+def _put_beside(ax: Axes, labels: Sequence[Annotation]) -> None:
+    """Gives each label the first of `PLACES` where it lies on no mark and on no other label, or, without any, the first."""
+    taken = []
+    for line in ax.lines:
+        at, size = ax.transData.transform(line.get_xydata()), line.get_markersize() / 72 * ax.figure.dpi
+        taken += [Bbox.from_bounds(x - size / 2, y - size / 2, size, size) for x, y in at]
+    for label in labels:
+        for place in (*PLACES, PLACES[0]):
+            label.set(**place)
+            if not any(label.get_window_extent().overlaps(other) for other in taken):
+                break
+        taken.append(label.get_window_extent())
 
 
 def _panels(records: Iterable[ThroughputRecord]) -> list[list[ThroughputRecord]]:

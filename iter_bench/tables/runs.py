@@ -27,10 +27,12 @@ class Group:
     Attributes:
         records: by fold, then seed.
         setting: the settings that tell the group from others of the same data set, system and encoder; often empty.
+        number: of the setting among these others, from 1; None where there are none.
     """
 
     records: tuple[Record, ...]
     setting: str
+    number: int | None = None
 
     @property
     def dataset(self) -> str:
@@ -58,23 +60,29 @@ class Group:
         return tuple(sorted({r.settings.data.fold for r in self.records if r.settings.data.fold is not None}))
 
 
-def group_runs(records: Sequence[Record]) -> list[Group]:
-    """The groups, sorted by data set, system, encoder and setting; seeds that were run on unlike folds are apart."""
-    folds: dict[tuple[Any, ...], set[int]] = {}
-    keys = [(*sorted(_settings(record).items()), ("seed", record.settings.seed)) for record in records]
-    for record, key in zip(records, keys, strict=True):
-        if record.settings.data.fold is not None:
-            folds.setdefault(key, set()).add(record.settings.data.fold)
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for record, (*settings, seed) in zip(records, keys, strict=True):
-        of_seed = folds.get((*settings, seed))
-        groups.setdefault((*settings, *([("folds", ranges(of_seed))] if of_seed else [])), []).append(record)
+def group_runs(records: Sequence[Record], known: Sequence[Record] = ()) -> list[Group]:
+    """The groups, sorted by data set, system, encoder and setting; seeds that were run on unlike folds are apart.
+
+    Args:
+        records: those to be grouped.
+        known: records among which settings are told apart and numbered too, so that they are named alike wherever a part of
+            them is shown.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[Record]] = {}
+    for record, key in zip(records, _keys(records), strict=True):
+        groups.setdefault(key, []).append(record)
+    subjects = {key: _subject(record) for of in (known, records) for record, key in zip(of, _keys(of), strict=True)}
     made = []
-    for key, members in groups.items():
-        same = [dict(other) for other, theirs in groups.items() if _subject(theirs[0]) == _subject(members[0])]
-        members.sort(key=lambda r: (r.settings.data.fold if r.settings.data.fold is not None else -1, r.settings.seed))
-        made.append(Group(tuple(members), _difference(dict(key), same)))
-    return sorted(made, key=lambda group: (group.dataset, group.system, group.encoder, group.setting))
+    for subject in sorted(set(map(_subject, records))):
+        same = [key for key, of in subjects.items() if of == subject]
+        told = sorted((_difference(dict(key), [dict(other) for other in same]), key) for key in same)
+        for number, (setting, key) in enumerate(told, 1):
+            members = sorted(
+                groups.get(key, ()), key=lambda r: (-1 if (n := r.settings.data.fold) is None else n, r.settings.seed)
+            )
+            if members:
+                made.append(Group(tuple(members), setting, number if len(told) > 1 else None))
+    return made
 
 
 def runs_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -181,7 +189,18 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _subject(record: Record) -> tuple[str, str, str]:
-    return record.dataset, record.system, record.settings.encoder
+    return record.dataset, record.system, record.encoder
+
+
+def _keys(records: Sequence[Record]) -> list[tuple[tuple[str, str], ...]]:
+    """What the runs of a group share: settings, data, and the folds that each seed was run on."""
+    settings = [tuple(sorted(_settings(record).items())) for record in records]
+    folds: dict[tuple[Any, int], set[int]] = {}
+    for record, of in zip(records, settings, strict=True):
+        if record.settings.data.fold is not None:
+            folds.setdefault((of, record.settings.seed), set()).add(record.settings.data.fold)
+    seeds = [folds.get((of, record.settings.seed)) for record, of in zip(records, settings, strict=True)]
+    return [(*of, *([("folds", ranges(of_seed))] if of_seed else [])) for of, of_seed in zip(settings, seeds, strict=True)]
 
 
 def _settings(record: Record) -> dict[str, str]:

@@ -61,7 +61,8 @@ def _made(
     title: str, name: str, meaning: str, records: Sequence[Record], key: Callable[[Sequence[Document]], list[int]]
 ) -> Made:
     used, rows = [], []
-    for group in group_runs([record for record in on_test(records) if record.documents and _documents(record)]):
+    kept = [record for record in on_test(records) if record.documents and _documents(record)]
+    for group in group_runs(kept, records):
         documents = _documents(group.records[0])
         keys = np.array(key(documents))
         if len(set(keys.tolist())) < 2 or (name == "words") != any(len(document.sentences) > 1 for document in documents):

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import combinations
 
 import pytest
 from matplotlib.colors import to_hex
@@ -222,6 +223,18 @@ def test_published_speeds_are_hollow_and_name_their_hardware():
     assert [text.get_text() for text in ax.texts] == ["RTX 4090, b64"] * 4 + ["unstated hardware"]
     (bar,) = ax.collections
     assert bar.get_segments()[0][:, 1] == pytest.approx((records[0].rate.p5, records[0].rate.p95))
+
+
+def test_no_label_of_figure_3_lies_on_a_mark_or_on_another_label():
+    places = ((33, 82), (55, 38), (64, 6))  # of ITER's and ASP's marks below the label of ASP's published one
+    records = [measured(rates=(rate,) * 3, parameters=10**6 * size, workload=CONLL04, cell=size) for size, rate in places]
+    figure = figures.by_size(records).figure
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    marks = [ax.transData.transform(of.get_xydata())[0] for of in ax.lines]
+    assert len(boxes) == 5 and len(marks) == 5 + 3 and not any(box.contains(*mark) for box in boxes for mark in marks)
 
 
 def test_nothing_valid_is_said():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from baselines.asp.flops import asp_flops
 from baselines.asp.generation import decode, generate
 from baselines.asp.imposed import Imposed, imposed
 from baselines.asp.modeling import HEADS, AspModel
+from baselines.asp.plain import plain_states
 from baselines.asp.source import Source, source_of
 from baselines.asp.warm_start import decoder_for, shape_of
 from iter_bench import systems
@@ -206,6 +207,15 @@ class AspSystem:
         """The extractions as decisions that ``predict`` takes in place of its own, one a window."""
         windows, sources = self._sources(documents)
         return [imposed(extractions[w.document], source, self.config) for w, source in zip(windows, sources, strict=True)]
+
+    def plain_states(
+        self, documents: Sequence[Document], structure: Sequence[Imposed], chosen: Sequence[int]
+    ) -> dict[Hashable, Tensor]:
+        """States of encoder and decoder for each window of the chosen documents, one by one and never by compiled code."""
+        windows, sources = self._sources(documents)
+        of_chosen = [(s, given) for w, s, given in zip(windows, sources, structure, strict=True) if w.document in chosen]
+        with autocast(self.device, self.precision):
+            return plain_states(self.module.eval(), of_chosen)
 
     def flops(self, documents: Sequence[Document], structure: Sequence[Imposed]) -> int:
         """Floating-point operations for the documents with that structure, from shapes."""

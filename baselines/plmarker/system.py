@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
@@ -210,6 +210,17 @@ class PlMarkerSystem:
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> Imposed:
         """The extractions as decisions of both stages that ``predict`` takes in place of their own."""
         return imposed(self.ner, self.relation, documents, extractions)
+
+    def plain_states(self, documents: Sequence[Document], structure: Imposed, chosen: Sequence[int]) -> dict[Hashable, Tensor]:
+        """What pairs are scored by in stage 1, and in stage 2 with each document's first and last subject."""
+        some = [documents[i] for i in chosen]
+        found = self.ner.plain_states(self.ner.unlabelled(self.ner.candidates(some)))
+        if self.relation is not None:
+            examples, pairs = self.relation.pairs(some, [structure.entities[i] for i in chosen])
+            of = [columns[0, 0] for columns in pairs]
+            ends = [i for i, document in enumerate(of) if document not in of[:i] or document not in of[i + 1 :]]
+            found |= self.relation.plain_states([examples[i] for i in ends])
+        return found
 
     def flops(self, documents: Sequence[Document], structure: Imposed) -> int:
         """Floating-point operations for the documents with that structure, both stages, from shapes."""

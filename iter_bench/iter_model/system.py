@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -27,6 +27,7 @@ from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.flops import iter_flops
 from iter_bench.iter_model.imposed import Decisions, Imposed, decisions_of, imposed, links_of
 from iter_bench.iter_model.modeling import Found, IterModel, Sizes
+from iter_bench.iter_model.plain import plain_states
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.settings import Settings, TrainingSettings, refusal
 from iter_bench.throughput.parts import part
@@ -218,6 +219,13 @@ class IterSystem:
     def flops(self, documents: Sequence[Document], structure: Sequence[Imposed]) -> int:
         """Floating-point operations for the documents with that structure, from shapes."""
         return iter_flops(self.module, [len(w.input_ids) for w in self.windows.windows(documents)], structure)
+
+    def plain_states(
+        self, documents: Sequence[Document], structure: Sequence[Imposed], chosen: Sequence[int]
+    ) -> dict[Hashable, Tensor]:
+        """States at the brackets of each window of the chosen documents, one by one and never by compiled code."""
+        with autocast(self.device, self.precision):
+            return plain_states(self.module.eval(), self.windows.windows([documents[i] for i in chosen]))
 
     @property
     def matrix_weights(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
 
 from iter_bench.document import Document, Extraction
 
@@ -20,6 +22,24 @@ class TakesStructure(Protocol):
         """As `System.predict`; ``structure``, prepared for the same documents, stands in for every decision.
 
         All else is computed as ever, the logits that would have decided included, and the extractions are the given ones.
+        """
+        ...
+
+
+@runtime_checkable
+class ShowsStates(Protocol):
+    """A system that takes a structure, and whose states can be compared with those of another way to compute them.
+
+    Its predictions show (`iter_bench.throughput.shown.show`) what they read decisions from, by the keys of ``plain_states``.
+    """
+
+    def plain_states(self, documents: Sequence[Document], structure: Any, chosen: Sequence[int]) -> dict[Hashable, Tensor]:
+        """The states of the chosen documents with that structure by the plain path: one by one, nothing compiled or packed.
+
+        Args:
+            documents: those that ``structure`` was prepared for.
+            structure: as ``predict`` takes it.
+            chosen: indices of documents.
         """
         ...
 

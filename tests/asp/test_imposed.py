@@ -11,6 +11,7 @@ from baselines.asp import generation
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.throughput.measurable import CountsFlops, DescribesExecution, TakesStructure
 from iter_bench.throughput.parts import PARTS, listen
+from iter_bench.throughput.shown import look
 
 WAYS = [{"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}]
 
@@ -54,6 +55,26 @@ def test_what_was_decoded_is_imposed_by_the_same_passes(tiny, encoder, way, devi
     assert sum(shape[0] == "Decoder" for shape in work) > 20
     for one, other in zip(predicted, given, strict=True):  # the same numbers were computed
         assert [e.score for e in one.entities] == [e.score for e in other.entities]
+
+
+@pytest.mark.parametrize("device_like", [False, True])
+@pytest.mark.parametrize("settings", [WAYS[0], {**WAYS[1], "max_steps": 12}], ids=["stepwise", "speculative"])
+@pytest.mark.parametrize("encoder", ["bert", "t5"])
+def test_states_of_passes_are_those_of_all_outputs_at_once(tiny, encoder, settings, device_like, monkeypatch):
+    """Which take neither a cache, nor outputs that are thrown away, nor rows that are padded or left out."""
+    if device_like:
+        monkeypatch.setattr(generation, "waits_for_nothing", lambda device: False)
+    system, documents = tiny(encoder=encoder, **settings)
+    structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+    plain = system.plain_states(documents, structure, range(len(documents)))
+    with look(plain) as shown:
+        system.predict(documents, batch_size=5, structure=structure)
+    assert shown.keys() == plain.keys() and len(plain) == 2 * len(documents), "of encoder and decoder"
+    assert sum(map(len, shown.values())) == sum(len(given.actions) for given in structure) + sum(
+        len(source.input_ids) for source in system._sources(documents)[1]
+    )
+    for key, states in plain.items():
+        torch.testing.assert_close(shown[key], states, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("max_steps", [None, 12])

@@ -15,6 +15,8 @@ from iter_bench.iter_model.batch import collate_inputs
 from iter_bench.iter_model.modeling import Sizes
 from iter_bench.iter_model.system import IterSystem
 from iter_bench.iter_model.targets import slots_of
+from iter_bench.throughput import cells
+from iter_bench.throughput.settings import Subject
 from iter_bench.tokenization import WindowTokenizer
 
 SMALL = {"vocab_size": 30522, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -76,6 +78,18 @@ def test_rows_are_shared_without_seeing_each_other(name, tmp_path, monkeypatch):
         assert one[3] == pytest.approx(other[3], abs=1e-9)
     less = [len(inputs.tokens.input_ids) < inputs.windows for inputs in batches]
     assert len(less) > 2 and all(less) == any(less) == shares_rows(system.module.encoder) == (name != "modernbert")
+
+
+def test_the_harness_sees_whether_windows_that_share_rows_see_each_other(tmp_path, monkeypatch):
+    system, documents = build(FAMILIES["bert"], tmp_path)
+    as_on_a_gpu(system, monkeypatch)
+    system._sizes = Sizes(1, 1, 1)
+    ready = cells.prepare(Subject(system="iter"), system, documents)
+    assert cells.check(ready, documents, 7) == []
+    system.module.states = lambda encoder, ids, segment, position, **padded: states(
+        encoder, ids, (segment > 0).long(), position, **padded
+    )
+    assert "states are up to" in cells.check(ready, documents, 7)[0]
 
 
 def test_documents_are_tokenised_ahead_in_parts_and_come_out_in_order(tmp_path, monkeypatch):

@@ -88,7 +88,8 @@ def run_cell(
         synchronize(device)
 
     watch = Watch(device)
-    samples = [stored(of) for of in measure(calls, rules, synchronize=wait, before=forget_words, between=watch.look)]
+    with watch.looking():
+        samples = [stored(of) for of in measure(calls, rules, synchronize=wait, before=forget_words)]
     conditions, described = watch.seen(), environment.describe()
     records = []
     for i, (prepared, call, seconds) in enumerate(zip(ready, calls, samples, strict=True)):
@@ -110,7 +111,7 @@ def run_cell(
                 conditions=conditions,
                 work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
                 ceiling=ceiling,
-                power=measure_power(call, len(documents), device, wait),
+                power=measure_power(call, len(documents), device, synchronize=wait, before=forget_words),
                 peak_memory=peak_memory(system, call, device),
                 parameters=system.parameters,
                 device=str(device),

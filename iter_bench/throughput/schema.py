@@ -18,7 +18,7 @@ Structure = Literal["predicted", "gold"]
 
 
 class Conditions(Part):
-    """What was seen between the blocks of a measurement.
+    """What was seen during a measurement.
 
     Attributes:
         sm_clock, memory_clock: MHz: least, median, most.

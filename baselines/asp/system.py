@@ -18,7 +18,7 @@ from baselines.asp.batch import Batch, Example, collate, example_of
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.asp.decisions import Given, Greedy
 from baselines.asp.decoder import write
-from baselines.asp.flops import asp_flops
+from baselines.asp.flops import asp_flops, asp_weights_read
 from baselines.asp.generation import decode, generate
 from baselines.asp.imposed import Imposed, imposed
 from baselines.asp.modeling import HEADS, AspModel
@@ -31,6 +31,7 @@ from iter_bench.checkpoints import load_weights, weights_of
 from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
+from iter_bench.encoders.flops import linear_weights
 from iter_bench.errors import UserError
 from iter_bench.settings import TrainingSettings, refusal
 from iter_bench.throughput.parts import part
@@ -224,7 +225,11 @@ class AspSystem:
     @property
     def matrix_weights(self) -> int:
         """Weights of all linear layers."""
-        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, torch.nn.Linear))
+        return linear_weights(self.module)
+
+    def weights_read(self, documents: Sequence[Document], structure: Sequence[Imposed], *, batch_size: int) -> int:
+        """Weights read at least, those of the decoder's layers once a pass."""
+        return asp_weights_read(self.module, self._sources(documents)[1], structure, batch_size)
 
     @property
     def execution(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ from iter_bench.data.catalogue import catalogue
 from iter_bench.devices import compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
+from iter_bench.encoders.flops import linear_weights
 from iter_bench.settings import TrainingSettings, refusal
 from iter_bench.training import fit, seed_everything
 
@@ -77,7 +78,14 @@ class PlMarkerSystem:
     @property
     def matrix_weights(self) -> int:
         """Weights of all linear layers of both stages."""
-        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, nn.Linear))
+        return linear_weights(self.module)
+
+    def weights_read(self, documents: Sequence[Document], structure: Imposed, *, batch_size: int) -> int:
+        """Weights read at least: each stage's once a batch of its own examples, which are windows, then their subjects."""
+        batches = {"ner": len(self.ner.candidates(documents))}
+        if self.relation is not None:
+            batches["re"] = len(self.relation.pairs(documents, structure.entities)[0])
+        return sum(-(-count // batch_size) * linear_weights(self._stages[name].module) for name, count in batches.items())
 
     @property
     def precision(self) -> str:

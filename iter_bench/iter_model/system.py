@@ -19,6 +19,7 @@ from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, row_width, shares_rows, states
+from iter_bench.encoders.flops import linear_weights
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model import configuration as choices
 from iter_bench.iter_model.assembling import assemble
@@ -230,7 +231,7 @@ class IterSystem:
     @property
     def matrix_weights(self) -> int:
         """Weights of all linear layers."""
-        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, torch.nn.Linear))
+        return linear_weights(self.module)
 
     @property
     def execution(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from iter_bench.devices import default_device, synchronize
 from iter_bench.document import Document, Schema
 from iter_bench.errors import SettingsError
 from iter_bench.throughput.conditions import Watch, measure_power
-from iter_bench.throughput.measurable import Compiles, CountsFlops, DescribesExecution, TakesStructure
+from iter_bench.throughput.measurable import Compiles, CountsFlops, CountsReads, DescribesExecution, TakesStructure
 from iter_bench.throughput.outputs import CHECKED, Prepared, check
 from iter_bench.throughput.parts import listen
 from iter_bench.throughput.protocol import measure, problems
@@ -155,13 +155,16 @@ def parts_of(call: Callable[[], object], device: torch.device) -> dict[str, floa
 def work_of(
     prepared: Prepared, documents: Sequence[Document], batch_size: int, seconds: float, ceiling: Ceiling | None
 ) -> Work | None:
-    """Operations a document, and the time that the ceiling needs for them and for reading the weights once a batch."""
+    """Operations a document, and the time that the ceiling needs for them and for reading weights, once a batch at least."""
     system = prepared.system
     if ceiling is None or prepared.given is None or not isinstance(system, CountsFlops):
         return None
     flops = system.flops(documents, prepared.given)
-    batches = -(-len(documents) // batch_size)
-    read = batches * system.matrix_weights * getattr(torch, ceiling.dtype).itemsize
+    if isinstance(system, CountsReads):
+        weights = system.weights_read(documents, prepared.given, batch_size=batch_size)
+    else:
+        weights = -(-len(documents) // batch_size) * system.matrix_weights
+    read = weights * getattr(torch, ceiling.dtype).itemsize
     needed, count = ceiling.seconds(flops, read), len(documents)
     return Work(flops=flops / count, read=read / count, seconds=needed / count, share=needed / seconds)
 

@@ -59,6 +59,15 @@ class CountsFlops(Protocol):
 
 
 @runtime_checkable
+class CountsReads(Protocol):
+    """A system that reads its ``matrix_weights`` other than all of them once a batch of documents."""
+
+    def weights_read(self, documents: Sequence[Document], structure: Any, *, batch_size: int) -> int:
+        """Weights of matrices that all the documents with that structure make it read at least, each once a pass over it."""
+        ...
+
+
+@runtime_checkable
 class Compiles(Protocol):
     """A system that can be compiled."""
 

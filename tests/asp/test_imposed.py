@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.asp import generation
 from iter_bench.document import Document, Entity, Extraction, Relation
-from iter_bench.throughput.measurable import CountsFlops, DescribesExecution, TakesStructure
+from iter_bench.throughput.measurable import CountsFlops, CountsReads, DescribesExecution, TakesStructure
 from iter_bench.throughput.parts import PARTS, listen
 from iter_bench.throughput.shown import look
 
@@ -113,6 +113,26 @@ def test_operations_are_those_that_torch_counts(tiny, encoder):
         with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), FlopCounterMode(display=False) as counter:
             system.predict([document], batch_size=1, structure=structure)
         assert system.flops([document], structure) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("encoder", ["bert", "t5"])
+def test_weights_read_are_those_of_passes_that_look_ahead_without_end(tiny, encoder):
+    system, documents = tiny(encoder=encoder, lookahead=200)
+    assert isinstance(system, CountsReads)
+    structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+    read = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, *_: read.append(layer.weight.numel()))
+        for part in (system.module.encoder, system.module.decoder)
+        for layer in part.modules()
+        if isinstance(layer, torch.nn.Linear)
+    ]
+    system.predict(documents, batch_size=5, structure=structure)
+    for hook in hooks:
+        hook.remove()
+    heads = [w for name, w in system.module.named_parameters() if system.is_head(name) and w.dim() == 2]
+    counted = system.weights_read(documents, structure, batch_size=5)
+    assert counted == sum(read) + 3 * sum(w.numel() for w in heads) > 3 * 1.5 * system.matrix_weights, "in three batches"
 
 
 def test_adjacent_entities_and_documents_without_anything(tiny):

@@ -1,4 +1,4 @@
-"""Floating-point operations of ASP for given documents, from the shapes of its matrix products.
+"""Floating-point operations of ASP for given documents, and weights that they make it read, from the shapes of its matrices.
 
 Counted is what decoding output by output needs: each output once, each valid action once, each pair once. What speculative
 decoding tries and throws away is the implementation's affair. A multiplication with an addition counts two, as in
@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from baselines.asp.actions import CLOSE, OPEN
+from baselines.asp.actions import CLOSE, COPY, OPEN
 from baselines.asp.heads import Scorer
 from baselines.asp.imposed import Imposed
 from baselines.asp.modeling import AspModel
 from baselines.asp.source import Source
-from iter_bench.encoders.flops import encoder_flops
+from iter_bench.batching import in_batches
+from iter_bench.encoders.flops import encoder_flops, linear_weights
 
 
 def asp_flops(model: AspModel, sources: Sequence[Source], structure: Sequence[Imposed]) -> int:
@@ -25,6 +26,19 @@ def asp_flops(model: AspModel, sources: Sequence[Source], structure: Sequence[Im
         encoder_flops(model.encoder, len(source.input_ids)) + _decoder(model, source, written) + _heads(model, source, written)
         for source, written in zip(sources, structure, strict=True)
     )
+
+
+def asp_weights_read(model: AspModel, sources: Sequence[Source], structure: Sequence[Imposed], batch_size: int) -> int:
+    """Weights read at least for the windows with that structure: all once a batch, the decoder's layers once a pass.
+
+    What follows a bracket can't be decoded in the pass that decides on it, however far passes look ahead: a batch takes one for
+    each bracket before the last output of its longest sequence, and one more.
+    """
+    batches: list[list[int]] = []
+    in_batches([len(source.input_ids) for source in sources], batch_size, batches.append)
+    passes = [max(1 + np.count_nonzero(structure[i].actions[:-1] != COPY) for i in rows) for rows in batches]
+    in_layers = linear_weights(model.decoder) - sum(layer.cross_kv.weight.numel() for layer in model.decoder.layers)
+    return len(batches) * linear_weights(model) + (int(sum(passes)) - len(batches)) * in_layers
 
 
 def _decoder(model: AspModel, source: Source, written: Imposed) -> int:

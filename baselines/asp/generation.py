@@ -28,6 +28,7 @@ from baselines.asp.source import Source
 from iter_bench.batching import token_budget
 from iter_bench.devices import moved
 from iter_bench.throughput.parts import part
+from iter_bench.throughput.shown import show
 
 CHECK = 8
 
@@ -60,6 +61,8 @@ def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Gr
     with part("forward"):
         written, most = written.cpu().numpy(), model.config.settings.max_steps
         actions = [row[1:][: min(row[0], most or row[0])] for row in written]
+        keys = ((tuple(s.input_ids.tolist()), tuple(row.tolist())) for s, row in zip(sources, actions, strict=True))
+        show(keys, lambda number: states[number, : len(actions[number])])
         return _read_brackets(model, actions, states, decisions)
 
 

@@ -6,7 +6,7 @@ over the state that wrote the last ``<m>`` and the current one. At ``</m>``, ``l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,14 @@ from baselines.asp.decoder import Decoder, write
 from baselines.asp.heads import Scorer
 from baselines.asp.warm_start import drop_last_layer, shape_of
 from iter_bench.encoders import encoder_from_config, states, states_of_layers
+from iter_bench.throughput.shown import show
 
 HEADS = ("open_head.", "type_head.", "link_head.")
+
+
+def _without_padding(input_ids: Tensor, attention_mask: Tensor) -> Iterator[tuple[int, ...]]:
+    for ids, mask in zip(input_ids.tolist(), attention_mask.tolist(), strict=True):
+        yield tuple(token for token, real in zip(ids, mask, strict=True) if real)
 
 
 class AspModel(nn.Module):
@@ -49,7 +55,9 @@ class AspModel(nn.Module):
     def encode(self, input_ids: Tensor, attention_mask: Tensor, padded: bool) -> tuple[Tensor, ...]:
         """What each layer of the decoder reads of the encoder, [B, N, width]; ``padded``: whether the mask hides anything."""
         read = self.read(self.encoder, input_ids, attention_mask, None, padded=padded)
-        return read if self.decoder.shape.layerwise else (read,) * self.decoder.shape.layers
+        layers = read if self.decoder.shape.layerwise else (read,) * self.decoder.shape.layers
+        show(_without_padding(input_ids, attention_mask), lambda row: layers[-1][row, attention_mask[row] > 0])
+        return layers
 
     def states(self, batch: Batch) -> Tensor:
         """The decoder's states with all outputs given, [B, L, width]."""

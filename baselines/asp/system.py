@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,10 +18,11 @@ from baselines.asp.batch import Batch, Example, collate, example_of
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.asp.decisions import Given, Greedy
 from baselines.asp.decoder import write
-from baselines.asp.flops import asp_flops
+from baselines.asp.flops import asp_flops, asp_weights_read
 from baselines.asp.generation import decode, generate
 from baselines.asp.imposed import Imposed, imposed
 from baselines.asp.modeling import HEADS, AspModel
+from baselines.asp.plain import plain_states
 from baselines.asp.source import Source, source_of
 from baselines.asp.warm_start import decoder_for, shape_of
 from iter_bench import systems
@@ -30,6 +31,7 @@ from iter_bench.checkpoints import load_weights, weights_of
 from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
+from iter_bench.encoders.flops import linear_weights
 from iter_bench.errors import UserError
 from iter_bench.settings import TrainingSettings, refusal
 from iter_bench.throughput.parts import part
@@ -206,6 +208,15 @@ class AspSystem:
         windows, sources = self._sources(documents)
         return [imposed(extractions[w.document], source, self.config) for w, source in zip(windows, sources, strict=True)]
 
+    def plain_states(
+        self, documents: Sequence[Document], structure: Sequence[Imposed], chosen: Sequence[int]
+    ) -> dict[Hashable, Tensor]:
+        """States of encoder and decoder for each window of the chosen documents, one by one and never by compiled code."""
+        windows, sources = self._sources(documents)
+        of_chosen = [(s, given) for w, s, given in zip(windows, sources, structure, strict=True) if w.document in chosen]
+        with autocast(self.device, self.precision):
+            return plain_states(self.module.eval(), of_chosen)
+
     def flops(self, documents: Sequence[Document], structure: Sequence[Imposed]) -> int:
         """Floating-point operations for the documents with that structure, from shapes."""
         return asp_flops(self.module, self._sources(documents)[1], structure)
@@ -213,7 +224,11 @@ class AspSystem:
     @property
     def matrix_weights(self) -> int:
         """Weights of all linear layers."""
-        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, torch.nn.Linear))
+        return linear_weights(self.module)
+
+    def weights_read(self, documents: Sequence[Document], structure: Sequence[Imposed], *, batch_size: int) -> int:
+        """Weights read at least, those of the decoder's layers once a pass."""
+        return asp_weights_read(self.module, self._sources(documents)[1], structure, batch_size)
 
     @property
     def execution(self) -> dict[str, str]:

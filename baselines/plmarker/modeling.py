@@ -15,6 +15,7 @@ from baselines.plmarker.configuration import Execution
 from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.packing import Batch
 from iter_bench.encoders import encoder_from_config
+from iter_bench.throughput.shown import show
 
 HEADS = ("classifier.", "type_classifier.")
 
@@ -50,6 +51,7 @@ class PairModel(nn.Module):
     def forward(self, batch: Batch, execution: Execution) -> tuple[Tensor, Tensor | None]:
         """Logits of the pairs' classes [Q, classes] and types [Q, types]."""
         text, markers = (self.dropout(states) for states in self.paths[execution](self.encoder, batch))
+        show(batch.contents(), lambda number: scored(text, markers, batch, batch.example_of_pair == number))
         pairs = torch.cat(markers.chunk(2), 1)
         of_pair, of_left, of_right = self.classifier.weight.split([pairs.shape[1], text.shape[1], text.shape[1]], dim=1)
         # each state of the text is projected once, however many pairs read it
@@ -65,6 +67,12 @@ class PairModel(nn.Module):
         if types is not None:
             losses["types"] = cross_entropy(types, batch.types)
         return losses
+
+
+def scored(text: Tensor, markers: Tensor, batch: Batch, pairs: Tensor | slice = slice(None)) -> Tensor:
+    """The four states that each pair, or those that ``pairs`` selects, is scored by, side by side: [Q, 4 · hidden]."""
+    start, end = markers.chunk(2)
+    return torch.cat((start[pairs], end[pairs], text[batch.left[pairs]], text[batch.right[pairs]]), 1)
 
 
 def with_markers(encoder: PreTrainedModel, like: Sequence[Sequence[int]]) -> PreTrainedModel:

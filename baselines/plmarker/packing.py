@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,6 +99,19 @@ class Batch:
         """[B, longest] where there is text."""
         mask = torch.zeros(self.examples * self.longest, dtype=torch.bool, device=self.text_cell.device)
         return mask.index_fill_(0, self.text_cell, True).view(self.examples, self.longest)
+
+    @property
+    def example_of_pair(self) -> Tensor:
+        """[Q]."""
+        return self.marker_cell[: len(self.marker_cell) // 2] // (2 * self.most)
+
+    def contents(self) -> Iterator[Hashable]:
+        """Of each example its sub-tokens and the positions of its markers."""
+        ids, example = self.input_ids[: self.text_rows].cpu(), self.text_cell.cpu() // self.longest
+        positions, of_pair = self.positions[self.text_rows :].cpu().view(2, -1), self.example_of_pair.cpu()
+        for number in range(self.examples):
+            markers = positions[:, of_pair == number].flatten()
+            yield tuple(ids[example == number].tolist()), tuple(markers.tolist())
 
 
 def collate(

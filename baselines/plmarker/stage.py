@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from baselines.plmarker.configuration import PlMarkerConfig
 from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.layers import position_offset
-from baselines.plmarker.modeling import HEADS, PairModel
+from baselines.plmarker.modeling import HEADS, PairModel, scored
 from baselines.plmarker.packing import Batch, Example, collate
 from iter_bench.batching import in_batches
 from iter_bench.checkpoints import load_weights, weights_of
@@ -132,6 +132,18 @@ class Stage:
         with part("decode"):
             rows_of = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])
             return [rows for _, rows in sorted(zip(order, rows_of, strict=True), key=lambda pair: pair[0])]
+
+    @torch.inference_mode()
+    def plain_states(self, examples: Sequence[Example]) -> dict[Hashable, Tensor]:
+        """What pairs are scored by, as a prediction shows it, of one example at a time and never by compiled code."""
+        self.module.eval()
+        found = {}
+        with autocast(self.device, self.precision):
+            for example in examples:
+                batch = self.collate([example])
+                states = PATHS[self.config.settings.execution](self.module.encoder, batch)
+                found[next(batch.contents())] = scored(*states, batch)
+        return found
 
     @property
     def compiled(self) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
@@ -24,6 +24,7 @@ from iter_bench.data.catalogue import catalogue
 from iter_bench.devices import compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
+from iter_bench.encoders.flops import linear_weights
 from iter_bench.settings import TrainingSettings, refusal
 from iter_bench.training import fit, seed_everything
 
@@ -77,7 +78,14 @@ class PlMarkerSystem:
     @property
     def matrix_weights(self) -> int:
         """Weights of all linear layers of both stages."""
-        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, nn.Linear))
+        return linear_weights(self.module)
+
+    def weights_read(self, documents: Sequence[Document], structure: Imposed, *, batch_size: int) -> int:
+        """Weights read at least: each stage's once a batch of its own examples, which are windows, then their subjects."""
+        batches = {"ner": len(self.ner.candidates(documents))}
+        if self.relation is not None:
+            batches["re"] = len(self.relation.pairs(documents, structure.entities)[0])
+        return sum(-(-count // batch_size) * linear_weights(self._stages[name].module) for name, count in batches.items())
 
     @property
     def precision(self) -> str:
@@ -210,6 +218,17 @@ class PlMarkerSystem:
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> Imposed:
         """The extractions as decisions of both stages that ``predict`` takes in place of their own."""
         return imposed(self.ner, self.relation, documents, extractions)
+
+    def plain_states(self, documents: Sequence[Document], structure: Imposed, chosen: Sequence[int]) -> dict[Hashable, Tensor]:
+        """What pairs are scored by in stage 1, and in stage 2 with each document's first and last subject."""
+        some = [documents[i] for i in chosen]
+        found = self.ner.plain_states(self.ner.unlabelled(self.ner.candidates(some)))
+        if self.relation is not None:
+            examples, pairs = self.relation.pairs(some, [structure.entities[i] for i in chosen])
+            of = [columns[0, 0] for columns in pairs]
+            ends = [i for i, document in enumerate(of) if document not in of[:i] or document not in of[i + 1 :]]
+            found |= self.relation.plain_states([examples[i] for i in ends])
+        return found
 
     def flops(self, documents: Sequence[Document], structure: Imposed) -> int:
         """Floating-point operations for the documents with that structure, both stages, from shapes."""

@@ -23,7 +23,9 @@ def throughput(
     minutes: Annotated[
         float | None,
         typer.Option(
-            min=0, help="After these no further cell begins; the next call goes on there.", show_default="the sweep's"
+            min=0,
+            help="A cell begins only if the longest so far would fit; the next call goes on there.",
+            show_default="the sweep's",
         ),
     ] = None,
     data_dir: DataDir = None,

@@ -30,6 +30,11 @@ def encoder_flops(encoder: PreTrainedModel, length: int) -> int:
     return 2 * length * _weights_applied(encoder) + scores
 
 
+def linear_weights(module: nn.Module) -> int:
+    """Weights of all linear layers within, biases left out; layers that share theirs count once."""
+    return sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, nn.Linear))
+
+
 def _attention_width(encoder: PreTrainedModel) -> int:
     """Width of all heads of a layer together; only T5 sets it apart from the hidden size."""
     config = encoder.config

@@ -6,7 +6,7 @@ R rows is nothing to them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from torch import Tensor
 from iter_bench.batching import in_rows
 from iter_bench.devices import Movable
 from iter_bench.iter_model.targets import Slots, Targets
+
+Content = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,24 @@ class Inputs(Movable):
     right: Tensor
     window: Tensor
     windows: int
+
+    def contents(self) -> Iterator[Content]:
+        """Of each window its sub-tokens, and at which of them the brackets of its slots stand."""
+        rows = (self.tokens.input_ids, self.tokens.segment, self.left, self.right, self.window)
+        ids, segment, left, right, window = (of.cpu().numpy().ravel() for of in rows)
+        for number in range(self.windows):
+            here, slots = np.flatnonzero(segment == number + 1), window == number
+            yield content(ids[here], left[slots] - here[0], right[slots] - here[0])
+
+    def read(self, hidden: Tensor, number: int) -> Tensor:
+        """What the heads read of a window: the rows of ``hidden`` at its slots' left and right brackets, side by side."""
+        slots = self.window == number
+        return torch.cat((hidden[self.left[slots]], hidden[self.right[slots]]), 1)
+
+
+def content(*arrays: np.ndarray) -> Content:
+    """The arrays as a key."""
+    return tuple(tuple(array.tolist()) for array in arrays)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from iter_bench.iter_model.batch import Inputs, Labels
 from iter_bench.iter_model.configuration import IterConfig, register
 from iter_bench.iter_model.heads import GatedFeedForward, Projected
 from iter_bench.iter_model.imposed import Decisions
+from iter_bench.throughput.shown import show
 
 PAIRS_AT_ONCE = 2**17
 """Pairs of entities that are combined together: each takes vectors of width η until it's a logit. Not measured."""
@@ -210,6 +211,7 @@ class IterModel(PreTrainedModel):
             decisions: brackets to take instead of those decided, with all else computed as ever.
         """
         hidden = self.encode(inputs)
+        show(inputs.contents(), lambda number: inputs.read(hidden, number))
         left_slots, exists, span_logits, candidates, lefts_found = self._candidates(hidden, inputs, sizes, decisions)
         chosen, probability = decoding.decide_spans(
             span_logits, exists, self.config.span_decision, self.config.has_no_span_class

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,6 +19,7 @@ from iter_bench.data.statistics import omega
 from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, row_width, shares_rows, states
+from iter_bench.encoders.flops import linear_weights
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model import configuration as choices
 from iter_bench.iter_model.assembling import assemble
@@ -27,6 +28,7 @@ from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.flops import iter_flops
 from iter_bench.iter_model.imposed import Decisions, Imposed, decisions_of, imposed, links_of
 from iter_bench.iter_model.modeling import LEAST, Found, IterModel, Sizes
+from iter_bench.iter_model.plain import plain_states
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.settings import Settings, TrainingSettings, refusal
 from iter_bench.throughput.parts import part
@@ -221,10 +223,17 @@ class IterSystem:
         """Floating-point operations for the documents with that structure, from shapes."""
         return iter_flops(self.module, [len(w.input_ids) for w in self.windows.windows(documents)], structure)
 
+    def plain_states(
+        self, documents: Sequence[Document], structure: Sequence[Imposed], chosen: Sequence[int]
+    ) -> dict[Hashable, Tensor]:
+        """States at the brackets of each window of the chosen documents, one by one and never by compiled code."""
+        with autocast(self.device, self.precision):
+            return plain_states(self.module.eval(), self.windows.windows([documents[i] for i in chosen]))
+
     @property
     def matrix_weights(self) -> int:
         """Weights of all linear layers."""
-        return sum(layer.weight.numel() for layer in self.module.modules() if isinstance(layer, torch.nn.Linear))
+        return linear_weights(self.module)
 
     @property
     def execution(self) -> dict[str, str]:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
 
 from iter_bench import data, environment, systems
 from iter_bench.devices import default_device, synchronize
-from iter_bench.document import Document, Extraction, Schema
+from iter_bench.document import Document, Schema
 from iter_bench.errors import SettingsError
 from iter_bench.throughput.conditions import Watch, measure_power
-from iter_bench.throughput.measurable import ChoosesPrecision, Compiles, CountsFlops, DescribesExecution, TakesStructure
+from iter_bench.throughput.measurable import Compiles, CountsFlops, CountsReads, DescribesExecution, TakesStructure
+from iter_bench.throughput.outputs import CHECKED, Prepared, check
 from iter_bench.throughput.parts import listen
 from iter_bench.throughput.protocol import measure, problems
 from iter_bench.throughput.schema import Ceiling, MeasuredDocuments, Structure, ThroughputRecord, Work, rate_of, stored
@@ -26,34 +24,8 @@ from iter_bench.throughput.settings import CellSettings, Subject
 from iter_bench.throughput.workloads import subtokens
 from iter_bench.tokenization import forget_words
 
-CHECKED = 4
-"""Documents that are extracted one by one as well, to see that batches change nothing; with which compiled code is checked."""
-
-ALONE = 2
-"""With an imposed structure, the documents whose probabilities are computed one by one as well."""
-
-ROUNDING, LOW_ROUNDING = 1e-4, 0.1
-"""By how much rounding may change a probability: in float32, and in any type of fewer bits."""
-
 PART_CALLS, PART_SECONDS = 3, 2.0
 """Calls that are listened to, and seconds after which no further one is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A system with all that a call takes."""
-
-    system: systems.System
-    structure: Structure
-    given: Any
-    entities: int
-    relations: int
-
-    def predict(self, documents: Sequence[Document], batch_size: int) -> list[Extraction]:
-        """The timed region."""
-        if self.structure == "gold":
-            return self.system.predict(documents, batch_size=batch_size, structure=self.given)
-        return self.system.predict(documents, batch_size=batch_size)
 
 
 def build(subject: Subject, schema: Schema, documents: Sequence[Document]) -> systems.System:
@@ -92,62 +64,6 @@ def prepare(subject: Subject, system: systems.System, documents: Sequence[Docume
     return Prepared(system, structure, given, sum(len(e.entities) for e in shape), sum(len(e.relations) for e in shape))
 
 
-def check(prepared: Prepared, documents: Sequence[Document], batch_size: int) -> list[str]:
-    """What is wrong with the extractions: imposed ones must come out, and batches must not matter.
-
-    Whether batches change predictions is looked at in float32: in fewer bits, rounding decides what is nearly undecided.
-    """
-    if prepared.structure == "gold":
-        extracted, gold = prepared.predict(documents, batch_size), prepared.system.reachable(documents).extractions
-        if wrong := _different(extracted, gold):
-            return [f"wrong output: {wrong} of {len(documents)} documents don't have the imposed structure"]
-        return _scores_of_batches(prepared.system, documents, extracted)
-    with _in_float32(prepared.system):
-        extracted = prepared.predict(documents, batch_size)
-        plain = [prepared.predict([document], 1)[0] for document in documents[:CHECKED]]
-    wrong = _different(extracted[: len(plain)], plain)
-    return [f"wrong output: {wrong} of {len(plain)} documents differ from their extraction one by one"] if wrong else []
-
-
-def _different(extractions: Sequence[Extraction], others: Sequence[Extraction]) -> int:
-    """How many aren't of the same document with the same entities and relations."""
-    parts = [[(e.id, set(e.entities), set(e.relations)) for e in of] for of in (extractions, others)]
-    return sum(one != other for one, other in zip(*parts, strict=True))
-
-
-@contextmanager
-def _in_float32(system: systems.System) -> Iterator[None]:
-    """Within it the system computes so, if it lets its precision be set."""
-    if not isinstance(system, ChoosesPrecision):
-        yield
-        return
-    before, system.precision = system.precision, "fp32"
-    try:
-        yield
-    finally:
-        system.precision = before
-
-
-def _scores_of_batches(system: systems.System, documents: Sequence[Document], extracted: Sequence[Extraction]) -> list[str]:
-    """What is wrong with the probabilities beside an imposed structure, where a system gives any.
-
-    Those of the shortest documents, which batches pad most, must be what they are one by one.
-    """
-    execution = system.execution if isinstance(system, DescribesExecution) else {}
-    bound = ROUNDING if execution.get("dtype", "float32") == "float32" else LOW_ROUNDING
-    apart = [0.0]
-    for i in sorted(range(len(documents)), key=lambda i: len(documents[i].words))[:ALONE]:
-        given = system.prepare_structure([documents[i]], [extracted[i]])
-        (plain,) = system.predict([documents[i]], batch_size=1, structure=given)
-        for batch, alone in ((extracted[i].entities, plain.entities), (extracted[i].relations, plain.relations)):
-            scores = {item: item.score for item in alone}
-            apart += [abs(one.score - scores[one]) for one in batch if one.score is not None]
-    furthest = float(np.max(apart))  # NaN where any is
-    if furthest <= bound:
-        return []
-    return [f"wrong output: probabilities differ by up to {furthest:.3g} from those of the document alone"]
-
-
 def run_cell(
     built: Sequence[systems.System],
     settings: Sequence[CellSettings],
@@ -172,7 +88,8 @@ def run_cell(
         synchronize(device)
 
     watch = Watch(device)
-    samples = [stored(of) for of in measure(calls, rules, synchronize=wait, before=forget_words, between=watch.look)]
+    with watch.looking():
+        samples = [stored(of) for of in measure(calls, rules, synchronize=wait, before=forget_words)]
     conditions, described = watch.seen(), environment.describe()
     records = []
     for i, (prepared, call, seconds) in enumerate(zip(ready, calls, samples, strict=True)):
@@ -194,7 +111,7 @@ def run_cell(
                 conditions=conditions,
                 work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
                 ceiling=ceiling,
-                power=measure_power(call, len(documents), device, wait),
+                power=measure_power(call, len(documents), device, synchronize=wait, before=forget_words),
                 peak_memory=peak_memory(system, call, device),
                 parameters=system.parameters,
                 device=str(device),
@@ -238,13 +155,16 @@ def parts_of(call: Callable[[], object], device: torch.device) -> dict[str, floa
 def work_of(
     prepared: Prepared, documents: Sequence[Document], batch_size: int, seconds: float, ceiling: Ceiling | None
 ) -> Work | None:
-    """Operations a document, and the time that the ceiling needs for them and for reading the weights once a batch."""
+    """Operations a document, and the time that the ceiling needs for them and for reading weights, once a batch at least."""
     system = prepared.system
     if ceiling is None or prepared.given is None or not isinstance(system, CountsFlops):
         return None
     flops = system.flops(documents, prepared.given)
-    batches = -(-len(documents) // batch_size)
-    read = batches * system.matrix_weights * getattr(torch, ceiling.dtype).itemsize
+    if isinstance(system, CountsReads):
+        weights = system.weights_read(documents, prepared.given, batch_size=batch_size)
+    else:
+        weights = -(-len(documents) // batch_size) * system.matrix_weights
+    read = weights * getattr(torch, ceiling.dtype).itemsize
     needed, count = ceiling.seconds(flops, read), len(documents)
     return Work(flops=flops / count, read=read / count, seconds=needed / count, share=needed / seconds)
 

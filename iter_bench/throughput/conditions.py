@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from statistics import median
+from threading import Event
 from typing import Any
 
 import psutil
@@ -22,6 +25,10 @@ _SLOWING = {
 """NVML's reasons that make a run INVALID. The board's own power limit doesn't: it is how the board is sold."""
 
 
+LOOK = 0.1
+"""Seconds between two looks at a GPU."""
+
+
 class Watch:
     """Looks at the machine from its construction on.
 
@@ -34,9 +41,24 @@ class Watch:
         self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
         self._begin = (time.perf_counter(), *self._cpu())
 
-    def look(self) -> None:
-        """Notes clocks and processes of the GPU."""
-        if self._gpu is not None:
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Within it a thread notes clocks and processes of the GPU, every ``LOOK`` seconds: once it waits, it rests already."""
+        if self._gpu is None:
+            yield
+            return
+        ended = Event()
+        with ThreadPoolExecutor(1) as thread:
+            looks = thread.submit(self._look_until, ended)
+            try:
+                yield
+            finally:
+                ended.set()
+            looks.result()  # raises what a look did
+
+    def _look_until(self, ended: Event) -> None:
+        self._gpu.look()
+        while not ended.wait(LOOK):
             self._gpu.look()
 
     def seen(self) -> Conditions:
@@ -56,16 +78,24 @@ class Watch:
         return busy, own.user + own.system
 
 
-def measure_power(call: Callable[[], object], documents: int, device: torch.device, synchronize: Callable[[], None]):
-    """Mean power and joules a document while ``call`` (``documents`` documents) repeats for ``WINDOW`` seconds; a `Power`.
+def measure_power(
+    call: Callable[[], object],
+    documents: int,
+    device: torch.device,
+    *,
+    synchronize: Callable[[], None],
+    before: Callable[[], None],
+) -> Power | None:
+    """Mean power and joules a document while ``call`` (``documents`` documents) repeats for ``WINDOW`` seconds.
 
-    None on a CPU, and on a GPU whose driver counts no energy.
+    None on a CPU, and on a GPU whose driver counts no energy. ``synchronize`` and ``before`` are those of `protocol.measure`.
     """
     if device.type != "cuda" or (gpu := _Gpu(device)).energy() is None:
         return None
     synchronize()
     start, joules, calls = time.perf_counter(), gpu.energy(), 0
     while time.perf_counter() - start < WINDOW:
+        before()
         call()
         synchronize()
         calls += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
 
 from iter_bench.document import Document, Extraction
 
@@ -25,6 +27,24 @@ class TakesStructure(Protocol):
 
 
 @runtime_checkable
+class ShowsStates(Protocol):
+    """A system that takes a structure, and whose states can be compared with those of another way to compute them.
+
+    Its predictions show (`iter_bench.throughput.shown.show`) what they read decisions from, by the keys of ``plain_states``.
+    """
+
+    def plain_states(self, documents: Sequence[Document], structure: Any, chosen: Sequence[int]) -> dict[Hashable, Tensor]:
+        """The states of the chosen documents with that structure by the plain path: one by one, nothing compiled or packed.
+
+        Args:
+            documents: those that ``structure`` was prepared for.
+            structure: as ``predict`` takes it.
+            chosen: indices of documents.
+        """
+        ...
+
+
+@runtime_checkable
 class CountsFlops(Protocol):
     """A system that counts its matrix products from shapes."""
 
@@ -35,6 +55,15 @@ class CountsFlops(Protocol):
 
     def flops(self, documents: Sequence[Document], structure: Any) -> int:
         """Floating-point operations for all the documents with that structure, nothing padded; 2 a multiplication."""
+        ...
+
+
+@runtime_checkable
+class CountsReads(Protocol):
+    """A system that reads its ``matrix_weights`` other than all of them once a batch of documents."""
+
+    def weights_read(self, documents: Sequence[Document], structure: Any, *, batch_size: int) -> int:
+        """Weights of matrices that all the documents with that structure make it read at least, each once a pass over it."""
         ...
 
 

@@ -22,7 +22,6 @@ def measure(
     *,
     synchronize: Callable[[], None],
     before: Callable[[], None] = lambda: None,
-    between: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
     """Seconds of the timed calls of each system, in their order.
@@ -37,7 +36,6 @@ def measure(
         rules: how much of it.
         synchronize: waits for the device.
         before: called before every call, untimed.
-        between: called after every block, untimed.
         clock: seconds.
     """
 
@@ -64,7 +62,6 @@ def measure(
             while not spent or spent < rules.seconds / rules.repetitions:
                 samples[i].append(once(calls[i]))
                 spent += samples[i][-1]
-            between()
     return samples
 
 

@@ -18,7 +18,7 @@ Structure = Literal["predicted", "gold"]
 
 
 class Conditions(Part):
-    """What was seen between the blocks of a measurement.
+    """What was seen during a measurement.
 
     Attributes:
         sm_clock, memory_clock: MHz: least, median, most.
@@ -101,7 +101,7 @@ class Work(Part):
 
     Attributes:
         flops: operations a document, counted from shapes, nothing padded.
-        read: bytes a document, of every matrix read once a batch; None in records older than the field.
+        read: bytes a document of the matrices, each as often as the system must read it; None in records older than the field.
         seconds: a document, at the measured ceiling of matrix products and copies.
         share: of the median time that these are: 1 is as fast as the hardware allows.
     """

@@ -2,7 +2,7 @@
 
 A cell whose systems all have a VALID record that was measured here is skipped; a record that came with the clone says nothing
 about this machine, nor about code that was changed since. The others are measured whole, so that systems that are compared
-were measured in alternation; cells that were never measured come first.
+were measured in alternation; cells that were never measured come first, then those that were INVALID longest ago.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -41,13 +42,14 @@ class Group(Settings):
     densities: list[float] = Field([DENSITY], min_length=1, description="gold entities per 100 words, of those lengths")
     workloads: list[str] = Field([], description="data sets of workloads.toml")
     documents: int = Field(64, ge=3, description="documents a call, of those data sets")
+    subtokens: int | None = Field(None, ge=1, description="instead of the sweep's")
 
 
 class Sweep(Settings):
     """What a sweep's file holds."""
 
     description: str
-    minutes: float = Field(gt=0, description="after which no further cell begins")
+    minutes: float = Field(gt=0, description="a cell begins only if one as long as the longest so far still fits")
     subtokens: int = Field(4096, ge=1, description="of the documents of a call of one length, together; one batch at least")
     rules: Rules = Rules()
     group: list[Group] = Field(min_length=1)
@@ -143,7 +145,8 @@ def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], li
                 if subject not in subjects:
                     skipped.append(f"{length} sub-tokens: {subject.system}'s encoder {subject.weights} reads {limit} at most")
             for batch_size, density in product(group.batch_sizes, group.densities) if subjects else ():
-                workload = of_length(length, max(batch_size, sweep.subtokens // length), density)
+                count = max(batch_size, (group.subtokens or sweep.subtokens) // length)
+                workload = of_length(length, count, density)
                 found.append(Cell(subjects, lineup, workload, batch_size, sweep.rules))
         for name in group.workloads:
             workload = of_dataset(name, group.documents, data_dir)
@@ -160,7 +163,7 @@ def run(
     minutes: float | None = None,
     report: Callable[[Step], None] = lambda step: None,
 ) -> Outcome:
-    """Measures what is unfinished, until the budget is spent; records are written as each cell ends.
+    """Measures what is unfinished, as far as the budget goes; records are written as each cell ends.
 
     Args:
         sweep: what.
@@ -176,14 +179,15 @@ def run(
     outcome = Outcome()
     every, outcome.skipped = cells_of(sweep, data_dir)
     earlier = [(cell, _earlier(cell, folder, here, hardware)) for cell in every]
-    waiting = [cell for cell, found in earlier if not any(found)] + [
-        cell for cell, found in earlier if any(found) and not all(map(_valid, found))
-    ]
+    again = [(_invalid_since(found), cell) for cell, found in earlier if any(found) and not all(map(_valid, found))]
+    waiting = [cell for cell, found in earlier if not any(found)] + [cell for _, cell in sorted(again, key=lambda of: of[0])]
     outcome.finished = len(every) - len(waiting)
     ceiling_of = cache(lambda dtype: measure_ceiling(device, dtype))
     built: dict[str, System | UserError] = {}
+    longest = 0.0
     for number, cell in enumerate(waiting, 1):
-        if time.monotonic() >= deadline:
+        begun = time.monotonic()
+        if begun + longest >= deadline:
             outcome.left = waiting[number - 1 :]
             break
         report(Step(cell, number, len(waiting)))
@@ -208,6 +212,7 @@ def run(
             (here / record.run_id).touch()
         outcome.measured += made
         report(Step(cell, number, len(waiting), tuple(made)))
+        longest = max(longest, time.monotonic() - begun)
     outcome.skipped = list(dict.fromkeys(outcome.skipped))
     return outcome
 
@@ -239,6 +244,11 @@ def _earlier(
 
 def _valid(record: ThroughputRecord | None) -> bool:
     return record is not None and record.valid
+
+
+def _invalid_since(found: Sequence[ThroughputRecord | None]) -> datetime:
+    """When a cell was last measured INVALID; one that only lacks a system, which may be impossible here, comes last."""
+    return max((record.finished for record in found if record and not record.valid), default=datetime.max.replace(tzinfo=UTC))
 
 
 def _build(cell: Cell, built: dict[str, System | UserError], schema: Schema, documents: Sequence[Document]) -> None:

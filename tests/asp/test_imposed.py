@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.asp import generation
 from iter_bench.document import Document, Entity, Extraction, Relation
-from iter_bench.throughput.measurable import CountsFlops, DescribesExecution, TakesStructure
+from iter_bench.throughput.measurable import CountsFlops, CountsReads, DescribesExecution, TakesStructure
 from iter_bench.throughput.parts import PARTS, listen
+from iter_bench.throughput.shown import look
 
 WAYS = [{"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}]
 
@@ -56,6 +57,26 @@ def test_what_was_decoded_is_imposed_by_the_same_passes(tiny, encoder, way, devi
         assert [e.score for e in one.entities] == [e.score for e in other.entities]
 
 
+@pytest.mark.parametrize("device_like", [False, True])
+@pytest.mark.parametrize("settings", [WAYS[0], {**WAYS[1], "max_steps": 12}], ids=["stepwise", "speculative"])
+@pytest.mark.parametrize("encoder", ["bert", "t5"])
+def test_states_of_passes_are_those_of_all_outputs_at_once(tiny, encoder, settings, device_like, monkeypatch):
+    """Which take neither a cache, nor outputs that are thrown away, nor rows that are padded or left out."""
+    if device_like:
+        monkeypatch.setattr(generation, "waits_for_nothing", lambda device: False)
+    system, documents = tiny(encoder=encoder, **settings)
+    structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+    plain = system.plain_states(documents, structure, range(len(documents)))
+    with look(plain) as shown:
+        system.predict(documents, batch_size=5, structure=structure)
+    assert shown.keys() == plain.keys() and len(plain) == 2 * len(documents), "of encoder and decoder"
+    assert sum(map(len, shown.values())) == sum(len(given.actions) for given in structure) + sum(
+        len(source.input_ids) for source in system._sources(documents)[1]
+    )
+    for key, states in plain.items():
+        torch.testing.assert_close(shown[key], states, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("max_steps", [None, 12])
 @pytest.mark.parametrize("preset", ["synthetic-w1", "synthetic-w3"])
 def test_gold_comes_out_whatever_the_weights_say(tiny, preset, max_steps):
@@ -92,6 +113,26 @@ def test_operations_are_those_that_torch_counts(tiny, encoder):
         with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), FlopCounterMode(display=False) as counter:
             system.predict([document], batch_size=1, structure=structure)
         assert system.flops([document], structure) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("encoder", ["bert", "t5"])
+def test_weights_read_are_those_of_passes_that_look_ahead_without_end(tiny, encoder):
+    system, documents = tiny(encoder=encoder, lookahead=200)
+    assert isinstance(system, CountsReads)
+    structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+    read = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, *_: read.append(layer.weight.numel()))
+        for part in (system.module.encoder, system.module.decoder)
+        for layer in part.modules()
+        if isinstance(layer, torch.nn.Linear)
+    ]
+    system.predict(documents, batch_size=5, structure=structure)
+    for hook in hooks:
+        hook.remove()
+    heads = [w for name, w in system.module.named_parameters() if system.is_head(name) and w.dim() == 2]
+    counted = system.weights_read(documents, structure, batch_size=5)
+    assert counted == sum(read) + 3 * sum(w.numel() for w in heads) > 3 * 1.5 * system.matrix_weights, "in three batches"
 
 
 def test_adjacent_entities_and_documents_without_anything(tiny):

@@ -17,6 +17,8 @@ from iter_bench.iter_model.batch import collate_inputs
 from iter_bench.iter_model.modeling import Sizes
 from iter_bench.iter_model.system import IterSystem
 from iter_bench.iter_model.targets import slots_of
+from iter_bench.throughput import cells
+from iter_bench.throughput.settings import Subject
 from iter_bench.tokenization import WindowTokenizer
 
 SMALL = {"vocab_size": 30522, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -142,6 +144,18 @@ def test_pairs_in_parts_have_the_probabilities_of_pairs_at_once(fixed, tmp_path,
     for one, other in zip(flat(system.predict_above(documents, 0)), flat(whole), strict=True):
         assert one[:3] == other[:3] and one[3] == pytest.approx(other[3], abs=1e-12)
     assert len(combined) > 10 and max(combined) == 100
+
+
+def test_the_harness_sees_whether_windows_that_share_rows_see_each_other(tmp_path, monkeypatch):
+    system, documents = build(FAMILIES["bert"], tmp_path)
+    as_on_a_gpu(system, monkeypatch)
+    system._sizes = {}
+    ready = cells.prepare(Subject(system="iter"), system, documents)
+    assert cells.check(ready, documents, 7) == []
+    system.module.states = lambda encoder, ids, segment, position, **padded: states(
+        encoder, ids, (segment > 0).long(), position, **padded
+    )
+    assert "states are up to" in cells.check(ready, documents, 7)[0]
 
 
 def test_documents_are_tokenised_ahead_in_parts_and_come_out_in_order(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from iter_bench.document import Extraction
-from iter_bench.throughput.measurable import CountsFlops, DescribesExecution
+from iter_bench.throughput.measurable import CountsFlops, CountsReads, DescribesExecution
 
 
 def counted(system, document, structure):
@@ -29,6 +29,23 @@ def test_a_document_alone(tiny, family, execution, pairs):
         structure = system.prepare_structure([document], [Extraction(document.id, entities, given)])
         assert (len(structure.pairs) > 1) == bool(given)
         assert system.flops([document], structure) == counted(system, document, structure)
+
+
+def test_weights_are_read_by_stage(tiny, monkeypatch):
+    """Stage 2 reads its own once for each five subjects, of which there are more than documents."""
+    monkeypatch.setattr("baselines.plmarker.stage.CPU_ROWS", 10**6)
+    system, documents = tiny("roberta")
+    assert isinstance(system, CountsReads)
+    structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+    read, batches = [], []
+    for stage in (system.ner, system.relation):
+        for layer in stage.module.encoder.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.register_forward_hook(lambda layer, *_: read.append(layer.weight.numel()))
+        heads = [w.numel() for name, w in stage.module.named_parameters() if name.endswith("classifier.weight")]
+        stage.module.register_forward_hook(lambda *_, heads=heads: batches.append(sum(heads)))
+    system.predict(documents, batch_size=5, structure=structure)
+    assert len(batches) > 2 * 3 and system.weights_read(documents, structure, batch_size=5) == sum(read) + sum(batches)
 
 
 def test_description(tiny):

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from baselines.plmarker.encoding import PATHS
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.throughput.measurable import TakesStructure
 from iter_bench.throughput.parts import PARTS, listen
+from iter_bench.throughput.shown import look
 
 CHOSEN = {"as_released": {}, "kept": {"ner_overlap": "keep", "re_overlap": "keep", "entity_types": "ner"}}
 
@@ -54,6 +56,19 @@ def test_what_was_predicted_is_imposed_by_the_same_computation(tiny, execution, 
         (e.id, set(e.entities), set(e.relations)) for e in predicted
     ]
     assert same_work == work and {shape[0] for shape in work} > {execution}
+
+
+@pytest.mark.parametrize("execution", PATHS)
+def test_states_of_batches_are_those_of_examples_alone(tiny, execution):
+    system, documents = tiny(execution=execution)
+    structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+    plain = system.plain_states(documents, structure, [0, 3, 8])
+    with look(plain) as shown:
+        system.predict(documents, batch_size=5, structure=structure)
+    subjects = sum(min(2, len(of)) for of in (structure.entities[i] for i in (0, 3, 8)) if len(of) > 1)
+    assert shown.keys() == plain.keys() and len(plain) == 3 + subjects > 3, "each text, and two subjects of each"
+    for key, states in plain.items():
+        torch.testing.assert_close(shown[key], states, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("preset", ["synthetic-w1", "synthetic"])

@@ -105,6 +105,13 @@ def test_work_is_operations_at_the_ceiling_or_reading_weights_at_it():
     assert (work.flops, work.seconds, work.share) == pytest.approx((1000, 0.12, 0.3))
     assert cells.work_of(ready, DOCUMENTS, 2, 2.0, None) is None
 
+    class Rereads(Echo):
+        def weights_read(self, documents, structure, *, batch_size):
+            return 100 * len(structure) * batch_size
+
+    again = cells.work_of(prepared(Rereads()), DOCUMENTS, 2, seconds=2.0, ceiling=reading)
+    assert (again.flops, again.read, again.seconds) == pytest.approx((1000, 800, 0.08)), "a system's own count"
+
 
 def test_ceiling_is_measured(monkeypatch):
     monkeypatch.setitem(ceilings.MATRICES, "cpu", (16, 128))

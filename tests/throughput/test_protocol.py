@@ -48,7 +48,7 @@ def test_only_the_call_and_the_wait_after_it_are_timed():
     machine = Machine()
     waits = machine.spend("wait", 0.5)
     (samples,) = machine.measure(
-        {"a": 1}, Rules(repetitions=3, seconds=0), synchronize=waits, before=machine.spend("before", 7), between=waits
+        {"a": 1}, Rules(repetitions=3, seconds=0), synchronize=waits, before=machine.spend("before", 7)
     )
     assert samples == [1.5] * 3
     assert machine.log[:4] == ["before", "wait", "a", "wait"]

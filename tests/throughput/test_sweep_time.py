@@ -1,0 +1,115 @@
+"""Whether sweeps fit into the time that they have, by clocks that the test moves."""
+
+import math
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import torch
+from throughput_examples import Echo
+
+from baselines.asp.actions import COPY
+from baselines.plmarker.system import PlMarkerSystem
+from iter_bench import records
+from iter_bench.throughput import cells
+from iter_bench.throughput.protocol import measure, problems
+from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.throughput.sweep import Sweep, cells_of, load_sweep, run
+from iter_bench.throughput.workloads import documents_of
+
+PASS, BATCH, RATE = 0.008, 0.01, 200e12
+"""Seconds of a pass of ASP's decoder, of any other batch at least, and operations a second: slower than a GPU should be."""
+SAMPLE = 24
+"""Documents that stand for all of a call."""
+
+
+def passes(actions, width):
+    """Of the decoder for one sequence: each ends with a bracket, the end, or ``width`` outputs."""
+    count = at = 0
+    while at < len(actions):
+        tried = actions[at : at + width]
+        at, count = at + min(1 + int(np.argmax(np.append(tried != COPY, True))), len(tried)), count + 1
+    return count
+
+
+def seconds_of(system, documents, cell):
+    """Of a call, counted from some of its documents."""
+    given = system.prepare_structure(documents, system.reachable(documents).extractions)
+    count, many = cell.workload.count, cell.workload.count / len(documents)
+    batches = math.ceil(count / cell.batch_size)
+    if system.name == "asp":
+        waits = batches * PASS * max(passes(of.actions, system.config.settings.width) for of in given)
+    elif isinstance(system, PlMarkerSystem):
+        waits = BATCH * (batches + math.ceil(many * len(given.pairs) / cell.batch_size))
+    else:
+        waits = BATCH * batches
+    return waits + many * system.flops(documents, given) / RATE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gpu", "parameters"])
+def test_every_cell_can_become_valid_within_its_limit_and_a_call_of_the_command(name, monkeypatch):
+    for module in ("iter_bench.iter_model", "baselines.asp", "baselines.plmarker"):
+        monkeypatch.setattr(f"{module}.system.default_device", lambda: torch.device("meta"))
+    sweep, built = load_sweep(name), {}
+    for cell in cells_of(sweep, None)[0]:
+        size = {"count": min(cell.workload.count, SAMPLE if cell.workload.length is None else 6)}
+        documents, schema = documents_of(cell.workload.model_copy(update=size))
+        seconds = []
+        for subject in cell.subjects:
+            key = (subject.system, subject.encoder, schema)
+            if key not in built:
+                with torch.device("meta" if subject.encoder.startswith("random:") else "cpu"):
+                    built[key] = cells.build(subject, schema, documents)
+            seconds.append(seconds_of(built[key], documents, cell))
+        now = [0.0]
+
+        def call(duration, now=now):
+            now[0] += duration
+
+        calls = [lambda duration=duration: call(duration) for duration in seconds]
+        samples = measure(calls, sweep.rules, synchronize=lambda: None, clock=lambda now=now: now[0])
+        assert not any(problems(of, sweep.rules) for of in samples), f"{cell}: {seconds}"
+        # and as many calls again as the check, parts, energy and memory take
+        assert now[0] + 5 * sum(seconds) + 10 * len(seconds) < 60 * sweep.minutes, f"{cell}: {seconds}"
+
+
+def test_a_group_has_calls_of_its_own_size():
+    group = {"subjects": [{"system": "iter"}], "lengths": [64, 512], "batch_sizes": [4]}
+    sweep = Sweep(description="Two groups.", minutes=1, subtokens=4096, group=[group, group | {"subtokens": 1024}])
+    assert [cell.workload.count for cell in cells_of(sweep)[0]] == [64, 8, 16, 4]
+
+
+def made_up(*lengths, minutes=10):
+    subject = {"system": "throughput_examples:Echo"}
+    rules = {"warm_up": 1e-9, "repetitions": 3, "seconds": 0, "drift": 1e9, "others": 1}
+    group = {"subjects": [subject], "lengths": lengths, "batch_sizes": [1]}
+    return Sweep(description="Made up.", minutes=minutes, subtokens=1, rules=rules, group=[group])
+
+
+def test_a_cell_begins_only_if_one_as_long_as_the_longest_still_fits(tmp_path, monkeypatch):
+    now, begun = [0.0], []
+    durations = {16: 100, 32: 240, 64: 100, 128: 50, 256: 50}
+
+    def run_cell(systems, settings, documents, ceiling_of):
+        length = settings[0].workload.length
+        begun.append(length)
+        now[0] += durations[length]
+        return []
+
+    monkeypatch.setattr("iter_bench.throughput.sweep.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(cells, "run_cell", run_cell)
+    outcome = run(made_up(*durations), tmp_path)
+    assert begun == [16, 32, 64] and now[0] == 440, "after 340 seconds 240 more fit into 600, after 440 they don't"
+    assert [cell.workload.length for cell in outcome.left] == [128, 256]
+
+
+def test_what_is_invalid_is_measured_again_the_longest_ago_first_and_after_what_is_new(tmp_path):
+    """One that has no VALID record, however often it's tried, doesn't keep others from their turn."""
+    first = run(made_up(16, 32, 64), tmp_path).measured
+    for record, hours in zip(first, (2, 3, 1), strict=True):
+        spoilt = {"problems": ("drift",), "finished": record.finished + timedelta(hours=hours)}
+        records.write(record.model_copy(update=spoilt), tmp_path)
+    again = run(made_up(16, 32, 64, 128), tmp_path)
+    assert [record.settings.workload.length for record in again.measured] == [128, 64, 16, 32]
+    assert all(record.valid for record in records.load_all(tmp_path, ThroughputRecord)) and Echo.calls

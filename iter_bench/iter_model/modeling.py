@@ -241,6 +241,22 @@ class IterModel(PreTrainedModel):
         )
         return Pending(packed, len(kind), len(head), link.shape[-1])
 
+    def whole(
+        self, found: Found, inputs: Inputs, sizes: Sizes, decisions: Decisions | None, known: dict[Sizes, Sizes], room: Sizes
+    ) -> Found:
+        """What was found with lists of ``sizes``, or once more with longer ones where those were too short.
+
+        Args:
+            found: what ``extract`` found of ``inputs`` with ``sizes`` and ``decisions``.
+            known: ``Sizes.room`` of batches → lists that sufficed for them; that of this one, ``room``, is brought up to date.
+        """
+        while (grown := sizes.grown_to(found.needed)) != sizes:
+            sizes = known.get(room, LEAST).grown_to(grown)  # which another batch may have made longer since
+            found = self.extract(inputs, sizes, decisions).found()
+        # only now: memory sufficed, and all was counted from whole lists
+        known[room] = known.get(room, LEAST).grown_to(found.needed)
+        return found
+
     def _candidates(
         self, hidden: Tensor, inputs: Inputs, sizes: Sizes | None, decisions: Decisions | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -26,8 +26,8 @@ from iter_bench.iter_model.assembling import assemble
 from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
 from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.flops import iter_flops
-from iter_bench.iter_model.imposed import Decisions, Imposed, decisions_of, imposed, links_of
-from iter_bench.iter_model.modeling import LEAST, Found, IterModel, Sizes
+from iter_bench.iter_model.imposed import Imposed, decisions_of, imposed, links_of
+from iter_bench.iter_model.modeling import LEAST, IterModel, Sizes
 from iter_bench.iter_model.plain import plain_states
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.settings import Settings, TrainingSettings, refusal
@@ -216,8 +216,8 @@ class IterSystem:
 
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> list[Imposed]:
         """The extractions as decisions that ``predict`` takes in place of the model's own, one a window."""
-        windows = self.windows.windows(documents)
-        return [imposed(extractions[w.document], slots_of(w, self.config), self.config) for w in windows]
+        prepared = zip(*self._prepared(documents), strict=True)
+        return [imposed(extractions[window.document], slots, self.config) for window, slots in prepared]
 
     def flops(self, documents: Sequence[Document], structure: Sequence[Imposed]) -> int:
         """Floating-point operations for the documents with that structure, from shapes."""
@@ -246,15 +246,14 @@ class IterSystem:
         """Compiles the encoder if that works and gives the same states for the documents; a note in the log says if not."""
         from iter_bench.compiled import checked
 
-        windows = self.windows.windows(documents)
-        rows = self._inputs(windows, [slots_of(window, self.config) for window in windows]).tokens
+        rows = self._inputs(*self._prepared(documents)).tokens
 
         def run(states: Callable[..., Tensor]) -> Tensor:
             found = states(self.module.encoder, rows.input_ids, rows.segment, rows.position, padded=rows.padded)
             return found[rows.segment > 0]
 
+        dtype = compute_dtype(self.device, self.precision)
         with autocast(self.device, self.precision):
-            dtype = compute_dtype(self.device, self.precision)
             self.module.states = checked(self.module.states, run, "iter's encoder", dtype)
 
     def _predict(
@@ -300,7 +299,9 @@ class IterSystem:
 
             def end() -> None:
                 with part("forward"):
-                    decided = self._whole(pending.found(), inputs, room, sizes, decisions)
+                    decided = pending.found()
+                    if sizes is not None:
+                        decided = self.module.whole(decided, inputs, sizes, decisions, self._sizes, room)
                 with part("decode"):
                     holds = decided.link > link_threshold if given is None else links_of(given)
                     ids = [documents[windows[i].document].id for i in rows]
@@ -320,17 +321,6 @@ class IterSystem:
         if self.device.type != "cpu" and shares_rows(self.module.encoder):
             width = row_width(self.module.encoder, max(map(len, ids)))
         return collate_inputs(ids, slots, self._pad, width).to(self.device)
-
-    def _whole(self, found: Found, inputs: Inputs, room: Sizes, sizes: Sizes | None, decisions: Decisions | None) -> Found:
-        """What was found with lists of ``sizes``, or once more with longer ones where those were too short."""
-        if sizes is None:
-            return found
-        while (grown := sizes.grown_to(found.needed)) != sizes:
-            sizes = self._sizes.get(room, LEAST).grown_to(grown)  # which another batch may have made longer since
-            found = self.module.extract(inputs, sizes, decisions).found()
-        # only now: memory sufficed, and all was counted from whole lists
-        self._sizes[room] = self._sizes.get(room, LEAST).grown_to(found.needed)
-        return found
 
     # --- what it can express ------------------------------------------------------------------------------------------
 

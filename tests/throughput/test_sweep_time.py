@@ -99,17 +99,17 @@ def test_a_cell_begins_only_if_one_as_long_as_the_longest_still_fits(tmp_path, m
 
     monkeypatch.setattr("iter_bench.throughput.sweep.time.monotonic", lambda: now[0])
     monkeypatch.setattr(cells, "run_cell", run_cell)
-    outcome = run(made_up(*durations), tmp_path)
+    outcome = run(made_up(*durations), tmp_path, tmp_path / "here")
     assert begun == [16, 32, 64] and now[0] == 440, "after 340 seconds 240 more fit into 600, after 440 they don't"
     assert [cell.workload.length for cell in outcome.left] == [128, 256]
 
 
 def test_what_is_invalid_is_measured_again_the_longest_ago_first_and_after_what_is_new(tmp_path):
     """One that has no VALID record, however often it's tried, doesn't keep others from their turn."""
-    first = run(made_up(16, 32, 64), tmp_path).measured
+    first = run(made_up(16, 32, 64), tmp_path, tmp_path / "here").measured
     for record, hours in zip(first, (2, 3, 1), strict=True):
         spoilt = {"problems": ("drift",), "finished": record.finished + timedelta(hours=hours)}
         records.write(record.model_copy(update=spoilt), tmp_path)
-    again = run(made_up(16, 32, 64, 128), tmp_path)
+    again = run(made_up(16, 32, 64, 128), tmp_path, tmp_path / "here")
     assert [record.settings.workload.length for record in again.measured] == [128, 64, 16, 32]
     assert all(record.valid for record in records.load_all(tmp_path, ThroughputRecord)) and Echo.calls

@@ -8,7 +8,6 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-import deadly
 import pytest
 from typer.testing import CliRunner
 
@@ -238,6 +237,8 @@ class Defective:
 
 @pytest.mark.slow
 def test_a_document_that_kills_each_worker_is_found(cluster, tmp_path):
+    import deadly  # workers that import this module find none beside it
+
     arguments = ["--file", deadly.documents(tmp_path / "in.txt", 16, {5}), "--output", tmp_path / "out", "--shard-size", 8]
     system = deadly.system(tmp_path / "system")
     result = CliRunner().invoke(app, ["predict", *map(str, [system, *arguments, "--engine", "ray"])])

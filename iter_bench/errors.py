@@ -11,3 +11,7 @@ class DataError(UserError):
 
 class SettingsError(UserError):
     """A setting, or a combination of settings, that can't be run."""
+
+
+class ProcessKilled(UserError):
+    """The process that did something was killed from outside, again and again."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain, islice
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iter_bench import records
 from iter_bench.cluster import launched
-from iter_bench.errors import UserError
+from iter_bench.errors import ProcessKilled, UserError
 from iter_bench.settings import TRAINED, RunSettings
 
 if TYPE_CHECKING:
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 Report = Callable[[RunSettings, Event], None]
 Execute = Callable[[RunSettings, Callable[[Event], None] | None], records.Record]
-Engine = Callable[[Sequence[RunSettings], Execute, Report], Iterator[tuple[RunSettings, Callable[[], records.Record]]]]
-"""Does runs that don't need each other; gives each as it ends, with a function that gives its record or raises."""
+Engine = Callable[[Iterable[RunSettings], Execute, Report], Iterator[tuple[RunSettings, Callable[[], records.Record]]]]
+"""Does runs that don't need each other; gives each as it ends, with a function that gives its record or raises.
+
+`processes` asks for a run only when it can begin it, so that a search can propose it from those that ended.
+"""
 
 POLL = 0.2  # seconds between looks at what workers tell
 ATTEMPTS = 3  # at a run whose process is killed; one that fails by itself isn't repeated
@@ -83,24 +87,27 @@ def raiser(error: Exception) -> Callable[[], records.Record]:
 def processes(workers: int) -> Engine:
     """Runs on this machine, ``workers`` at a time, each in a process with its share of the cores and GPUs; one: in this one."""
 
-    def alone(runs: Sequence[RunSettings], execute: Execute, report: Report) -> Iterator[Any]:
+    def alone(runs: Iterable[RunSettings], execute: Execute, report: Report) -> Iterator[Any]:
         for run in runs:
             yield run, partial(execute, run, partial(report, run))
 
-    def side_by_side(runs: Sequence[RunSettings], execute: Execute, report: Report) -> Iterator[Any]:
-        waiting, deaths = deque(runs), Counter()
+    def side_by_side(runs: Iterable[RunSettings], execute: Execute, report: Report) -> Iterator[Any]:
+        waiting, repeated, deaths = iter(runs), deque(), Counter()
+        first = list(islice(waiting, workers))
+        waiting = chain(first, waiting)
         slots: dict[int, tuple[ProcessPoolExecutor, SimpleQueue]] = {}
         at_work: dict[Future[records.Record], tuple[int, RunSettings]] = {}
         with ExitStack() as pools:
 
             def begin(slot: int) -> None:
+                if (run := next(waiting, None) or (repeated.popleft() if repeated else None)) is None:
+                    return
                 if slot not in slots:
                     told = multiprocessing.get_context("spawn").SimpleQueue()  # its own: a killed process may hold the lock
-                    slots[slot] = pools.enter_context(pool_of_one(slot, min(workers, len(runs)), told)), told
-                run = waiting.popleft()
+                    slots[slot] = pools.enter_context(pool_of_one(slot, len(first), told)), told
                 at_work[slots[slot][0].submit(_tell, execute, run)] = slot, run
 
-            for slot in range(min(workers, len(runs))):
+            for slot in range(len(first)):
                 begin(slot)
             while at_work:
                 ended, _ = wait(at_work, timeout=POLL, return_when=FIRST_COMPLETED)
@@ -116,37 +123,27 @@ def processes(workers: int) -> Engine:
                         deaths[run.run_id] += 1
                         if deaths[run.run_id] < ATTEMPTS:
                             report(run, {"killed": "its process was killed"})
-                            waiting.append(run)
+                            repeated.append(run)
                         else:
-                            yield run, raiser(UserError(f"its process was killed {ATTEMPTS} times; is memory short?"))
-                    if waiting:
-                        begin(slot)
+                            yield run, raiser(ProcessKilled(f"its process was killed {ATTEMPTS} times; is memory short?"))
+                    begin(slot)
 
     return alone if workers == 1 else side_by_side
 
 
-def pool(workers: int) -> ProcessPoolExecutor:
-    """So many processes, each with its share of the cores and, where there are any, one of the GPUs; more share these."""
-    return _pool(range(workers), workers, None)
-
-
 def pool_of_one(worker: int, workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None = None) -> ProcessPoolExecutor:
-    """One of these processes, in a pool of its own: one that is killed takes its whole pool with it.
+    """One of several processes, with its share of the cores and, where there are any, one of the GPUs; more share these.
+
+    In a pool of its own: one that is killed takes its whole pool with it.
 
     Args:
         worker: its number, from 0.
         workers: how many there are.
         told: where events of runs go.
     """
-    return _pool([worker], workers, told)
-
-
-def _pool(numbers: Sequence[int], workers: int, told: SimpleQueue[tuple[RunSettings, Event]] | None) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    gpus, names = context.SimpleQueue(), visible_gpus()
-    for worker in numbers:
-        gpus.put(names[worker % len(names)] if names else None)
-    return ProcessPoolExecutor(len(numbers), mp_context=context, initializer=_start, initargs=(workers, gpus, told))
+    context, names = multiprocessing.get_context("spawn"), visible_gpus()
+    gpu = names[worker % len(names)] if names else None
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(workers, gpu, told))
 
 
 def execute_run(
@@ -180,13 +177,13 @@ def visible_gpus() -> list[str]:
 _told: SimpleQueue[tuple[RunSettings, Event]] | None = None  # of a worker process
 
 
-def _start(workers: int, gpus: SimpleQueue[str | None], told: SimpleQueue[tuple[RunSettings, Event]] | None) -> None:
+def _start(workers: int, gpu: str | None, told: SimpleQueue[tuple[RunSettings, Event]] | None) -> None:
     import torch
 
     global _told
     _told = told
     torch.set_num_threads(max(1, cores() // workers))
-    if (gpu := gpus.get()) is not None:  # torch hasn't asked for devices yet
+    if gpu is not None:  # torch hasn't asked for devices yet
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
 
 

@@ -9,16 +9,15 @@ its test; that must not be the test split itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from iter_bench import execution, records
-from iter_bench.errors import UserError
+from iter_bench import records
+from iter_bench.errors import ProcessKilled, UserError
+from iter_bench.execution import Engine, Execute, Report
 from iter_bench.settings import RunSettings, Settings, read_named, refusal
 
 SEARCHES = Path(__file__).parent / "searches"
@@ -83,6 +82,17 @@ class Search(Settings):
             place[last] = value
         return RunSettings.model_validate(values)
 
+    def domains(self) -> dict[str, Any]:
+        """The space as Optuna has it."""
+        return {name: _distribution(domain) for name, domain in self.space.items()}
+
+    def parameters(self, run: RunSettings) -> dict[str, Any] | None:
+        """What ``run`` was called with to give that run; None where it is no trial of this search."""
+        found = self.model_copy(update={"base": run}).own()
+        if any(name not in found or not _holds(domain, found[name]) for name, domain in self.space.items()):
+            return None
+        return found if self.run(found) == run else None
+
 
 def _holds(domain: Range | Choices, value: Any) -> bool:
     if isinstance(domain, Choices):
@@ -110,55 +120,72 @@ def load_search(name: str) -> Search:
 
 def optimise(
     search: Search,
-    execute: Callable[[RunSettings, None], records.Record],
+    execute: Execute,
     *,
+    engine: Engine,
+    report: Report,
     journal: Path,
-    workers: int,
-    report: Callable[[RunSettings, dict[str, Any]], None],
+    stored: Path,
+    recorded: bool = False,
 ) -> tuple[list[records.Record], dict[str, str]]:
-    """Runs what is left of the search, ``workers`` trials at a time.
+    """Runs what is left of the search.
 
     Args:
-        execute: does one run; must be picklable. A run finished before gives its record at once.
+        execute: does one run, as for ``execution.execute_all``.
+        engine: `execution.processes`, which takes a trial when it can begin it; each is proposed from those that ended.
+        report: as for ``execution.execute_all``; told of trials that were finished before too.
         journal: Optuna's file; a search goes on from it, and repeats the trials that were cut off.
-        report: told of every trial that ends, as by ``execution.execute_all``.
+        stored: folder of the records.
+        recorded: trials that have a record there count, wherever they ran; else only those of the journal.
 
     Returns:
         The records of all trials, best first, and for each failed run id its reason.
+
+    Raises:
+        UserError: the process of a trial was killed each time it was tried; all others are finished.
     """
-    study = _study(search, journal)
+    study = _study(search, journal, records.load_all(stored) if recorded else ())
     done: dict[str, records.Record] = {}
     failed: dict[str, str] = {}
-    for trial in study.get_trials(states=_states("COMPLETE")):
-        record = execute(search.run(trial.params), None)  # was finished before
-        done[record.run_id] = record
-    for trial in study.get_trials(states=_states("PRUNED")):
-        failed[search.run(trial.params).run_id] = trial.user_attrs["reason"]
+    killed: list[str] = []
+    asked: dict[str, list[Any]] = {}  # by run id; a space of few choices may give one twice
     left = search.trials - len(study.get_trials(states=_states("COMPLETE", "PRUNED")))
-    pending: dict[Future[records.Record], tuple[Any, RunSettings]] = {}
-    with execution.pool(workers) as pool:
-        while left > 0 or pending:
-            while left > 0 and len(pending) < workers:
-                trial = study.ask()
-                run = search.run({name: _suggest(trial, name, domain) for name, domain in search.space.items()})
-                pending[pool.submit(execute, run, None)] = (trial, run)
-                left -= 1
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                trial, run = pending.pop(future)
-                try:
-                    record = future.result()
-                except (UserError, FloatingPointError) as error:
-                    failed[run.run_id] = str(error)
-                    trial.set_user_attr("reason", str(error))
-                    study.tell(trial, state=_states("PRUNED")[0])
-                    report(run, {"failed": str(error)})
-                except BrokenProcessPool:
-                    killed = f"a trial's process was killed, {run.run_id} or one beside it; is memory short?"
-                    raise UserError(f"{killed} Finished trials are kept, run it again") from None
-                else:
-                    done[record.run_id] = record
-                    study.tell(trial, _value(search, record))
-                    report(run, {"finished": record})
+    for trial in study.get_trials(states=_states("COMPLETE")):
+        run = search.run(trial.params)
+        done[run.run_id] = records.find(stored, run.run_id) or execute(run, None)
+        report(run, {"finished": done[run.run_id]})
+    for trial in study.get_trials(states=_states("PRUNED")):
+        run, reason = search.run(trial.params), trial.user_attrs["reason"]
+        failed[run.run_id] = reason
+        report(run, {"failed": reason})
+
+    def proposed() -> Iterator[RunSettings]:
+        for _ in range(left):
+            trial = study.ask(search.domains())
+            run = search.run(trial.params)
+            asked.setdefault(run.run_id, []).append(trial)
+            yield run
+
+    for run, result in engine(proposed(), execute, report):
+        trial = asked[run.run_id].pop()
+        try:
+            record = result()
+        except ProcessKilled as error:  # says nothing of the setting: it's tried again when the search is
+            killed.append(f"{run.run_id}: {error}")
+            report(run, {"failed": str(error)})
+        except (UserError, FloatingPointError) as error:
+            failed[run.run_id] = str(error)
+            trial.set_user_attr("reason", str(error))
+            study.tell(trial, state=_states("PRUNED")[0])
+            report(run, {"failed": str(error)})
+        else:
+            done[run.run_id] = record
+            study.tell(trial, _value(search, record))
+            report(run, {"finished": record})
+    if killed:
+        raise UserError(
+            "\n".join((*killed, "All other trials are kept: run the search again, with fewer workers if memory is short"))
+        )
     return sorted(done.values(), key=lambda record: _value(search, record), reverse=True), failed
 
 
@@ -188,8 +215,8 @@ def _states(*names: str) -> tuple[Any, ...]:
     return tuple(TrialState[name] for name in names)
 
 
-def _study(search: Search, journal: Path) -> Any:
-    """The study in its journal; trials that an earlier process left running are put back in the queue."""
+def _study(search: Search, journal: Path, elsewhere: Sequence[records.Record]) -> Any:
+    """The study in its journal, with trials of ``elsewhere``; those that an earlier process left running are queued again."""
     try:
         import optuna
     except ImportError:
@@ -204,6 +231,12 @@ def _study(search: Search, journal: Path) -> Any:
         direction="maximize",
         load_if_exists=True,
     )
+    known = [trial.params for trial in study.get_trials(states=_states("COMPLETE"))]
+    for record in sorted(elsewhere, key=lambda record: record.finished):
+        parameters = search.parameters(record.settings)
+        if parameters is not None and parameters not in known:
+            value = _value(search, record)
+            study.add_trial(optuna.trial.create_trial(params=parameters, distributions=search.domains(), value=value))
     # a sampler with the same seed would propose again what it proposed before the interruption
     study.sampler = optuna.samplers.TPESampler(seed=search.sampler_seed + len(study.trials), constant_liar=True)
     if not study.trials:
@@ -214,8 +247,11 @@ def _study(search: Search, journal: Path) -> Any:
     return study
 
 
-def _suggest(trial: Any, name: str, domain: Range | Choices) -> Any:
+def _distribution(domain: Range | Choices) -> Any:
+    from optuna import distributions
+
     if isinstance(domain, Choices):
-        return trial.suggest_categorical(name, domain.choices)
-    suggest = trial.suggest_int if isinstance(domain.low, int) and isinstance(domain.high, int) else trial.suggest_float
-    return suggest(name, domain.low, domain.high, log=domain.log)
+        return distributions.CategoricalDistribution(domain.choices)
+    if isinstance(domain.low, int) and isinstance(domain.high, int):
+        return distributions.IntDistribution(domain.low, domain.high, log=domain.log)
+    return distributions.FloatDistribution(domain.low, domain.high, log=domain.log)

@@ -1,15 +1,20 @@
 """The search against runs that are a known function of their settings; nothing is trained."""
 
 import math
+import os
+import signal
 import tomllib
+from functools import partial
 
 import pytest
 from record_examples import record
 
-from iter_bench import matrix, search
-from iter_bench.errors import SettingsError
+from iter_bench import matrix, records, search
+from iter_bench.errors import ProcessKilled, SettingsError, UserError
+from iter_bench.execution import processes, raiser
 from iter_bench.settings import RunSettings
 
+ONE_BY_ONE = processes(1)
 FILE = """
 description = "A known function."
 trials = 10
@@ -37,6 +42,11 @@ def execute(run: RunSettings, report: None):
     return record(quality=quality).model_copy(update={"settings": run, "run_id": run.run_id})
 
 
+def optimise(wanted, folder, execute=execute, engine=ONE_BY_ONE, report=lambda *_: None, **given):
+    given = {"journal": folder / "journal", "stored": folder / "runs"} | given
+    return search.optimise(wanted, execute, engine=engine, report=report, **given)
+
+
 @pytest.fixture
 def wanted(tmp_path):
     path = tmp_path / "known.toml"
@@ -56,11 +66,10 @@ def test_a_search_goes_on_where_it_was_and_its_best_setting_is_a_run(wanted, tmp
             raise Killed
 
     with pytest.raises(Killed):
-        search.optimise(wanted, execute, journal=tmp_path / "journal", workers=1, report=killed)
-    done, failed = search.optimise(
-        wanted, execute, journal=tmp_path / "journal", workers=1, report=lambda run, event: calls.append((run, event))
-    )
-    assert calls[0][0] == wanted.base  # so that no search ends worse than it began
+        optimise(wanted, tmp_path, report=killed)
+    assert calls.pop(0)[0] == wanted.base  # so that no search ends worse than it began
+    calls.clear()
+    done, failed = optimise(wanted, tmp_path, report=lambda run, event: calls.append((run, event)))
     assert len(calls) == 10 and len(done) + len(failed) == len({run.run_id for run, _ in calls}) == 10
     assert {r.run_id for r in done} == {run.run_id for run, event in calls if "finished" in event}
     assert all("finite" in reason for reason in failed.values())
@@ -74,6 +83,64 @@ def test_a_search_goes_on_where_it_was_and_its_best_setting_is_a_run(wanted, tmp
     profile.write_text(f'description = "What was found, on the test split."\n{group}')
     for seed, run in enumerate(matrix.load_profile(str(profile)).runs(), 1):
         assert (run.seed, run.data.test, run.training) == (seed, "test", done[0].settings.training)
+
+
+def test_a_search_goes_on_elsewhere_from_the_records_of_its_trials(wanted, tmp_path):
+    first, failed = optimise(wanted.model_copy(update={"trials": 6}), tmp_path / "here")
+    assert len(first) + len(failed) == 6 and len(first) > 1
+    others = [record(seed, quality=99) for seed in (1, 2)]  # of other settings: no trials of this search
+    other_seed = wanted.base.model_copy(update={"seed": 7})
+    others.append(record(quality=99).model_copy(update={"settings": other_seed, "run_id": other_seed.run_id}))
+    for found in (*first, *others):
+        records.write(found, tmp_path / "runs")
+    ran = []
+
+    def counted(run, report):
+        ran.append(run)
+        return execute(run, report)
+
+    done, failed = optimise(wanted, tmp_path, counted, journal=tmp_path / "there", recorded=True)
+    assert len(ran) == 10 - len(first) and not {run.run_id for run in ran} & {r.run_id for r in first}
+    assert len(done) + len(failed) == 10 and {r.run_id for r in first} < {r.run_id for r in done}
+    for found in done:
+        records.write(found, tmp_path / "runs")
+    again, _ = optimise(wanted, tmp_path, None, journal=tmp_path / "there")
+    assert [r.run_id for r in again] == [r.run_id for r in done]
+
+
+def test_a_trial_whose_process_is_killed_is_no_verdict_on_its_setting(wanted, tmp_path):
+    def engine(runs, execute, report):
+        for number, run in enumerate(runs):
+            yield run, raiser(ProcessKilled("killed 3 times")) if number == 2 else partial(execute, run, None)
+
+    proposed = []
+    with pytest.raises(UserError, match=r"killed 3 times\nAll other trials are kept"):
+        optimise(wanted, tmp_path, engine=engine, report=lambda run, event: proposed.append(run.run_id))
+    done, failed = optimise(wanted, tmp_path)
+    assert {r.run_id for r in done} | set(failed) == set(proposed) and len(proposed) == 10
+
+
+def be_killed_once(folder, run, report):
+    """The base's process is killed the first time, when it has told of a step."""
+    report({"step": 1, "steps": 2})
+    if run.training.lr_encoder == 5e-5 and not (folder / "killed").exists():
+        (folder / "killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return execute(run, report)
+
+
+@pytest.mark.slow
+def test_trials_side_by_side_are_proposed_one_by_one_and_begun_again_where_a_process_is_killed(wanted, tmp_path):
+    told = []
+    done, failed = optimise(
+        wanted, tmp_path, partial(be_killed_once, tmp_path), processes(2), lambda run, event: told.append((run.run_id, *event))
+    )
+    assert len(done) + len(failed) == 10
+    assert [name for name, kind, *_ in told if kind == "killed"] == [wanted.base.run_id]
+    last = {name: i for i, (name, kind, *_) in enumerate(told) if kind in ("finished", "failed")}
+    assert len(last) == 10 and sorted(name for name, kind, *_ in told if kind == "step").count(wanted.base.run_id) == 2
+    begun = [i for i, (name, kind, *_) in enumerate(told) if kind == "step"]
+    assert sum(i > sorted(last.values())[4] for i in begun) >= 3, "later trials begin when earlier ones have ended"
 
 
 def test_a_search_is_refused_on_the_test_split_and_for_settings_that_there_are_not(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import ModuleType
@@ -17,7 +17,7 @@ from typing import Any
 
 from iter_bench import records
 from iter_bench.cluster.ray_connection import Place, connected, machines
-from iter_bench.errors import UserError
+from iter_bench.errors import ProcessKilled, UserError
 from iter_bench.execution import ATTEMPTS, Engine, Event, Execute, Report, raiser, reason
 from iter_bench.files import whole_file
 from iter_bench.matrix import Resources
@@ -59,7 +59,7 @@ def _side_by_side(
     ray: ModuleType,
     folders: Folders,
     given: Mapping[str, dict[str, Any]],
-    runs: Sequence[RunSettings],
+    runs: Iterable[RunSettings],
     execute: Execute,
     report: Report,
 ) -> Iterator[Any]:
@@ -98,7 +98,7 @@ def _side_by_side(
                     report(run, {"killed": killed})
                     waiting[begun(run)] = run
                 else:
-                    yield run, raiser(UserError(f"its process was killed {ATTEMPTS} times; the last time: {killed}"))
+                    yield run, raiser(ProcessKilled(f"its process was killed {ATTEMPTS} times; the last time: {killed}"))
             else:
                 yield run, raiser(UserError(outcome)) if isinstance(outcome, str) else partial(gathered, folders, *outcome)
 

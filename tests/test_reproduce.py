@@ -81,6 +81,17 @@ def test_the_matrix_of_ace05_runs_on_generated_texts_and_no_table_takes_them_for
     assert {(r.system, r.settings.data.context) for r in done} == {*product(systems.REGISTRY, (0, 64)), ("plmarker", 512)}
     assert len(done) == 7
     assert {record.dataset for record in done} == {"ace05 (stand-in)"}
+    (wide,) = (r for r in done if r.system == "iter" and r.settings.data.context)
+    folder = Folders().system(wide.run_id)
+    command = ["evaluate", str(folder), "--dataset", "ace05", "--data-dir", "data", "--json", "--output"]
+    for given, path in (([], "default.json"), (["--context", "64"], "same.json"), (["--context", "0"], "none.json")):
+        shown = CliRunner().invoke(app, [*command, path, *given])
+        assert shown.exit_code == 0, shown.output
+    default, same, none = ((tmp_path / f"{name}.json").read_text() for name in ("default", "same", "none"))
+    assert default == same == Folders().predictions(wide.run_id).read_text() != none
+    (folder / "run.json").write_text('{"data": {"context": "many"}}')
+    refused = CliRunner().invoke(app, [*command, "refused.json"])
+    assert "run.json, data.context" in str(refused.exception)
     shown = (tmp_path / "results" / "tables" / "small.md").read_text()
     assert "generated samples, which stand in for the data set" in shown and "samples fewer than the 2050 expected" in shown
     for table in (paper.main_results(done), paper.encoders(done), paper.precision_recall(done)):

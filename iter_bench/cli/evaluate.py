@@ -16,7 +16,9 @@ def evaluate(
     dataset: Annotated[str, typer.Option(help="Data set; `iter-bench ls datasets`.")] = "synthetic",
     split: Annotated[str, typer.Option(help="Split; join several with +.")] = "test",
     fold: Annotated[int | None, typer.Option(min=0, help="Fold of a cross-validated data set.")] = None,
-    context: Annotated[int, typer.Option(min=0, help="Context words on each side.")] = 0,
+    context: Annotated[
+        int | None, typer.Option(min=0, help="Context words on each side; by default what the system was trained with.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option(help="Leave bad records out and count them.")] = False,
     output: Annotated[Path | None, typer.Option(help="Write the predictions there, in SpERT JSON.")] = None,
     batch_size: BatchSize = 8,
@@ -29,8 +31,11 @@ def evaluate(
     from iter_bench.cli.score import show
     from iter_bench.data import spert
     from iter_bench.errors import DataError
-    from iter_bench.run import describe
+    from iter_bench.run import describe, run_of
 
+    if context is None:
+        trained = run_of(Path(system))
+        context = trained.data.context if trained else 0
     loaded = data.load(dataset, split, data_dir=data_dir, fold=fold, context=context, skip_bad=skip_bad)
     extractor = systems.load_system(system)
     for kind, known, wanted in (

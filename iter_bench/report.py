@@ -73,7 +73,7 @@ def records_of(name: str, known: Sequence[Record]) -> list[Record]:
     """
     if name.startswith(SEARCH):
         wanted = search.load_search(name.removeprefix(SEARCH))
-        found = [record for record in known if _is_trial(wanted, record)]
+        found = [record for record in known if wanted.parameters(record.settings) is not None]
         if len(found) < wanted.trials:
             raise SettingsError(f"{len(found)} of the {wanted.trials} trials have a record here")
         return found
@@ -82,17 +82,6 @@ def records_of(name: str, known: Sequence[Record]) -> list[Record]:
     if len(found) < len(runs):
         raise SettingsError(f"{len(found)} of the {len(runs)} runs of the profile have a record here")
     return found
-
-
-def _is_trial(wanted: search.Search, record: Record) -> bool:
-    settings = record.settings.model_dump()
-    parameters = {}
-    for name in wanted.space:
-        value = settings
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        parameters[name] = value
-    return None not in parameters.values() and wanted.run(parameters).run_id == record.run_id
 
 
 def write_figures(records: Sequence[Record], folder: Path, name: str, known: Sequence[Record]) -> list[Path]:

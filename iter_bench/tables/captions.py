@@ -10,10 +10,14 @@ from iter_bench.records import Record
 from iter_bench.tables.runs import data_notes, ranges
 
 
-def provenance(records: Sequence[Record]) -> str:
+def provenance(records: Sequence[Record], command: str | None = None) -> str:
     """Where the runs that are shown come from, in some sentences.
 
     Runs, seeds, folds, epochs of each system, hardware, where data aren't those of the catalogue, and commands.
+
+    Args:
+        records: of the runs.
+        command: that makes them all; by default the profiles that they belong to are looked up.
     """
     if not records:
         return "No run was measured for this."
@@ -25,8 +29,9 @@ def provenance(records: Sequence[Record]) -> str:
     ]
     if folds:
         parts.append(f"{'fold' if len(folds) == 1 else 'folds'} {ranges(folds)}")
+    commands = f"Command: `{command}`." if command else _commands(records)
     hardware = "; ".join(sorted({record.hardware for record in records}))
-    return " ".join([f"{', '.join(parts)}. {_epochs(records)} Hardware: {hardware}.", *data_notes(records), _commands(records)])
+    return " ".join([f"{', '.join(parts)}. {_epochs(records)} Hardware: {hardware}.", *data_notes(records), commands])
 
 
 def _epochs(records: Sequence[Record]) -> str:

@@ -28,8 +28,7 @@ def profile_tables(records: Sequence[Record], name: str) -> dict[str, Made]:
     """
     table = runs_table(records)
     splits = sorted({record.settings.data.test for record in records})
-    scored = f"Scored on {' and '.join(splits)}. This table: `{_command(name)}`."
-    notes = (NOTE, *convention_notes(records), scored, provenance(records))
+    notes = (NOTE, *convention_notes(records), f"Scored on {' and '.join(splits)}.", provenance(records, _command(name)))
     kind = "Search" if name.startswith(SEARCH) else "Profile"
     made = {name: Made(f"{kind} {name.removeprefix(SEARCH)}", table, notes, formatted(table))}
     between = differences(records, f"{kind} {name.removeprefix(SEARCH)}: differences")

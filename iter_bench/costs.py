@@ -33,24 +33,36 @@ BYTES_PER_WEIGHT = 16
 """Of a trained weight: itself, its gradient and AdamW's two moments, in fp32."""
 BYTES_PER_STATE = 34
 """Of activations a sub-token, layer and unit of width, in 16 bits, without attention's matrix (Korthikanti et al. 2022)."""
-ENCODERS = {"iter": (1, 0, 1), "asp": (2, 0, 2), "plmarker": (1, 1, 13)}
+BYTES_PER_SCORE = 8
+"""Of a marker's attention to a sub-token, a head and layer: softmax and dropout's factors, in fp32; the product comes to it."""
+ENCODERS = {"iter": (1, 0, 1), "asp": (2, 0, 2), "plmarker": (1, 1, 1)}
 """System → how many of the encoder's size it trains at a time (ASP's decoder is as large), how many more it holds, and how many
-states it has for a sub-token (PL-Marker's markers: two for each of up to eight spans a word)."""
+states it has for a sub-token."""
+MARKERS = 16 / SUBTOKENS_PER_WORD
+"""PL-Marker's markers a sub-token of a sentence, not of its context: two for each of up to eight spans a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Samples of a split, their mean and largest length in sub-tokens; ``basis`` is empty where they were counted."""
+    """A split's samples.
+
+    Attributes:
+        samples: how many.
+        mean, longest: sub-tokens of a sample with its context.
+        own: the most of a sample without it.
+        basis: empty where they were counted.
+    """
 
     samples: int
     mean: float
     longest: float
+    own: float
     basis: str = ""
 
     @classmethod
-    def of_words(cls, samples: int, words: int, longest: int = 0) -> Size:
+    def of_words(cls, samples: int, words: int, longest: int = 0, own: int = 0) -> Size:
         """From counted words."""
-        return cls(samples, subtokens(words / max(1, samples)), subtokens(longest))
+        return cls(samples, subtokens(words / max(1, samples)), subtokens(longest), subtokens(own))
 
 
 def subtokens(words: float) -> float:
@@ -120,9 +132,13 @@ class Costs:
         weights = sum(weight.numel() for weight in model.parameters()) * (BYTES_PER_WEIGHT * trained + 4 * held)
         width = 1 if compute_dtype(self.device, run.training.precision) == "bfloat16" else 2
         config = model.config
-        longest = min(sizes["train"].longest, max_length(config) or sizes["train"].longest)
-        units = run.training.batch_size * longest * config.num_hidden_layers * config.hidden_size
-        return int(weights + units * states * BYTES_PER_STATE * width)
+        most = max_length(config) or math.inf
+        text, own = min(sizes["train"].longest, most), min(sizes["train"].own, most)
+        markers = MARKERS * own if run.system == "plmarker" else 0
+        layer = (states * text + markers) * config.hidden_size * BYTES_PER_STATE * width
+        # its text is attended to in one piece, from markers with a table of all scores
+        layer += markers * text * config.num_attention_heads * (BYTES_PER_SCORE + 2 * width)
+        return int(weights + run.training.batch_size * config.num_hidden_layers * layer)
 
     def _slower(self, system: str) -> float | None:
         """How many times ITER's time a unit of work takes, on hardware where both were measured."""

@@ -218,8 +218,9 @@ def _look_at_data(
 
 
 def _counted(dataset: Dataset) -> Size:
-    words = [len(d.words) + len(d.context_before) + len(d.context_after) for d in dataset.documents]
-    return Size.of_words(len(words), sum(words), max(words, default=0))
+    own = [len(d.words) for d in dataset.documents]
+    words = [count + len(d.context_before) + len(d.context_after) for count, d in zip(own, dataset.documents, strict=True)]
+    return Size.of_words(len(words), sum(words), max(words, default=0), max(own, default=0))
 
 
 def _expected(settings: DataSettings) -> dict[str, Size]:
@@ -237,7 +238,7 @@ def _expected(settings: DataSettings) -> dict[str, Size]:
             if entry and entry.folds:
                 share = 1 / entry.folds.count
                 samples = round(entry.samples["all"] * (share if split == "test" else 1 - share))
-            sizes[role] = Size(samples, mean + around, LONGEST * mean + around, source)
+            sizes[role] = Size(samples, mean + around, LONGEST * mean + around, LONGEST * mean, source)
     return sizes
 
 

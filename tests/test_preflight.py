@@ -7,9 +7,12 @@ import torch
 from record_examples import record
 from typer.testing import CliRunner
 
-from iter_bench import environment, execution, matrix, preflight, records
+from iter_bench import environment, execution, matrix, preflight, records, systems
 from iter_bench.cli import app
 from iter_bench.costs import Cost, Costs, Size
+from iter_bench.data.synthetic import SCHEMA
+from iter_bench.devices import autocast
+from iter_bench.document import Document
 from iter_bench.errors import UserError
 from iter_bench.run import Folders
 from iter_bench.settings import RunSettings
@@ -122,14 +125,14 @@ def test_hours_come_from_the_nearest_records():
     costs = Costs(known, known[0].hardware, torch.device("cpu"))
     cost = costs.of(run, "minilm", sizes)
     assert cost.seconds == pytest.approx(34) and cost.basis.startswith("measured: 3 runs of this system and encoder")
-    twice = {role: Size(2 * size.samples, size.mean, size.longest) for role, size in sizes.items()}
+    twice = {role: Size(2 * size.samples, size.mean, size.longest, size.own) for role, size in sizes.items()}
     assert costs.of(run, "minilm", twice).seconds == pytest.approx(68)
     assert costs.of(run, "trained:0123456789ab", sizes).seconds is None
     larger = costs.of(run, "bert-base-cased", sizes)
     assert larger.basis.startswith("scaled by operations") and 7 < larger.seconds / 34 < 9  # 85 M weights for 10.6 M
 
     reads = run.model_copy(update={"data": run.data.model_copy(update={"context": 512})})
-    around, full = ({role: Size(10, mean, 9999) for role in sizes} for mean in (1400, 512))
+    around, full = ({role: Size(10, mean, 9999, 99) for role in sizes} for mean in (1400, 512))
     assert costs.of(reads, "minilm", around) == costs.of(reads, "minilm", full), "a window cuts context"
     assert costs.of(run, "minilm", around).seconds > costs.of(run, "minilm", full).seconds, "a text becomes several windows"
 
@@ -142,9 +145,36 @@ def test_hours_come_from_the_nearest_records():
 
 
 def test_memory_is_measured_or_counted():
-    sizes = {"train": Size(10, 20, 100)}
+    sizes = {"train": Size(10, 20, 100, 100)}
     run = RunSettings(encoder="t5-large", training={"batch_size": 4, "precision": "bf16"})
     costs = Costs([record(1)], record(1).hardware, torch.device("cpu"))
     weights = 32128 * 1024 + 24 * (4 * 1024**2 + 2 * 1024 * 4096)  # of T5-large's encoder with its embedding
     assert costs.memory(run, "t5-large", sizes) == pytest.approx(16 * weights + 34 * 4 * 100 * 24 * 1024, rel=0.01)
     assert costs.memory(RunSettings(), "minilm", sizes) == 3 * 2**30  # the record's
+
+
+@pytest.mark.parametrize(("precision", "around"), [("fp32", 0), ("bf16", 0), ("bf16", 60)])
+def test_memory_of_markers_is_what_a_step_keeps_for_its_backward_pass(precision, around):
+    words = ("city", "citys", "city", "city", "citys", "city", "city") * 9  # 1.3 sub-tokens each
+    documents = [Document(name, words, (), (), context_before=words[:around]) for name in ("a", "b")]
+    run = RunSettings(system="plmarker", training={"batch_size": 2, "precision": precision})
+    system = systems.system_class("plmarker").build("minilm", SCHEMA, documents, {}, seed=1)
+    stage, kept = system.ner, {}
+    examples = stage.examples(documents)
+    stage.module.train()
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), autocast(stage.device, precision):
+        stage.losses(stage.collate(examples), examples)
+    weights = {weight.untyped_storage().data_ptr() for weight in stage.module.parameters()}
+    measured = sum(storage.nbytes() for place, storage in kept.items() if place not in weights)
+    costs = Costs([], "this machine", torch.device("cpu"))
+    text = len(examples[0].input_ids)
+    expected, empty = (
+        costs.memory(run, "minilm", {"train": Size(2, size, size, own)})
+        for size, own in ((text, text * 63 / (63 + around)), (0, 0))
+    )
+    assert expected - empty == pytest.approx(measured, rel=0.3)

@@ -84,7 +84,9 @@ def test_tables_of_a_profile_say_what_they_are_of():
     about = made["conll04-systems-significance"].notes
     assert "common seed: plmarker on conll04." in about[1] and about[2].startswith("2 runs, seed 1.")
     assert list(profile_tables(runs[:1], "search-conll04-iter")) == ["search-conll04-iter"]
-    assert "`iter-bench search conll04-iter`" in profile_tables(runs[:1], "search-conll04-iter")["search-conll04-iter"].notes[-1]
+    assert (
+        "`iter-bench search conll04-iter`" in profile_tables(runs[:1], "search-conll04-iter")["search-conll04-iter"].notes[-1]
+    )
 
 
 def test_examples_show_what_each_system_found_right_wrong_and_not(tmp_path):

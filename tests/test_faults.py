@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from record_examples import record
+from record_examples import record, write_twelve
 from typer.testing import CliRunner
 
 from iter_bench import data, records, systems, tables
@@ -70,14 +70,9 @@ def test_full_disk_while_the_text_of_a_record_is_written(tmp_path, monkeypatch):
         assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
-def write_many(folder: Path, which: int) -> None:
-    for seed in range(12):
-        records.write(record(seed, durations={"train": float(which)}), folder)
-
-
 def test_two_processes_write_into_one_results_folder(tmp_path):
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=write_many, args=(tmp_path, which)) for which in (1, 2)]
+    processes = [context.Process(target=write_twelve, args=(tmp_path, which)) for which in (1, 2)]
     for process in processes:
         process.start()
     for process in processes:

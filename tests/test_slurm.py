@@ -54,6 +54,7 @@ def called(script: str, tmp_path: Path, *arguments: str, **variables: str) -> li
     return [line.split() for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_jobs_of_an_array_do_every_run_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     whole = {run.run_id for run in matrix.load_profile("scierc-choices").runs()}

@@ -46,7 +46,7 @@ def test_loss(tiny, encoder, competing):
     assert links > 0
 
 
-@pytest.mark.parametrize("device_like, tokens", [(False, 512), (True, 512), (False, 60)])
+@pytest.mark.parametrize("device_like, tokens", [(True, 512), (False, 60), pytest.param(False, 512, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("encoder, settings", SYSTEMS)
 def test_decoding(tiny, encoder, settings, device_like, tokens, monkeypatch):
     """Stepwise and speculative decoding of a batch give what the plain loops give for each window alone.

@@ -16,6 +16,7 @@ from iter_bench.settings import TrainingSettings
 from iter_bench.systems import load_system, system_class
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["bert", "t5"])
 def test_it_learns_and_survives_saving(tiny, encoder, tmp_path):
     system, documents = tiny(count=6, encoder=encoder, dropout=0.0, hidden=64)

@@ -16,6 +16,7 @@ from iter_bench.settings import TrainingSettings
 from iter_bench.systems import load_system
 
 
+@pytest.mark.slow
 def test_learns_saves_and_loads(tiny_encoder, tmp_path):
     """Six documents by heart, stage by stage; another process would predict the same."""
     corpus = data.load("synthetic-w1", "train")

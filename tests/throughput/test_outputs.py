@@ -45,7 +45,7 @@ def break_layers(system, mistake, patch):
         patch.setitem(paths, "shared_text", lambda *batch: tuple(map(MISTAKES[mistake], real(*batch))))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["iter", "asp", "plmarker"])
 def test_what_is_wrong_with_a_network_shows(name, precision):
     system = systems.system_class(name).build("minilm", CORPUS.schema, DOCUMENTS, {}, seed=1)

@@ -72,6 +72,11 @@ def sources():
     runs += [record(1, quality, dataset="ade", fold=fold) for fold, quality in enumerate((80, 84))]
     runs += [embedded(1, quality, system) for quality, system in ((80, "iter"), (60, "asp"))]
     best = RunSettings(data={"dataset": "conll04"}, training={"lr_encoder": 2.067833e-4}, model={"activation": "relu"})
+    asp = RunSettings(system="asp", data={"dataset": "conll04"}, training={"epochs": 12}, model={"dropout": 0.25})
+    searches = {
+        "mine": (best, ("training.lr_encoder", "model.dropout")),
+        "of asp": (asp, ("training.lr_encoder", "training.epochs", "model.dropout")),
+    }
     rates = {"iter": (99.0, 100.0, 101.0), "asp": (5.0,) * 3}
     speeds = [measured(name, of, workload=data_set("conll04")) for name, of in rates.items()]
     speeds += [measured(length=length, rates=(6400 / length,) * 3) for length in (64, 128, 256)]
@@ -81,7 +86,7 @@ def sources():
         lineup = [Subject(system=name, encoder=f"random:{encoder}") for name, encoder in zip(rates, encoders, strict=True)]
         for (name, of), count in zip(rates.items(), millions, strict=True):
             speeds.append(measured(name, of, workload=data_set("ace05"), lineup=lineup, parameters=10**6 * count))
-    return Sources(runs, STATISTICS, {"mine": (best, ("training.lr_encoder",))}, speeds)
+    return Sources(runs, STATISTICS, searches, speeds)
 
 
 def written(folder):

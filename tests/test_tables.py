@@ -81,6 +81,19 @@ def test_only_what_belongs_together_is_averaged():
     assert list(tables.runs_table([record(test="dev")]).dataset) == ["conll04 (dev)"], "dev is never shown as test"
 
 
+@pytest.mark.parametrize(
+    ("rates", "shown"),
+    [((1.3061468549e-4, 2e-4), ("0.000131", "0.0002")), ((1.30614e-4, 1.30615e-4), ("0.000130614", "0.000130615"))],
+)
+def test_settings_are_told_with_three_digits_unless_two_would_look_alike(rates, shown):
+    trials = [
+        record(1, quality, training={"lr_encoder": rate, "epochs": 7}) for rate, quality in zip(rates, (70, 80), strict=True)
+    ]
+    groups = tables.group_runs(trials)
+    assert [group.setting for group in groups] == [f"training.lr_encoder={rate}" for rate in shown]
+    assert [group.records[0].settings.training.lr_encoder for group in groups] == list(rates)
+
+
 def test_no_records_give_an_empty_table():
     table = tables.runs_table([])
     assert len(table) == 0 and "re_plus_f1_std" in table

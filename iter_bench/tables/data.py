@@ -57,21 +57,21 @@ def data_table(stored: Mapping[str, Any]) -> Made:
 
 
 PARAMETERS = (
-    "lr_encoder",
-    "lr_heads",
-    "schedule_encoder",
-    "schedule_heads",
-    "warmup_encoder",
-    "warmup_heads",
-    "weight_decay_encoder",
-    "weight_decay_heads",
-    "batch_size",
-    "activation",
+    "training.lr_encoder",
+    "training.lr_heads",
+    "training.schedule_encoder",
+    "training.schedule_heads",
+    "training.warmup_encoder",
+    "training.warmup_heads",
+    "training.weight_decay_encoder",
+    "training.weight_decay_heads",
+    "training.batch_size",
+    "model.activation",
 )
 
 
 def hyperparameters(searches: Mapping[str, tuple[RunSettings, Sequence[str]]]) -> Made:
-    """Table 5, a row a data set, parameter and search.
+    """Table 5, a row a data set, parameter and search; only ITER's own searches stand beside what is printed for ITER.
 
     Args:
         searches: name → best settings, and the names of what was varied (``training.lr_encoder``).
@@ -79,24 +79,36 @@ def hyperparameters(searches: Mapping[str, tuple[RunSettings, Sequence[str]]]) -
     rows = []
     for entry in published.hyperparameters().to_dict("records"):
         same = {n: s for n, s in searches.items() if published.DATASETS.get(s[0].data.dataset) == entry["dataset"]}
+        of_iter = {name: found for name, found in same.items() if found[0].system == "iter"}
         for parameter in PARAMETERS:
-            row = {"dataset": entry["dataset"], "parameter": parameter, "published": _value(entry[parameter])}
-            rows += [row | _found(parameter, name, *found) for name, found in same.items()] or [row]
-    columns = ["dataset", "parameter", "published", "found", "varied", "encoder", "search"]
+            row = {"dataset": entry["dataset"], "system": published.SYSTEMS["iter"]}
+            row |= {"parameter": _own(parameter), "published": _value(entry[_own(parameter)])}
+            rows += [row | _found(parameter, name, *found) for name, found in of_iter.items()] or [row]
+        for name, (best, varied) in sorted(same.items(), key=lambda found: found[0] not in of_iter):
+            row = {"dataset": entry["dataset"], "system": published.SYSTEMS.get(best.system, best.system)}
+            unprinted = [parameter for parameter in varied if name not in of_iter or parameter not in PARAMETERS]
+            rows += [row | {"parameter": _own(p)} | _found(p, name, best, varied) for p in unprinted]
+    columns = ["dataset", "system", "parameter", "published", "found", "varied", "encoder", "search"]
     note = (
-        "Published: ITER's Table 5. Found: the best trial on dev; what a search did not vary kept the default of its base run. "
-        "The trials, with seed and hardware: `search-NAME`."
+        "Published: ITER's Table 5; what ASP's and PL-Marker's code ships is in `iter_bench/published/released.csv`. "
+        "Found: the best trial on dev; what a search did not vary is that of its base run, and left out where nothing is "
+        "published. The trials, with seed and hardware: `search-NAME`."
     )
     return Made("Table 5: hyper-parameters", pd.DataFrame(rows, columns=columns), (note,))
 
 
 def _found(parameter: str, name: str, best: RunSettings, varied: Sequence[str]) -> dict[str, str]:
-    model = parameter == "activation"
-    value = best.model.get(parameter) if model else getattr(best.training, parameter)
-    full = f"{'model' if model else 'training'}.{parameter}"
-    cells = {"varied": "yes" if full in varied else "no", "encoder": best.encoder, "search": name}
+    value: Any = best.model_dump()
+    for part in parameter.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    cells = {"varied": "yes" if parameter in varied else "no", "encoder": best.encoder, "search": name}
     return cells | {"found": "" if value is None else _value(value)}
 
 
+def _own(parameter: str) -> str:
+    """Its name without the part of a run that it belongs to."""
+    return parameter.split(".", 1)[-1]
+
+
 def _value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -16,6 +16,7 @@ from iter_bench.scoring import CRITERIA
 RATIOS = ("precision", "recall", "f1")
 RELATION_CRITERIA = ("re", "re_plus")
 FINGERPRINTS = "sha256"
+FRACTION = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 TOLD = "^samples (more|fewer)|^generated samples|catalogue"
 """Of a load's notes, those that say that other data than the catalogue's were read."""
 
@@ -220,4 +221,11 @@ def _difference(settings: dict[str, str], peers: Sequence[dict[str, str]]) -> st
     """In what ``settings`` differ from those of ``peers``; the data's fingerprints are named where nothing else differs."""
     names = sorted({name for peer in peers for name in peer if len({other.get(name) for other in peers}) > 1})
     names = [name for name in names if name != FINGERPRINTS] or names
-    return ", ".join(f"{name}={settings[name]}" for name in names if name in settings)
+    shown = {name: _shortened({peer[name] for peer in peers if name in peer}) for name in names}
+    return ", ".join(f"{name}={shown[name][settings[name]]}" for name in names if name in settings)
+
+
+def _shortened(values: set[str]) -> dict[str, str]:
+    """Each value with three digits where it's a number with more, unless two would look alike then; records hold them all."""
+    short = {value: f"{float(value):.3g}" if FRACTION.fullmatch(value) and not value.isdigit() else value for value in values}
+    return short if len(set(short.values())) == len(values) else {value: value for value in values}

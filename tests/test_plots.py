@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from record_examples import ENVIRONMENT, record
 
-from iter_bench import data, matrix, plots
+from iter_bench import data, matrix, plots, search
 from iter_bench.data import statistics
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import UserError
@@ -226,7 +226,7 @@ def test_lambda_curve():
         assert list(line(ax, name).get_xdata()) == [0, 0.25, 0.5, 0.75], "at 1 a run keeps nothing, so that there is no mean"
 
 
-ELSEWHERE = "{} runs are of no profile; records name their command."
+ELSEWHERE = "{} runs are of no profile or search; records name their command."
 
 
 def test_captions_name_seeds_folds_epochs_hardware_and_commands():
@@ -243,6 +243,9 @@ def test_captions_name_seeds_folds_epochs_hardware_and_commands():
     assert "Epochs: iter 7, 15." in provenance(known)
     seven = [run for run in known if run.settings.training.epochs == 7]
     assert provenance(seven).endswith("Command: `make reproduce PROFILE=conll04`."), "the profile that holds little else"
+    base = search.load_search("conll04-plmarker").base
+    trial = record().model_copy(update={"settings": base, "run_id": base.run_id})
+    assert provenance([*seven, trial]).endswith("PROFILE=conll04`, `iter-bench search conll04-plmarker`.")
 
 
 @pytest.mark.parametrize("draw", [plots.scores, plots.learning_curve, plots.lambda_curve])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from iter_bench import matrix
+from iter_bench import matrix, search
 from iter_bench.records import Record
 from iter_bench.tables.runs import data_notes, ranges
 
@@ -45,7 +45,7 @@ def _epochs(records: Sequence[Record]) -> str:
 
 
 def _commands(records: Sequence[Record]) -> str:
-    """The profiles that the runs belong to, those first that hold most of them and little else."""
+    """The profiles that the runs belong to, those first that hold most of them and little else; then searches."""
     left, commands = {record.run_id for record in records}, []
     while left:
         name, ids = max(_profiles().items(), key=lambda item: (len(item[1] & left), -len(item[1])))
@@ -53,9 +53,15 @@ def _commands(records: Sequence[Record]) -> str:
             break
         left -= ids
         commands.append(f"`make reproduce PROFILE={name}`")
+    for name, of in _searches().items():
+        if trials := {r.run_id for r in records if r.run_id in left and of.parameters(r.settings) is not None}:
+            left -= trials
+            commands.append(f"`iter-bench search {name}`")
     told = [f"Command: {', '.join(commands)}."] if commands else []
     if left:
-        told.append(f"{len(left)} {'run is' if len(left) == 1 else 'runs are'} of no profile; records name their command.")
+        told.append(
+            f"{len(left)} {'run is' if len(left) == 1 else 'runs are'} of no profile or search; records name their command."
+        )
     return " ".join(told)
 
 
@@ -63,3 +69,9 @@ def _commands(records: Sequence[Record]) -> str:
 def _profiles() -> dict[str, frozenset[str]]:
     """The run ids of each profile of the package."""
     return {name: frozenset(run.run_id for run in matrix.load_profile(name).runs()) for name in matrix.profile_names()}
+
+
+@cache
+def _searches() -> dict[str, search.Search]:
+    """The searches of the package."""
+    return {name: search.load_search(name) for name in search.search_names()}

@@ -237,11 +237,13 @@ def test_a_training_batch_beyond_the_memory_is_told_and_what_was_finished_goes_o
 def files_up_to(size: int):
     """The file system refuses what makes a file longer, as a disk does that is full at that point."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # Python would leave a cut file of it where nothing fits
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        sys.dont_write_bytecode = bytecode
 
 
 def test_a_full_disk_keeps_the_finished_epochs_and_training_goes_on_to_the_same_numbers(tiny_encoder, tmp_path):

@@ -74,7 +74,7 @@ def test_the_table_pairs_what_ran_on_the_same_documents(tmp_path):
     assert made.notes[1:] == (
         "In no pair, for want of counts by document or of a common seed: plmarker on conll04.",
         "4 runs, seeds 2–3. Epochs: asp 20; iter 20. Hardware: Some CPU (2 cores). "
-        "4 runs are of no profile; records name their command.",
+        "4 runs are of no profile or search; records name their command.",
     ), "of those that were compared"
     third = record(2, system="mine", documents={"ner": bad[::-1]})
     other = [record(1, system=name, dataset="scierc", documents={"ner": bad}) for name in ("iter", "asp")]

@@ -136,7 +136,7 @@ class Costs:
         text, own = min(sizes["train"].longest, most), min(sizes["train"].own, most)
         markers = MARKERS * own if run.system == "plmarker" else 0
         layer = (states * text + markers) * config.hidden_size * BYTES_PER_STATE * width
-        # its text is attended to in one piece, from markers with a table of all scores
+        # only markers attend with a table of all scores, which is kept
         layer += markers * text * config.num_attention_heads * (BYTES_PER_SCORE + 2 * width)
         return int(weights + run.training.batch_size * config.num_hidden_layers * layer)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +62,10 @@ class Search(Settings):
 
     def own(self) -> dict[str, Any]:
         """The base's own value of everything that varies; what it doesn't name is left out."""
-        found, values = {}, self.base.model_dump()
+        return self._values(self.base)
+
+    def _values(self, run: RunSettings) -> dict[str, Any]:
+        found, values = {}, run.model_dump()
         for name in self.space:
             *parents, last = name.split(".")
             place = values
@@ -88,7 +92,7 @@ class Search(Settings):
 
     def parameters(self, run: RunSettings) -> dict[str, Any] | None:
         """What ``run`` was called with to give that run; None where it is no trial of this search."""
-        found = self.model_copy(update={"base": run}).own()
+        found = self._values(run)
         if any(name not in found or not _holds(domain, found[name]) for name, domain in self.space.items()):
             return None
         return found if self.run(found) == run else None
@@ -152,7 +156,7 @@ def optimise(
     left = search.trials - len(study.get_trials(states=_states("COMPLETE", "PRUNED")))
     for trial in study.get_trials(states=_states("COMPLETE")):
         run = search.run(trial.params)
-        done[run.run_id] = records.find(stored, run.run_id) or execute(run, None)
+        done[run.run_id] = records.find(stored, run.run_id) or execute(run, partial(report, run))
         report(run, {"finished": done[run.run_id]})
     for trial in study.get_trials(states=_states("PRUNED")):
         run, reason = search.run(trial.params), trial.user_attrs["reason"]
@@ -239,8 +243,8 @@ def _study(search: Search, journal: Path, elsewhere: Sequence[records.Record]) -
             study.add_trial(optuna.trial.create_trial(params=parameters, distributions=search.domains(), value=value))
     # a sampler with the same seed would propose again what it proposed before the interruption
     study.sampler = optuna.samplers.TPESampler(seed=search.sampler_seed + len(study.trials), constant_liar=True)
-    if not study.trials:
-        study.enqueue_trial(search.own())
+    if not study.get_trials(states=_states("WAITING")) and search.own() not in [trial.params for trial in study.trials]:
+        study.enqueue_trial(search.own())  # records from elsewhere may lack the base
     for trial in study.get_trials(states=_states("RUNNING")):
         study.tell(trial.number, state=_states("FAIL")[0])
         study.enqueue_trial(trial.params)

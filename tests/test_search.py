@@ -55,7 +55,13 @@ def wanted(tmp_path):
 
 
 def test_a_search_goes_on_where_it_was_and_its_best_setting_is_a_run(wanted, tmp_path):
-    calls = []
+    calls, ran = [], []
+
+    def kept(run, report):
+        ran.append(run.run_id)
+        found = execute(run, report)
+        records.write(found, tmp_path / "runs")
+        return found
 
     class Killed(Exception):
         pass
@@ -66,10 +72,11 @@ def test_a_search_goes_on_where_it_was_and_its_best_setting_is_a_run(wanted, tmp
             raise Killed
 
     with pytest.raises(Killed):
-        optimise(wanted, tmp_path, report=killed)
+        optimise(wanted, tmp_path, kept, report=killed)
     assert calls.pop(0)[0] == wanted.base  # so that no search ends worse than it began
     calls.clear()
-    done, failed = optimise(wanted, tmp_path, report=lambda run, event: calls.append((run, event)))
+    done, failed = optimise(wanted, tmp_path, kept, report=lambda run, event: calls.append((run, event)))
+    assert len(ran) == len(set(ran)) == 10, "what was finished isn't done again"
     assert len(calls) == 10 and len(done) + len(failed) == len({run.run_id for run, _ in calls}) == 10
     assert {r.run_id for r in done} == {run.run_id for run, event in calls if "finished" in event}
     assert all("finite" in reason for reason in failed.values())
@@ -106,6 +113,14 @@ def test_a_search_goes_on_elsewhere_from_the_records_of_its_trials(wanted, tmp_p
         records.write(found, tmp_path / "runs")
     again, _ = optimise(wanted, tmp_path, None, journal=tmp_path / "there")
     assert [r.run_id for r in again] == [r.run_id for r in done]
+
+    (tmp_path / "without").mkdir()
+    for found in first:
+        if found.run_id != wanted.base.run_id:
+            records.write(found, tmp_path / "without")
+    ran.clear()
+    optimise(wanted, tmp_path, counted, journal=tmp_path / "third", stored=tmp_path / "without", recorded=True)
+    assert ran[0] == wanted.base, "the base is tried wherever none of the records is of it"
 
 
 def test_a_trial_whose_process_is_killed_is_no_verdict_on_its_setting(wanted, tmp_path):

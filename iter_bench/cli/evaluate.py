@@ -35,7 +35,8 @@ def evaluate(
 
     if context is None:
         trained = run_of(Path(system))
-        context = trained.data.context if trained else 0
+        if context := trained.data.context if trained else 0:
+            print(f"{context} words of context on each side, as in its training; --context changes that", file=sys.stderr)
     loaded = data.load(dataset, split, data_dir=data_dir, fold=fold, context=context, skip_bad=skip_bad)
     extractor = systems.load_system(system)
     for kind, known, wanted in (

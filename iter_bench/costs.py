@@ -119,10 +119,11 @@ class Costs:
         """Bytes that training takes at most: measured on this hardware, or estimated; None where nothing is known."""
         kind = "host" if self.device.type == "cpu" else "device"
         of = (self.hardware, run.system, encoder)
+        samples = _at_once(run)
         peaks = [
             getattr(r.peak_memory, kind) or 0
             for r, _ in self._measured
-            if (r.hardware, r.system, r.settings.encoder) == of and r.settings.training.batch_size == run.training.batch_size
+            if (r.hardware, r.system, r.settings.encoder) == of and _at_once(r.settings) == samples
         ]
         if any(peaks):
             return max(peaks)
@@ -138,7 +139,7 @@ class Costs:
         layer = (states * text + markers) * config.hidden_size * BYTES_PER_STATE * width
         # only markers attend with a table of all scores, which is kept
         layer += markers * text * config.num_attention_heads * (BYTES_PER_SCORE + 2 * width)
-        return int(weights + run.training.batch_size * config.num_hidden_layers * layer)
+        return int(weights + samples * config.num_hidden_layers * layer)
 
     def _slower(self, system: str) -> float | None:
         """How many times ITER's time a unit of work takes, on hardware where both were measured."""
@@ -161,6 +162,11 @@ class Costs:
         if dtype not in self._products:
             self._products[dtype] = measure_ceiling(self.device, dtype).flops
         return self._products[dtype]
+
+
+def _at_once(run: RunSettings) -> int:
+    """Samples whose activations a step of training holds."""
+    return min(run.training.batch_size, run.training.samples_at_once or run.training.batch_size)
 
 
 def _work(run: RunSettings, encoder: str, sizes: dict[str, Size]) -> float | None:

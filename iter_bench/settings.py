@@ -104,6 +104,13 @@ class TrainingSettings(Settings):
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(8, ge=1)
+    samples_at_once: int | None = Field(
+        None,
+        ge=1,
+        # runs without it keep the id that they had before there was such a setting
+        exclude_if=lambda value: value is None,
+        description="the most samples of a batch that are computed together; gradients are added up",
+    )
     lr_encoder: float = Field(2e-4, gt=0)
     lr_heads: float = Field(3e-4, gt=0)
     schedule_encoder: Schedule = "linear"

@@ -3,7 +3,8 @@
 Two groups of weights (the encoder, and the heads above it) with a rate, schedule, warm-up and weight decay each; mixed
 precision; clipping; selection and early stopping on dev. After each epoch everything that the next one needs is stored, so
 that a killed run goes on where it was. All randomness follows from (seed, epoch), so a resumed run gives the numbers of an
-uninterrupted one. Several processes, where they were started, share every batch (``cluster/processes.py``).
+uninterrupted one. Several processes, where they were started, share every batch (``cluster/processes.py``), and each may
+compute its share in parts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ from iter_bench.memory import keep_freed
 from iter_bench.scoring import dev_scores
 from iter_bench.settings import Schedule, TrainingSettings
 
+_E = TypeVar("_E")
+
+LESS_MEMORY = "set training.samples_at_once lower, or training.batch_size, or the model's limits; finished epochs are kept"
 NO_DECAY = ("bias", "norm", "layernorm")
 BATCHES_PER_BUCKET = 16  # batches of similar length are cut from so many batches' worth of shuffled samples
 
@@ -59,7 +63,7 @@ class Task(Protocol):
 
         Args:
             batch: as ``collate`` made it.
-            whole: the examples of the batch that it is a share of, where several processes share it; else its own. What is a
+            whole: the examples of the batch that it is a share of, where processes or memory divide it; else its own. What is a
                 mean is one over these, so that the losses of shares add up to those of the whole.
         """
         ...
@@ -184,7 +188,7 @@ def train(
     Raises:
         FloatingPointError: the loss is no longer finite; the message names epoch and step.
         UserError: the model can't be divided among processes, or they don't see the same checkpoints.
-        OutOfMemory: a batch is too large. It isn't divided: dropout, and losses that are means, would give other numbers.
+        OutOfMemory: too many samples at once. They are divided only if settings say so: dropout would draw other numbers.
     """
     keep_freed()
     sharded = ShardedModule(task) if launched.sharded() else None
@@ -237,6 +241,13 @@ def _out_of_patience(history: list[dict[str, Any]], patience: int | None) -> boo
     return patience is not None and len(history) - 1 - last_better >= patience
 
 
+def _shares(whole: Sequence[_E], first: int, count: int, at_once: int | None) -> list[Sequence[_E]]:
+    """What process ``first`` of ``count`` computes of a batch, ``at_once`` samples each; as many shares as the others have."""
+    own, most = whole[first::count], -(-len(whole) // count)
+    at_once = at_once or most
+    return [own[start : start + at_once] for start in range(0, most, at_once)]
+
+
 def _epoch(
     task: Task,
     examples: Sequence[Any],
@@ -254,20 +265,20 @@ def _epoch(
     first, count = processes.place()
     for step, rows in enumerate(batches):
         whole = [examples[i] for i in rows]
-        share = whole[first::count]
-        what = f"a training batch of {len(share)} samples, the longest of {max(lengths[i] for i in rows)} sub-tokens"
-        with undivided(what, "lower training.batch_size or the model's limits; finished epochs are kept"):
-            batch = task.collate(share or whole[:1])
-            with autocast(task.device, settings.precision):
-                parts = task.losses(batch, whole)
-            if not share:  # fewer samples than processes: this one computes for nothing, so that all take the same steps
-                parts = {name: 0 * value for name, value in parts.items()}
-            sum(parts.values()).backward()
+        longest = max(lengths[i] for i in rows)
+        for share in _shares(whole, first, count, settings.samples_at_once):
+            with undivided(f"{len(share)} samples at once, the longest of {longest} sub-tokens", LESS_MEMORY):
+                batch = task.collate(share or whole[:1])
+                with autocast(task.device, settings.precision):
+                    parts = task.losses(batch, whole)
+                if not share:  # this process computes for nothing, so that all take the same steps
+                    parts = {name: 0 * value for name, value in parts.items()}
+                sum(parts.values()).backward()
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0) + value.detach()
         processes.add_gradients(task.module.parameters())
         clip_grad_norm_(task.module.parameters(), settings.clip_norm)
         optimizer.step(epoch * len(batches) + step)
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0) + value.detach()
         if report is not None:
             report({"step": epoch * len(batches) + step + 1, "steps": len(batches) * settings.epochs})
     totals = processes.add_up({name: float(value) for name, value in sums.items()})

@@ -150,6 +150,8 @@ def test_memory_is_measured_or_counted():
     costs = Costs([record(1)], record(1).hardware, torch.device("cpu"))
     weights = 32128 * 1024 + 24 * (4 * 1024**2 + 2 * 1024 * 4096)  # of T5-large's encoder with its embedding
     assert costs.memory(run, "t5-large", sizes) == pytest.approx(16 * weights + 34 * 4 * 100 * 24 * 1024, rel=0.01)
+    parts = RunSettings(encoder="t5-large", training={"batch_size": 64, "samples_at_once": 4, "precision": "bf16"})
+    assert costs.memory(parts, "t5-large", sizes) == costs.memory(run, "t5-large", sizes)
     assert costs.memory(RunSettings(), "minilm", sizes) == 3 * 2**30  # the record's
 
 

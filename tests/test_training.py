@@ -51,6 +51,42 @@ def test_same_seed_same_numbers_and_a_killed_run_resumes_to_them(build, document
     assert history[-1]["loss"]["is_left"] < history[0]["loss"]["is_left"]
 
 
+@pytest.mark.parametrize("system", ["asp", "iter", "iter mean", "plmarker"])
+def test_a_batch_computed_in_parts_trains_as_the_whole(system, tiny_encoder, documents, monkeypatch):
+    train, forward = torch.nn.Module.train, {"whole": [], "parts": []}
+    monkeypatch.setattr(torch.nn.Module, "train", lambda self, mode=True: train(self, False))  # no dropout: draws would differ
+    kind, _, reduction = system.partition(" ")
+    found = {}
+    for name, at_once in (("whole", None), ("parts", 3)):
+        settings = TRAINING.model_copy(update={"epochs": 1, "samples_at_once": at_once})
+        built = systems.system_class(kind).build(
+            tiny_encoder, SCHEMA, documents, {"loss_reduction": reduction} if reduction else {}, seed=5
+        )
+        hook = torch.nn.modules.module.register_module_forward_pre_hook(
+            lambda module, _, name=name: forward[name].append(type(module).__name__)
+        )
+        history = built.fit(documents[:40], [], settings, seed=5)
+        hook.remove()
+        found[name] = [epoch["loss"] for epoch in history], checkpoints.weights_of(built.module)
+    (losses, weights), (of_parts, weights_of_parts) = found["whole"], found["parts"]
+    assert len(losses) == len(of_parts) and all(b == pytest.approx(a, rel=1e-5) for a, b in zip(losses, of_parts, strict=True))
+    assert all((weights_of_parts[name] - value).abs().max() < 1e-4 for name, value in weights.items())
+    # 40 samples: batches of 16, 16 and 8, and of these 6, 6 and 3 parts; PL-Marker's stage 2 has more samples
+    assert forward["parts"].count("Embedding") >= 5 * forward["whole"].count("Embedding") > 0
+
+
+def test_a_batch_in_parts_has_as_many_in_each_process():
+    shares = [training._shares(range(13), process, 4, 2) for process in range(4)]
+    assert [list(map(list, of)) for of in shares] == [[[0, 4], [8, 12]], [[1, 5], [9]], [[2, 6], [10]], [[3, 7], [11]]]
+    assert [list(map(list, training._shares(range(9), p, 4, 1))) for p in (0, 1)] == [[[0], [4], [8]], [[1], [5], []]]
+
+
+def test_ids_of_runs_that_do_not_divide_batches_are_those_before_there_was_the_setting():
+    assert "samples_at_once" not in RunSettings().model_dump(mode="json")["training"]
+    divided = RunSettings(training={"samples_at_once": 4})
+    assert divided.run_id != RunSettings().run_id and RunSettings.model_validate_json(divided.model_dump_json()) == divided
+
+
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(build, documents, tmp_path):
     build(documents).fit(documents, [], TRAINING.model_copy(update={"epochs": 1}), seed=5, folder=tmp_path)
     with pytest.raises(UserError, match="belongs to the run"):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from iter_bench.cluster import processes
+from iter_bench.settings import dtype_of
 
 
 def default_device() -> torch.device:
@@ -21,8 +22,8 @@ def default_device() -> torch.device:
 
 
 def compute_dtype(device: torch.device, precision: str) -> str:
-    """Torch's name of the type of matrix products; ``auto`` is bf16 on CUDA and fp32 on the CPU."""
-    return "bfloat16" if precision == "bf16" or (precision == "auto" and device.type == "cuda") else "float32"
+    """Torch's name of the type of matrix products on ``device``; see `dtype_of`."""
+    return dtype_of(precision, device.type)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

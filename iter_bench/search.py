@@ -31,11 +31,17 @@ class Range(Settings):
     high: int | float
     log: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
 
 class Choices(Settings):
     """One of a few values."""
 
     choices: list[Any] = Field(min_length=2)
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, self.choices))
 
 
 class Search(Settings):

@@ -125,6 +125,11 @@ class TrainingSettings(Settings):
     select_by: Literal["auto", "ner", "re", "re_plus"] = Field("auto", description="auto: re_plus, or ner without relations")
 
 
+def dtype_of(precision: str, device: str) -> str:
+    """Torch's name of the type of matrix products on ``device``; ``auto`` is bf16 on CUDA and fp32 on the CPU."""
+    return "bfloat16" if precision == "bf16" or (precision == "auto" and device.startswith("cuda")) else "float32"
+
+
 class RunSettings(Settings):
     """One run: everything that decides its numbers, apart from machine and versions."""
 

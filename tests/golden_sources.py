@@ -74,8 +74,11 @@ def sources():
     best = RunSettings(data={"dataset": "conll04"}, training={"lr_encoder": 2.067833e-4}, model={"activation": "relu"})
     asp = RunSettings(system="asp", data={"dataset": "conll04"}, training={"epochs": 12}, model={"dropout": 0.25})
     searches = {
-        "mine": (best, ("training.lr_encoder", "model.dropout")),
-        "of asp": (asp, ("training.lr_encoder", "training.epochs", "model.dropout")),
+        "mine": (best, {"training.lr_encoder": "0.0001 to 0.001", "model.dropout": "0.1 to 0.4"}),
+        "of asp": (
+            asp,
+            {"training.lr_encoder": "1e-05 to 0.001", "training.epochs": "12 or 20", "model.dropout": "0.1 to 0.3"},
+        ),
     }
     rates = {"iter": (99.0, 100.0, 101.0), "asp": (5.0,) * 3}
     speeds = [measured(name, of, workload=data_set("conll04")) for name, of in rates.items()]

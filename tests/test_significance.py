@@ -79,7 +79,13 @@ def test_the_table_pairs_what_ran_on_the_same_documents(tmp_path):
     third = record(2, system="mine", documents={"ner": bad[::-1]})
     other = [record(1, system=name, dataset="scierc", documents={"ner": bad}) for name in ("iter", "asp")]
     family = differences([*runs, third, *other], "t").frame.query("dataset == 'conll04'")
-    assert len(family) == 3 and list(family.p_holm) == pytest.approx(list(holm(family.p))) and family.p_holm.max() > table.p[0]
+    assert len(family) == 3 and family.p_holm.max() > table.p[0] and list(family.p_holm) == pytest.approx(list(holm(family.p)))
+    tuned = [record(s, documents={"ner": bad}, training={"epochs": 3}) for s in (2, 3)]
+    both = differences([*runs, third, *tuned], "t").frame.query("dataset == 'conll04'")
+    of_settings = both.a.str.split().str[0] == both.b.str.split().str[0]
+    for of in (both[of_settings], both[~of_settings]):
+        assert list(of.p_holm) == pytest.approx(list(holm(of.p))), "settings of one system are a family of their own"
+    assert of_settings.sum() == 1
 
 
 def test_systems_that_ran_on_unlike_folds_are_compared_on_those_that_both_have():

@@ -11,6 +11,7 @@ paper says strict, so its figures are nearer to `surface` than to `strict` here 
 from __future__ import annotations
 
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ def figures(table: int | None = None) -> pd.DataFrame:
     """
     found = _read("figures")
     return found if table is None else found[found["place"].str.startswith(f"Table {table},")].reset_index(drop=True)
+
+
+def letters(figures: pd.DataFrame) -> dict[str, str]:
+    """Each note that one of the figures has → the letter that a table marks it with."""
+    return dict(zip(dict.fromkeys(note for note in figures["note"] if note), ascii_lowercase, strict=False))
+
+
+def told(letters: dict[str, str]) -> tuple[str, ...]:
+    """What the letters stand for, as a sentence below the table; none without letters."""
+    notes = "; ".join(f"{letter}: {note}" for note, letter in letters.items())
+    return (f"Published note {notes}.",) if notes else ()
 
 
 def hyperparameters() -> pd.DataFrame:

@@ -26,14 +26,14 @@ class Sources:
     Attributes:
         records: of runs.
         data: the figures of the data sets, as ``iter-bench data stats --json`` prints them; empty where not stored.
-        searches: name → best settings, and the names of what was varied.
+        searches: name → best settings, and what was varied → among which values.
         throughput: records of throughput, VALID or not.
         examples: predictions on a few documents of the embedded corpus.
     """
 
     records: Sequence[Record]
     data: Mapping[str, Any]
-    searches: Mapping[str, tuple[RunSettings, Sequence[str]]]
+    searches: Mapping[str, tuple[RunSettings, Mapping[str, str]]]
     throughput: Sequence[ThroughputRecord] = ()
     examples: Examples | None = None
 
@@ -59,8 +59,8 @@ def load_sources(results: Path) -> Sources:
             best = RunSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         except (ValueError, RecursionError) as error:  # of encoding, TOML or settings
             raise UserError(f"{path}: {error}") from None
-        varied = search.load_search(path.stem).space if path.stem in search.search_names() else ()
-        searches[path.stem] = (best, tuple(varied))
+        space = search.load_search(path.stem).space if path.stem in search.search_names() else {}
+        searches[path.stem] = (best, {name: str(domain) for name, domain in space.items()})
     measured = records.load_all(results / "throughput", ThroughputRecord)
     runs = records.load_all(results / "runs")
     return Sources(runs, stored, searches, measured, examples.load(results / "examples", runs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from statistics import mean, stdev
 from typing import Any
@@ -26,6 +27,11 @@ CONVENTIONS = (
     "which is more lenient (table `conventions`). An empty cell was not measured, or not published."
 )
 
+NEAREST = (
+    "Measured runs stand beside the published row of the same system and encoder, or, where there is none, of the same system "
+    "with the fewest parameters: then the difference is also one of encoders."
+)
+
 
 def scored_groups(records: Sequence[Record]) -> list[Group]:
     """Groups of runs that were scored on the test split of a data set that the paper has."""
@@ -46,8 +52,8 @@ def percent(group: Group, criterion: Criterion, convention: Convention, ratio: s
 
 def main_results(records: Sequence[Record]) -> Made:
     """Table 3: every published system, and ours beside the published one that they are nearest to."""
-    printed = _printed(published.figures(table=3))
-    groups, rows = scored_groups(records), []
+    figures = published.figures(table=3)
+    printed, groups, rows = _printed(figures), scored_groups(records), []
     names = {row["dataset"]: None for row in printed}
     for dataset in names:
         there = [row for row in printed if row["dataset"] == dataset]
@@ -57,14 +63,10 @@ def main_results(records: Sequence[Record]) -> Made:
             matched = [group for nearest, group in beside if nearest is row]
             rows += [_side_by_side(row, group) for group in matched or [None]]
         rows += [_side_by_side({"dataset": dataset}, group) for nearest, group in beside if nearest is None]
-    note = (
-        "Measured runs stand beside the published row of the same system and encoder, or, where there is none, of the same "
-        "system with the fewest parameters: then the difference is also one of encoders."
-    )
     return Made(
         "Table 3: main results",
         pd.DataFrame(rows, columns=_main_columns()),
-        (CONVENTIONS, note, provenance(records_of(groups))),
+        (CONVENTIONS, NEAREST, *published.told(published.letters(figures)), provenance(records_of(groups))),
     )
 
 
@@ -73,8 +75,8 @@ def encoders(records: Sequence[Record]) -> Made:
     groups = [group for group in scored_groups(records) if group.system == "iter"]
     several = {g.dataset for g in groups if len({o.encoder for o in groups if o.dataset == g.dataset}) > 1}
     groups = [g for g in groups if g.dataset in several or published.DATASETS[g.dataset] == "ACE05"]
-    rows, used = [], []
-    for row in _printed(published.figures(table=4)):
+    figures, rows, used = published.figures(table=4), [], []
+    for row in _printed(figures):
         same = [g for g in groups if published.DATASETS[g.dataset] == "ACE05" and _same(row, g)]
         used += same
         rows += [_side_by_side(row, group) for group in same or [None]]
@@ -89,17 +91,21 @@ def encoders(records: Sequence[Record]) -> Made:
     return Made(
         "Table 4: encoders",
         pd.DataFrame(rows, columns=columns),
-        (CONVENTIONS, speeds, provenance(records_of(groups))),
+        (CONVENTIONS, speeds, *published.told(published.letters(figures)), provenance(records_of(groups))),
     )
 
 
 def precision_recall(records: Sequence[Record]) -> Made:
-    """Table 6: precision, recall and F1 by data set, criterion and convention; a difference only for the same encoder."""
-    groups, rows, matched = scored_groups(records), [], set()
-    for entry in published.figures(table=6).itertuples():
+    """Table 6: precision, recall and F1 by data set, criterion and convention; ours beside what they are nearest to."""
+    groups, rows = scored_groups(records), []
+    figures = published.figures(table=6)
+    printed = _printed(figures)
+    beside = [(_nearest(g, [p for p in printed if p["dataset"] == published.DATASETS[g.dataset]]), g) for g in groups]
+    matched = set()
+    for entry in figures.itertuples():
         criterion = entry.metric.removesuffix("_f1")
-        row = {"dataset": entry.dataset, "system": entry.system, "encoder": entry.encoder, "criterion": criterion}
-        row["convention"] = entry.convention
+        row = {"dataset": entry.dataset, "system": entry.system, "criterion": criterion, "convention": entry.convention}
+        row["published encoder"] = entry.encoder
         for name, value, std in (
             ("P", entry.precision, entry.precision_std),
             ("R", entry.recall, entry.recall_std),
@@ -107,13 +113,14 @@ def precision_recall(records: Sequence[Record]) -> Made:
         ):
             row |= {f"published {name}": value, f"published {name} std": std}
         row["published seeds"] = int(entry.seeds)
-        of_row = {"dataset": entry.dataset, "system": entry.system, "encoder": entry.encoder}
-        same = [group for group in groups if published.DATASETS[group.dataset] == entry.dataset and _same(of_row, group)]
-        for group in same:
+        of_row = (entry.dataset, entry.system, entry.encoder)
+        near = [g for p, g in beside if p is not None and (p["dataset"], p["system"], p["encoder"]) == of_row]
+        near = [group for group in near if criterion in group.records[0].scores.test[entry.convention]]
+        for group in near:
             measured = _precision_recall(group, criterion, entry.convention)
             rows.append(row | measured | {"difference F1": measured["measured F1"] - entry.value})
             matched.add((id(group), criterion, entry.convention))
-        rows += [] if same else [row]
+        rows += [] if near else [row]
     for group in groups:
         for convention in ("strict", "pl_marker"):
             for criterion in group.records[0].scores.test[convention]:
@@ -124,25 +131,26 @@ def precision_recall(records: Sequence[Record]) -> Made:
                     "dataset": published.DATASETS[group.dataset],
                     "system": published.SYSTEMS.get(group.system, group.system),
                 }
-                row |= {"encoder": group.encoder, "criterion": criterion, "convention": convention}
+                row |= {"criterion": criterion, "convention": convention}
                 rows.append(row | _precision_recall(group, criterion, convention))
     ratios = [f"{name}{std}" for name in ("P", "R", "F1") for std in ("", " std")]
-    columns = ["dataset", "system", "encoder", "criterion", "convention"]
-    columns += [*(f"published {name}" for name in ratios), "published seeds"]
+    columns = ["dataset", "system", "criterion", "convention", "published encoder"]
+    columns += [*(f"published {name}" for name in ratios), "published seeds", "measured encoder"]
     columns += ["setting", *(f"measured {name}" for name in ratios), "measured seeds", "measured folds", "difference F1"]
     frame = pd.DataFrame(rows, columns=columns)
-    order = {name: i for i, name in enumerate(dict.fromkeys(published.figures(table=6)["dataset"]))}
+    order = {name: i for i, name in enumerate(dict.fromkeys(figures["dataset"]))}
     frame = frame.sort_values("dataset", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
     note = "Criterion `re` of the paper does not state its convention; it stands with `strict`, a symmetric pair counting once."
     return Made(
         "Table 6: precision, recall, F1",
         frame,
-        (CONVENTIONS, note, provenance(records_of(groups))),
+        (CONVENTIONS, NEAREST, note, provenance(records_of(groups))),
     )
 
 
 def _main_columns() -> list[str]:
     columns = ["dataset", "system", "published encoder", "published M", *(f"published {name}" for name in METRICS)]
+    columns += ["published note"]
     columns += ["measured encoder", "setting", "measured M", "measured seeds", "measured folds"]
     columns += [f"measured {name}{std}" for name in METRICS for std in ("", " std")]
     return columns + [f"difference {name}" for name in METRICS]
@@ -151,6 +159,7 @@ def _main_columns() -> list[str]:
 def _printed(figures: pd.DataFrame) -> list[dict[str, Any]]:
     """One row a data set, system and encoder as printed, with the values by their names in `METRICS`."""
     names = {(metric, convention): name for name, (metric, _, convention) in METRICS.items()}
+    letters = published.letters(figures)
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for entry in figures.itertuples():
         row = rows.setdefault(
@@ -158,6 +167,7 @@ def _printed(figures: pd.DataFrame) -> list[dict[str, Any]]:
             {"dataset": entry.dataset, "system": entry.system, "encoder": entry.encoder, "millions": entry.parameters_millions},
         )
         row[names.get((entry.metric, entry.convention), "samples/s")] = entry.value
+        row["note"] = letters.get(entry.note) or row.get("note")
     return list(rows.values())
 
 
@@ -169,17 +179,18 @@ def _same(row: dict[str, Any], group: Group) -> bool:
 def _nearest(group: Group, printed: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The published row of the same system: that with the same encoder, else with the fewest parameters."""
     same = [row for row in printed if row["system"] == published.SYSTEMS.get(group.system)]
-    return min(same, key=lambda row: (not _same(row, group), row["millions"]), default=None)
+    sizes = [math.inf if pd.isna(row["millions"]) else row["millions"] for row in same]
+    return min(zip(same, sizes, strict=True), key=lambda of: (not _same(of[0], group), of[1]), default=(None, 0))[0]
 
 
 def _side_by_side(row: dict[str, Any], group: Group | None) -> dict[str, Any]:
     cells = {"dataset": row["dataset"], "system": row.get("system"), "published encoder": row.get("encoder")}
     cells |= {"published M": row.get("millions"), "published samples/s": row.get("samples/s")}
-    cells |= {f"published {name}": row.get(name) for name in METRICS}
+    cells |= {f"published {name}": row.get(name) for name in METRICS} | {"published note": row.get("note")}
     if group is None:
         return cells
     cells["system"] = published.SYSTEMS.get(group.system, group.system)
-    cells |= _about(group) | {"measured encoder": group.encoder, "measured M": round(group.records[0].parameters / 1e6, 1)}
+    cells |= _about(group) | {"measured M": round(group.records[0].parameters / 1e6, 1)}
     rates = [record.prediction.samples_per_second for record in group.records if record.prediction]
     if rates and len({record.hardware for record in group.records}) == 1:
         cells["measured samples/s"] = mean(rates)
@@ -199,4 +210,5 @@ def _precision_recall(group: Group, criterion: Criterion, convention: Convention
 
 
 def _about(group: Group) -> dict[str, Any]:
-    return {"setting": group.setting, "measured seeds": len(group.seeds), "measured folds": len(group.folds) or None}
+    counts = {"measured seeds": len(group.seeds), "measured folds": len(group.folds) or None}
+    return {"measured encoder": group.encoder, "setting": group.setting, **counts}

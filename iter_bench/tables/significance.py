@@ -18,9 +18,10 @@ from iter_bench.tables.runs import Group, group_runs
 from iter_bench.tables.text import Made
 
 NOTE = (
-    "F1 in convention `strict`, means over runs. p: paired permutation test over test documents, two-sided, 10,000 resamples, "
-    "so never below 1/10,001; all runs of a pair are swapped together. p Holm: corrected by Holm's method, all rows of a data "
-    "set being one family. It says whether these trained systems differ, whatever search and epochs each was given."
+    "F1 in convention `strict`, means over runs. p: paired permutation test over the scored documents, two-sided, 10,000 "
+    "resamples, so never below 1/10,001; all runs of a pair are swapped together. p Holm: corrected by Holm's method; the pairs"
+    " of different systems on a data set are one family, those of one system's settings another. It says whether these trained "
+    "systems differ, whatever search and epochs each was given."
 )
 COLUMNS = ["dataset", "encoder", "a", "b", "criterion", "runs", "documents", "a_f1", "b_f1", "difference", "p", "p_holm"]
 
@@ -41,7 +42,8 @@ def differences(records: Sequence[Record], title: str) -> Made:
 
     The frame's columns are ``dataset``, ``encoder``, ``a`` and ``b`` (systems, with their setting where they have several),
     ``criterion``, ``runs`` and ``documents`` that were paired, mean F1 of each and their ``difference`` in [0, 1]
-    (convention ``strict``), ``p``, and ``p_holm``, corrected for all rows of the data set. Groups without counts by document,
+    (convention ``strict``), ``p``, and ``p_holm``, corrected for all rows of the data set that compare
+    systems, or settings of one. Groups without counts by document,
     or of different documents, are in no pair; the notes name those that could have been in one.
     """
     groups = group_runs(records)
@@ -52,7 +54,8 @@ def differences(records: Sequence[Record], title: str) -> Made:
         subject = (pair.one.dataset, pair.one.encoder, _name(pair.one), _name(pair.other), pair.criterion)
         rows.append([*subject, *pair.a.shape[:2], _f1(pair.a), _f1(pair.b), found.difference, found.p])
     frame = pd.DataFrame(rows, columns=COLUMNS[:-1])
-    frame["p_holm"] = frame.groupby("dataset")["p"].transform(lambda p: holm(list(p))).astype(float)
+    of_systems = pd.Series([pair.one.system != pair.other.system for pair in pairs], dtype=bool)
+    frame["p_holm"] = frame.groupby(["dataset", of_systems])["p"].transform(lambda p: holm(list(p))).astype(float)
     notes = [NOTE]
     paired = {id(group) for pair in pairs for group in (pair.one, pair.other)}
     subjects = [(group.dataset, group.encoder) for group in groups]

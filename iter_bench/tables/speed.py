@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from iter_bench.records import Record
+from iter_bench.settings import dtype_of
 from iter_bench.tables.beyond import on_test
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.paper import percent
@@ -32,14 +33,15 @@ WORKLOADS = {
 BENCHMARK, SCORED = "throughput record", "scored pass"
 NOTE = (
     "F1 in percent, `strict`, mean ± sample standard deviation over runs. Source `throughput record`: the median of the "
-    "fastest VALID record of the same system and encoder on documents of the data set's lengths, by the rules of "
-    "docs/throughput.md. `scored pass`: the one prediction that was scored, without warm-up and perhaps beside other work: no "
-    "benchmark, not to be compared with the other source. Joules a sample come from throughput records on a GPU alone; an "
-    "empty cell was not measured."
+    "fastest VALID record of the same system and encoder on documents of about the data set's lengths, by the rules of "
+    "docs/throughput.md; where these are generated (Table 1), they aren't those that F1 is of. `scored pass`: the one "
+    "prediction that was scored, in the training's precision, without warm-up and perhaps beside other work: no benchmark, to "
+    "be compared neither with the other source nor with another row. Joules a sample come from throughput records on a GPU "
+    "alone; an empty cell was not measured."
 )
 COLUMNS = ["dataset", "system", "encoder", "setting", "runs"]
 COLUMNS += [f"measured {name} F1{std}" for name in ("NER", "RE+") for std in ("", " std")]
-COLUMNS += ["samples/s", "source", "batch size", "structure", "joules", "hardware"]
+COLUMNS += ["samples/s", "source", "dtype", "batch size", "structure", "joules", "hardware"]
 
 
 def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Made:
@@ -81,6 +83,7 @@ def _benchmarks(group: Group, throughput: Sequence[ThroughputRecord]) -> Iterato
         yield {
             "samples/s": best.rate.median,
             "source": BENCHMARK,
+            "dtype": best.execution["dtype"],
             "batch size": best.batch,
             "structure": best.structure,
             "joules": best.power and best.power.joules_per_sample,
@@ -90,11 +93,13 @@ def _benchmarks(group: Group, throughput: Sequence[ThroughputRecord]) -> Iterato
 
 def _scored_pass(group: Group) -> Iterator[dict[str, Any]]:
     """The mean over the runs; nothing where one has none, or where they ran on several machines."""
+    first = group.records[0]
     passes, hardware = [record.prediction for record in group.records], {record.hardware for record in group.records}
     if all(passes) and len(hardware) == 1:
         yield {
             "samples/s": mean(of.samples_per_second for of in passes),
             "source": SCORED,
+            "dtype": dtype_of(first.settings.training.precision, first.device),
             "batch size": passes[0].batch_size,
             "structure": "predicted",
             "hardware": hardware.pop(),

@@ -28,10 +28,9 @@ MEANING = (
     "`predicted`: trained weights, their own. Speed-up of ITER: its median over the row's, measured in alternation with it in "
     "the same cell. Share of the ceiling: the time that the operations counted from shapes would take at the rates of matrix "
     "product and copy that were measured beside, of the median. No batch holds more than the `documents` of a call. An empty "
-    "cell was not measured."
+    "cell was not measured. Source `embedded`: generated sentences with about the length and density of the data set that a "
+    "row is named after (throughput/workloads.toml; the lengths are those of the paper's Table 1), not the data set itself."
 )
-
-
 PUBLISHED = (
     "Published: Table 1 of the paper, on its own hardware and by its own rules; where published hardware is empty, the paper "
     "names none. Measured rows stand beside the published one of the same system with the same encoder, or else with the "
@@ -49,7 +48,7 @@ GROWTH = (
 
 
 PRINTED = ("dataset", "system", *(f"published {name}" for name in ("encoder", "M", "batch size", "hardware")))
-PRINTED += ("published samples/s", "published speed-up of ITER")
+PRINTED += ("published samples/s", "published speed-up of ITER", "published note")
 
 
 def data_sets(records: Sequence[ThroughputRecord]) -> Made:
@@ -70,7 +69,8 @@ def data_sets(records: Sequence[ThroughputRecord]) -> Made:
             rows += [row | measured(record) for nearest, record in beside if nearest is row] or [row]
         rows += [measured(record) for nearest, record in beside if nearest is None]
     frame = pd.DataFrame(rows, columns=[*PRINTED, "reading", *_columns()[2:]])
-    return Made("Table 1: throughput", frame, (*_notes(of_kind, shown), PUBLISHED), _readable(frame))
+    told = published.told(published.letters(published.figures(table=1)))
+    return Made("Table 1: throughput", frame, (*_notes(of_kind, shown), PUBLISHED, *told), _readable(frame))
 
 
 def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Made:
@@ -83,8 +83,8 @@ def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Made:
 
 def growth(records: Sequence[ThroughputRecord]) -> Made:
     """How time grows with N, E, ω and L, beside what section 3.5 of the paper states."""
-    rows = []
-    for fit in fits(records):
+    rows, found = [], fits(records)
+    for fit in found:
         settings = fit.records[0].settings
         setting = {name: value for name, value in settings.subject.model.items() if name != fit.variable.model}
         fixed = {"length": settings.workload.longest} if fit.variable.name != "N" else {}
@@ -114,7 +114,8 @@ def growth(records: Sequence[ThroughputRecord]) -> Made:
     text = frame.drop(columns="exponent error").map(lambda value: number(value) if isinstance(value, float) else value)
     spread = zip(frame["exponent"], frame["exponent error"], strict=True)
     text["exponent"] = [f"{value:.2f} ± {error:.2f}" for value, error in spread]
-    return Made("How cost grows", frame, (GROWTH,), text.astype(str))
+    fitted = [record for fit in found for record in fit.records]
+    return Made("How cost grows", frame, (GROWTH, *commands(fitted)), text.astype(str))
 
 
 TABLES: dict[str, Callable[[Sequence[ThroughputRecord]], Made]] = {
@@ -171,12 +172,14 @@ def _order(record: ThroughputRecord) -> tuple[Any, ...]:
 def _printed(dataset: str) -> list[dict[str, Any]]:
     """The rows of the paper's Table 1 for a data set, in its order."""
     table = published.figures(table=1)
+    letters = published.letters(table)
     table = table[table.dataset == dataset]
     rows = []
     for entry in table.itertuples():
         row = {"dataset": dataset, "system": entry.system, "published encoder": entry.encoder}
         row |= {"published M": entry.parameters_millions, "published batch size": entry.batch_size}
         row |= {"published hardware": entry.hardware or None, "published samples/s": entry.value}
+        row["published note"] = letters.get(entry.note)
         same = table[(table.system == "ITER") & (table.hardware == entry.hardware) & (table.batch_size == entry.batch_size)]
         same = [iter_.value for iter_ in same.itertuples() if _size(iter_.encoder) == _size(entry.encoder)]
         if entry.system != "ITER" and len(same) == 1:

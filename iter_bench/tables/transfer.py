@@ -35,11 +35,14 @@ class _Pair:
 def transfer(records: Sequence[Record]) -> Made:
     """Table 7; a record counts if it, or one that differs from it in the start only, was started from a run on CoNLL03."""
     printed: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in published.figures(table=7).itertuples():
+    figures = published.figures(table=7)
+    letters = published.letters(figures)
+    for entry in figures.itertuples():
         encoder, _, started = entry.encoder.partition("+")
         name = f"{'NER' if entry.metric == 'ner_f1' else 'RE+'} {STARTS[bool(started)]}"
         row = printed.setdefault((entry.dataset, encoder), {"dataset": entry.dataset, "encoder": encoder})
         row |= {f"published {name}": entry.value, f"published {name} std": entry.std, "published seeds": int(entry.seeds)}
+        row["published note"] = letters.get(entry.note) or row.get("published note")
     pairs, rows, used = list(_pairs(records)), [], []
     for (dataset, encoder), row in printed.items():
         same = [pair for pair in pairs if pair.dataset == dataset and published.same_encoder(encoder, pair.encoder)]
@@ -48,10 +51,12 @@ def transfer(records: Sequence[Record]) -> Made:
     rows += [{"dataset": p.dataset, "encoder": p.encoder} | _measured(p, {}) for p in pairs if p not in used]
     columns = ["dataset", "encoder"]
     columns += [*(f"published {name}{std}" for name in NAMES for std in ("", " std")), "published seeds"]
+    columns += ["published note"]
     columns += [*(f"measured {name}{std}" for name in NAMES for std in ("", " std")), "measured seeds"]
     columns += [f"difference {name}" for name in NAMES if pairs]
     shown = [record for pair in pairs for record in (*pair.usual, *pair.started)]
-    return Made(f"Table 7: transfer from {SOURCE}", pd.DataFrame(rows, columns=columns), (CONVENTIONS, provenance(shown)))
+    notes = (CONVENTIONS, *published.told(letters), provenance(shown))
+    return Made(f"Table 7: transfer from {SOURCE}", pd.DataFrame(rows, columns=columns), notes)
 
 
 def _pairs(records: Sequence[Record]) -> Iterator[_Pair]:

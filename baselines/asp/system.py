@@ -28,7 +28,7 @@ from baselines.asp.warm_start import decoder_for, shape_of
 from iter_bench import systems
 from iter_bench.batching import in_batches
 from iter_bench.checkpoints import load_weights, weights_of
-from iter_bench.devices import autocast, compute_dtype, default_device
+from iter_bench.devices import compute_dtype, default_device, predicting
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
 from iter_bench.encoders.flops import linear_weights
@@ -198,7 +198,7 @@ class AspSystem:
                     found[row] = extraction if given is None else given[i].as_given(extraction)
 
         lengths = [len(source.input_ids) for source in sources]
-        with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
+        with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
             in_batches(lengths, batch_size, run, name=lambda i: documents[windows[i].document].id)
         with part("decode"):
             return self.windows.merge(found, windows, documents)
@@ -214,7 +214,7 @@ class AspSystem:
         """States of encoder and decoder for each window of the chosen documents, one by one and never by compiled code."""
         windows, sources = self._sources(documents)
         of_chosen = [(s, given) for w, s, given in zip(windows, sources, structure, strict=True) if w.document in chosen]
-        with autocast(self.device, self.precision):
+        with predicting(self.module, self.device, self.precision):
             return plain_states(self.module.eval(), of_chosen)
 
     def flops(self, documents: Sequence[Document], structure: Sequence[Imposed]) -> int:
@@ -256,7 +256,7 @@ class AspSystem:
             self.module.write = write
             return decode(self.module, sources, self._pad, given)[1]
 
-        with autocast(self.device, self.precision):
+        with predicting(self.module, self.device, self.precision):
             self.module.read = checked(self.module.read, run_encoder, "asp's encoder", dtype)
             self.module.write = checked(self.module.write, run_decoder, "asp's decoder", dtype, dynamic=True)
 

@@ -18,7 +18,7 @@ from baselines.plmarker.modeling import HEADS, PairModel, scored
 from baselines.plmarker.packing import Batch, Example, collate
 from iter_bench.batching import in_batches
 from iter_bench.checkpoints import load_weights, weights_of
-from iter_bench.devices import autocast, compute_dtype
+from iter_bench.devices import compute_dtype, predicting
 from iter_bench.document import Document
 from iter_bench.encoders import max_length
 from iter_bench.errors import UserError
@@ -126,7 +126,7 @@ class Stage:
                 found.append(summary(*(None if scores is None else scores.float() for scores in logits)))
             order.extend(rows)
 
-        with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
+        with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
             in_batches([example.rows for example in examples], batch_size, run, tokens=budget, name=names.__getitem__)
         counts = np.array([len(examples[i].first) for i in order])
         with part("decode"):
@@ -138,7 +138,7 @@ class Stage:
         """What pairs are scored by, as a prediction shows it, of one example at a time and never by compiled code."""
         self.module.eval()
         found = {}
-        with autocast(self.device, self.precision):
+        with predicting(self.module, self.device, self.precision):
             for example in examples:
                 batch = self.collate([example])
                 states = PATHS[self.config.settings.execution](self.module.encoder, batch)
@@ -163,7 +163,7 @@ class Stage:
         def run(path: Callable[..., tuple[Tensor, Tensor]]) -> Tensor:
             return torch.cat(path(encoder, batch))
 
-        with autocast(self.device, self.precision):
+        with predicting(self.module, self.device, self.precision):
             dtype = compute_dtype(self.device, self.precision)
             paths[execution] = checked(paths[execution], run, name, dtype, dynamic=True)
 

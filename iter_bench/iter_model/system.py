@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from iter_bench import systems
 from iter_bench.batching import ahead, chunks, in_batches, token_budget
 from iter_bench.data.statistics import omega
-from iter_bench.devices import autocast, compute_dtype, default_device
+from iter_bench.devices import compute_dtype, default_device, predicting
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, row_width, shares_rows, states
 from iter_bench.encoders.flops import linear_weights
@@ -227,7 +227,7 @@ class IterSystem:
         self, documents: Sequence[Document], structure: Sequence[Imposed], chosen: Sequence[int]
     ) -> dict[Hashable, Tensor]:
         """States at the brackets of each window of the chosen documents, one by one and never by compiled code."""
-        with autocast(self.device, self.precision):
+        with predicting(self.module, self.device, self.precision):
             return plain_states(self.module.eval(), self.windows.windows([documents[i] for i in chosen]))
 
     @property
@@ -253,7 +253,7 @@ class IterSystem:
             return found[rows.segment > 0]
 
         dtype = compute_dtype(self.device, self.precision)
-        with autocast(self.device, self.precision):
+        with predicting(self.module, self.device, self.precision):
             self.module.states = checked(self.module.states, run, "iter's encoder", dtype)
 
     def _predict(
@@ -262,7 +262,7 @@ class IterSystem:
         self.module.eval()
         together = chunks(documents, batch_size, self.device)
         prepared, found, used = ahead(self._prepared, together), [], 0
-        with autocast(self.device, self.precision):  # around all batches, so that weights are converted once
+        with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
             for chunk in together:
                 with part("tokenise"):
                     windows, slots = next(prepared)

@@ -14,18 +14,19 @@ SYSTEMS = sorted(systems.REGISTRY)
 
 
 class Conversions(TorchDispatchMode):
-    """Counts the matrices that are converted to bf16 and have the shape of a weight of a linear layer."""
+    """Counts the conversions to bf16 of weights of linear layers, or of parts of them."""
 
     def __init__(self, module):
         super().__init__()
         self.layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
-        self.shapes = {layer.weight.shape for layer in self.layers}
+        self.places = {layer.weight.untyped_storage().data_ptr() for layer in self.layers}
         self.count = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         # inference mode shows the composite operation
-        if func.overloadpacket in (torch.ops.aten._to_copy, torch.ops.aten.to) and args[0].shape in self.shapes:
-            self.count += torch.bfloat16 in (*args, *(kwargs or {}).values())
+        if func.overloadpacket in (torch.ops.aten._to_copy, torch.ops.aten.to) and args[0].dtype == torch.float32:
+            wanted = (kwargs or {}).get("dtype", args[1] if len(args) > 1 else None)
+            self.count += wanted == torch.bfloat16 and args[0].untyped_storage().data_ptr() in self.places
         return func(*args, **(kwargs or {}))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from iter_bench.plots.labels import label, settings
-from iter_bench.plots.runs import LABELS, legend, panels_of
+from iter_bench.plots.panels import legend, panels_of
+from iter_bench.plots.runs import LABELS
 from iter_bench.plots.style import CONVENTIONS, PAGE_WIDTH, Plot, in_style
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Criterion

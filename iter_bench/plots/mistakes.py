@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from iter_bench import mistakes as classes
 from iter_bench.errors import UserError
 from iter_bench.plots.labels import label, settings
-from iter_bench.plots.runs import panels_of
+from iter_bench.plots.panels import panels_of
 from iter_bench.plots.style import PAGE_WIDTH, Plot, in_style
 from iter_bench.records import Record
 from iter_bench.tables.captions import provenance

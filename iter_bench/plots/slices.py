@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from iter_bench.errors import UserError
 from iter_bench.plots.labels import alike, fill, label, of_rows, settings
-from iter_bench.plots.runs import grid, legend
+from iter_bench.plots.panels import grid, legend
 from iter_bench.plots.style import Plot, in_style, look
 from iter_bench.records import Record
 from iter_bench.tables import slices

@@ -11,7 +11,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from iter_bench.errors import UserError
 from iter_bench.plots.labels import alike, fill, of_rows, settings, with_encoder
-from iter_bench.plots.runs import grid, legend
+from iter_bench.plots.panels import grid, legend
 from iter_bench.plots.style import TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.tables import speed as table

@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 
 from iter_bench import published
 from iter_bench.errors import UserError
-from iter_bench.plots.runs import grid, legend
+from iter_bench.plots.panels import grid, legend
 from iter_bench.plots.style import FILLS, TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.tables.throughput import commands
 from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading

@@ -37,6 +37,11 @@ def test_speed_shows_the_records_numbers_with_their_spread():
     assert "no benchmark" in plot.caption and "slowest to the fastest run" in plot.caption and "3 runs" in plot.caption
 
 
+def test_a_setting_is_told_only_from_those_that_are_drawn():
+    runs = [record(1), record(1, training={"epochs": 7}, prediction=None), record(1, system="asp")]
+    assert {of.get_label() for of in plots.speed(runs).figure.axes[0].containers} == {"ITER, minilm", "ASP, minilm"}
+
+
 def test_settings_that_share_a_throughput_record_stand_side_by_side():
     bench = [measured("iter", (300.0,) * 3, workload=data_set("conll04"))]
     figure = plots.speed([record(1), record(1, training={"epochs": 7})], bench).figure
@@ -82,7 +87,8 @@ def test_joules_are_drawn_where_measured_and_else_said_to_be_missing():
     assert ax.lines[0].get_xdata()[0] == 0.5 and ax.get_xlabel() == "joules a sample"
     more = [record(3, training={"epochs": 7}), record(9, dataset="scierc"), record(9, system="asp")]
     caption = plots.energy([*runs, *more], bench).caption
-    assert "ITER 1 on conll04, minilm: training.epochs=20. ITER 2 on conll04, minilm: training.epochs=7. " in caption
+    names = {drawn.get_label() for drawn in plots.energy([*runs, *more], bench).figure.axes[0].containers}
+    assert names == {"ITER, epochs=20, minilm", "ITER, epochs=7, minilm"}
     assert " 3 runs, seeds 1–3. Epochs: iter 7, 20. Hardware: " in caption, "those without joules are not in the figure"
 
 

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from iter_bench.errors import UserError
-from iter_bench.plots.style import COLUMN_WIDTH, PAGE_WIDTH
+from iter_bench.plots.style import COLUMN_WIDTH, PAGE_WIDTH, look, rank
 from iter_bench.records import Record
 from iter_bench.tables.runs import Group, group_runs
 
 PANEL_HEIGHT = 2.2
 
 
-def _some(records: Sequence[Record]) -> Sequence[Record]:
+def panels_of(records: Sequence[Record]) -> dict[tuple[str, str], list[Group]]:
+    """(data set, encoder) → its groups, in the order of `SYSTEMS`. Raises UserError where there are no records."""
     if not records:
         raise UserError("no record holds what this figure shows; train first (`iter-bench train`, `make reproduce`)")
-    return records
-
-
-def panels_of(records: Sequence[Record], known: Sequence[Record] = ()) -> dict[tuple[str, str], list[Group]]:
-    """(data set, encoder) → its groups, numbered among those of ``known`` too. Raises UserError where there are no records."""
     panels: dict[tuple[str, str], list[Group]] = {}
-    for group in group_runs(_some(records), known):
+    for group in sorted(group_runs(records), key=lambda group: rank(look(group.system).label)):
         panels.setdefault((group.dataset, group.encoder), []).append(group)
-    return panels
+    return dict(sorted(panels.items()))
 
 
 def grid(panels: int, *, wide: bool = False) -> tuple[Figure, list[Axes]]:
@@ -41,11 +38,15 @@ def grid(panels: int, *, wide: bool = False) -> tuple[Figure, list[Axes]]:
 
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend below all panels, which it neither hides nor shrinks, in as many columns as the figure is wide enough for."""
-    handles = {}
+    """One legend below all panels, which it neither hides nor shrinks, in as many columns as the figure is wide enough for.
+
+    Systems stand in the order of `SYSTEMS`, each with its settings.
+    """
+    found: dict[str, Artist] = {}
     for ax in axes:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
+            found.setdefault(name, handle)
+    handles = {name: found[name] for name in sorted(found, key=rank)}
     for columns in range(min(3, len(handles)), 0, -1):
         drawn = figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
         box = drawn.get_window_extent()

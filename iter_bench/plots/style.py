@@ -54,6 +54,11 @@ def look(system: str) -> Look:
     return Look(*OTHERS[zlib.crc32(system.encode()) % len(OTHERS)], system)
 
 
+def rank(label: str) -> int:
+    """Where a label stands that begins with a system's: in the order of `SYSTEMS`, all others last."""
+    return next((i for i, of in enumerate(SYSTEMS.values()) if label.startswith(of.label)), len(SYSTEMS))
+
+
 def plain_numbers(axis: Axis) -> None:
     """Names ticks of a logarithmic axis whose limits are final: at least two, and few enough not to touch.
 

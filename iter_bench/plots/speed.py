@@ -18,13 +18,17 @@ from iter_bench.tables import speed as table
 from iter_bench.tables.beyond import on_test
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.runs import Group
+from iter_bench.tables.throughput import commands
 from iter_bench.throughput.schema import ThroughputRecord
 
 ABOUT = "means over runs with their standard deviation. Marks of the same x stand side by side, tied to a grey line at it."
 BESIDE = 7
 """Points between marks of the same x."""
 THREAD = {"color": "#808080", "linewidth": 0.6}
-PASSES = "Horizontal, of scored passes: from the slowest to the fastest run."
+PASSES = (
+    "Scored passes, which are no benchmark, are drawn only for data sets that no throughput record is of; horizontal: from the "
+    "slowest to the fastest run."
+)
 NO_ENERGY = "Joules were not measured:\nno VALID throughput record is of a GPU\n(docs/throughput.md)."
 ROOFLINE = (
     "Operations that the architecture needs, counted from shapes, a second of the whole timed region (documents in, "
@@ -38,13 +42,18 @@ ROOFLINE = (
 def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord] = ()) -> Plot:
     """F1 (RE+, or NER without relations) against samples a second; a panel a data set, source of the speed and machine.
 
+    Scored passes are shown for data sets alone that no throughput record is of.
+
     Raises:
         UserError: no record has a timed prediction.
     """
     made = table.speed(runs, throughput)
     if not len(made.frame):
         raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    panels = list(made.frame.groupby(["dataset", "source", "hardware"]))
+    frame = made.frame
+    benchmarked = frame.loc[frame.source == table.BENCHMARK, "dataset"]
+    frame = frame[(frame.source == table.BENCHMARK) | ~frame.dataset.isin(benchmarked)]
+    panels = list(frame.groupby(["dataset", "source", "hardware"]))
     groups = of_rows((rows for _, rows in panels), on_test(runs))
     labels = Labels(groups, encoders=True)
     figure, axes = grid(len(panels))
@@ -52,7 +61,7 @@ def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord] = ()) -
         _marks(ax, rows, "samples/s", of, labels, passes=source == table.SCORED)
         ax.set_title(f"{dataset}, {source}\n{hardware}", fontsize=TITLE_SIZE)
     legend(figure, axes)
-    return Plot(figure, f"F1 (strict) against samples/s, {ABOUT} {PASSES} {_explained(groups, labels)}")
+    return Plot(figure, f"F1 (strict) against samples/s, {ABOUT} {PASSES} {_explained(frame, groups, labels, throughput)}")
 
 
 @in_style
@@ -65,7 +74,8 @@ def energy(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Pl
     made = table.speed(runs, throughput)
     if not len(made.frame):
         raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    panels = list(made.frame.dropna(subset="joules").groupby(["dataset", "hardware"]))
+    frame = made.frame.dropna(subset="joules")
+    panels = list(frame.groupby(["dataset", "hardware"]))
     groups = of_rows((rows for _, rows in panels), on_test(runs))
     labels = Labels(groups, encoders=True)
     figure, axes = grid(max(1, len(panels)))
@@ -77,7 +87,7 @@ def energy(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Pl
     else:
         axes[0].set(xlabel="joules a sample", ylabel="F1 (%)", xticks=[], yticks=[])
         axes[0].text(0.5, 0.5, NO_ENERGY, ha="center", va="center", transform=axes[0].transAxes)
-    return Plot(figure, f"F1 (strict) against joules a sample, {ABOUT} {_explained(groups, labels)}")
+    return Plot(figure, f"F1 (strict) against joules a sample, {ABOUT} {_explained(frame, groups, labels, throughput)}")
 
 
 @in_style
@@ -115,14 +125,18 @@ def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
     legend(figure, axes)
     shown = [record for of in panels.values() for record in of]
     hardware = "; ".join(sorted({record.hardware for record in shown}))
-    return Plot(figure, f"{ROOFLINE} {len(shown)} VALID records. Hardware: {hardware}.")
+    about = f"{ROOFLINE} {len(shown)} VALID records. Hardware: {hardware}."
+    return Plot(figure, " ".join([about, *commands(shown)]))
 
 
-def _explained(groups: Sequence[Sequence[Group]], labels: Labels) -> str:
-    """Names, sources, and where the runs that are shown come from."""
+def _explained(
+    frame: pd.DataFrame, groups: Sequence[Sequence[Group]], labels: Labels, throughput: Sequence[ThroughputRecord]
+) -> str:
+    """Names, sources, and where the runs and records that are shown come from."""
     runs = {record.run_id: record for of in groups for group in of for record in group.records}
+    measured = [record for record in throughput if record.rate.median in set(frame["samples/s"])]
     named = f"{labels.numbers()}{labels.alike()}{table.NOTE}"
-    return f"{named} {provenance(list(runs.values()))}"
+    return " ".join([named, provenance(list(runs.values())), *commands(measured)])
 
 
 def _marks(ax: Axes, rows: pd.DataFrame, x: str, groups: Sequence[Group], labels: Labels, *, passes: bool = False) -> None:

@@ -58,6 +58,18 @@ def with_mistakes(records: Sequence[Record]) -> list[Record]:
     return [record for record in on_test(records) if record.mistakes]
 
 
+def left_out(records: Sequence[Record]) -> tuple[str, ...]:
+    """A sentence on the runs that were recorded before mistakes were counted; none where there are no such runs."""
+    scored, kept = on_test(records), with_mistakes(records)
+    older = group_runs([record for record in scored if record not in kept], scored)
+    told = [
+        f"{group.system} on {group.dataset}{f' ({group.setting})' if group.setting else ''}, "
+        f"{len(group.records)} {'run' if len(group.records) == 1 else 'runs'}"
+        for group in older
+    ]
+    return (f"Recorded before mistakes were counted, so not here: {'; '.join(told)}.",) if told else ()
+
+
 def shares(group: Group, kind: mistakes.Kind) -> dict[str, float]:
     """``gold`` items, and each class as ``<class> %`` of them, means over the group's runs."""
     names = mistakes.ENTITY_CLASSES if kind == "entities" else mistakes.RELATION_CLASSES
@@ -85,7 +97,5 @@ def _made(
 ) -> Made:
     frame = pd.DataFrame(rows, columns=columns)
     text = frame.map(lambda value: f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value))
-    notes = [SHARES + meaning, provenance(kept)]
-    if older := len(on_test(records)) - len(with_mistakes(records)):
-        notes.append(f"Recorded before mistakes were counted, so not here: {older} runs.")
-    return Made(title, frame, tuple(notes), text)
+    notes = (SHARES + meaning, *left_out(records), provenance(kept))
+    return Made(title, frame, notes, text)

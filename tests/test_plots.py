@@ -7,6 +7,9 @@ from statistics import mean, stdev
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from record_examples import ENVIRONMENT, record
 
 from iter_bench import data, matrix, plots, search
@@ -268,6 +271,21 @@ def test_captions_name_seeds_folds_epochs_hardware_and_commands():
     assert provenance([*seven, trial]).endswith("PROFILE=conll04`, `iter-bench search conll04-plmarker`.")
 
 
+def one_document(_):
+    head, tail = Entity(0, 1, "PER"), Entity(1, 2, "PER")
+    return plots.steps(Document("1", ("Ann", "Bob"), (head, tail), (Relation(head, tail, "knows"),)))
+
+
+@pytest.mark.parametrize("draw", [plots.conventions, plots.lambda_curve, plots.mistakes, one_document])
+def test_what_is_no_system_has_no_systems_colour_or_mark(draw):
+    figure = draw(RUNS).figure
+    lines, words, bars = (figure.findobj(kind) for kind in (Line2D, Text, Rectangle))
+    colours = {to_hex(of.get_color()).upper() for of in (*lines, *words)} | {to_hex(of.get_facecolor()).upper() for of in bars}
+    systems = [plots.look(system) for system in ("iter", "asp", "plmarker")]
+    assert len(colours) > 2 and not colours & {of.color for of in systems}
+    assert not {of.get_marker() for of in lines} & {of.marker for of in systems}
+
+
 @pytest.mark.parametrize("draw", [plots.scores, plots.learning_curve, plots.lambda_curve])
 def test_nothing_to_draw_is_said(draw):
     with pytest.raises(UserError, match="train first"):
@@ -359,11 +377,14 @@ def test_length_is_drawn_over_the_mean_words_of_each_bin():
 
 def test_mistakes_fill_a_hundred_percent_of_gold_and_spurious_stand_on_the_other_side():
     runs = [record(seed, quality) for seed, quality in ((1, 80), (2, 60))]
-    entities, relations = plots.mistakes([*runs, record(3, mistakes={}, schema_version=1)]).figure.axes
+    plot = plots.mistakes([*runs, record(3, system="asp", mistakes={}, schema_version=1)])
+    entities, relations = plot.figure.axes
+    assert "Recorded before mistakes were counted, so not here: asp on conll04, 1 run." in plot.caption
     bars = {drawn.get_label(): drawn[0] for drawn in entities.containers}
     spans = {name: (bar.get_x(), bar.get_width()) for name, bar in bars.items()}
     assert spans["hit"] == pytest.approx((0, 70)) and spans["missed"] == pytest.approx((77.5, 22.5))
     assert spans["spurious"] == pytest.approx((-7.5, 7.5)), "means of 5 and 10 of 100"
+    assert entities.get_xlim()[0] < -7.5 - 1 and entities.get_xlim()[1] > 100 + 1, "no bar ends on the axis, as if cut off"
     of_gold = [drawn[0].get_width() for drawn in relations.containers if not drawn.get_label().startswith("spurious")]
     assert sum(of_gold) == pytest.approx(100)
     with pytest.raises(UserError):

@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from iter_bench import matrix, plots, search, tables
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.plots.catalogue import FIGURES
-from iter_bench.records import Record, load_all
+from iter_bench.records import Record
 from iter_bench.tables.catalogue import TABLES, Sources
 from iter_bench.tables.profiles import SEARCH, profile_tables
 
@@ -49,7 +49,7 @@ def all_figures(sources: Sources) -> dict[str, Callable[[], plots.Plot]]:
     """What draws each figure: those of `FIGURES`, and of each profile and search that is finished; name → drawing."""
     drawings = {name: partial(draw, sources) for name, draw in FIGURES.items()}
     for name, chosen in finished_sets(sources.records).items():
-        drawings |= _figures_of(chosen, name, sources.records)
+        drawings |= _figures_of(chosen, name)
     return drawings
 
 
@@ -84,19 +84,16 @@ def records_of(name: str, known: Sequence[Record]) -> list[Record]:
     return found
 
 
-def write_figures(records: Sequence[Record], folder: Path, name: str, known: Sequence[Record]) -> list[Path]:
-    """Writes ``<name>-scores.*``, ``-learning-curve.*`` and, where a run has a λ, ``-lambda-curve.*`` into ``folder``.
-
-    Settings are numbered among those of all records, ``known``.
-    """
-    return [path for full, draw in _figures_of(records, name, known).items() for path in plots.save(draw(), folder, full)]
+def write_figures(records: Sequence[Record], folder: Path, name: str) -> list[Path]:
+    """Writes ``<name>-scores.*``, ``-learning-curve.*`` and, where a run has a λ, ``-lambda-curve.*`` into ``folder``."""
+    return [path for full, draw in _figures_of(records, name).items() for path in plots.save(draw(), folder, full)]
 
 
-def _figures_of(records: Sequence[Record], name: str, known: Sequence[Record]) -> dict[str, Callable[[], plots.Plot]]:
+def _figures_of(records: Sequence[Record], name: str) -> dict[str, Callable[[], plots.Plot]]:
     draw = {"scores": plots.scores, "learning-curve": plots.learning_curve}
     if any(record.lambda_curve for record in records):
         draw["lambda-curve"] = plots.lambda_curve
-    return {f"{name}-{kind}": partial(of, records, known) for kind, of in draw.items()}
+    return {f"{name}-{kind}": partial(of, records) for kind, of in draw.items()}
 
 
 def write_report(records: Sequence[Record], results: Path, name: str) -> list[Path]:
@@ -106,7 +103,7 @@ def write_report(records: Sequence[Record], results: Path, name: str) -> list[Pa
     shown = tables.rich_table(tables.formatted(tables.runs_table(records), full=False), name)
     console.width = max(console.width, Measurement.get(console, console.options.update(width=200), shown).maximum)
     console.print(shown)  # lines longer than the terminal are better than columns without their numbers
-    written += write_figures(records, results / "figures", name, load_all(results / "runs"))
+    written += write_figures(records, results / "figures", name)
     for folder, what in (("runs", "records"), ("tables", "tables"), ("figures", "figures")):
         console.print(f"{what}: {results / folder}", soft_wrap=True)
     return written

@@ -7,6 +7,9 @@ from statistics import mean, stdev
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from record_examples import ENVIRONMENT, record
 
 from iter_bench import data, matrix, plots, search
@@ -87,27 +90,48 @@ def test_scores_have_a_panel_a_data_set_and_are_strict():
 
 
 def test_two_settings_of_a_system_can_be_told_apart():
-    plot = plots.scores([record(42), record(42, training={"epochs": 7})])
+    plot = plots.scores([record(42), record(42, training={"epochs": 7}), record(42, system="asp")])
     ax = plot.figure.axes[0]
-    fills = {x.get_label(): x.get_fillstyle() for x in ax.lines if x.get_label().startswith("ITER")}
-    assert fills == {"ITER 1": "full", "ITER 2": "none"}
-    assert "ITER 1 on conll04, minilm: training.epochs=20. ITER 2 on conll04, minilm: training.epochs=7." in plot.caption
-    plot = plots.scores([record(42), record(42, model={"omega": 2})])
-    assert "ITER 1 on conll04, minilm: the default. ITER 2 on conll04, minilm: model.omega=2." in plot.caption
+    fills = {x.get_label(): x.get_fillstyle() for x in ax.lines if x.get_label().startswith(("ITER", "ASP"))}
+    assert fills == {"ITER, epochs=20": "full", "ITER, epochs=7": "none", "ASP": "full"}
+    (legend,) = plot.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ITER, epochs=20", "ITER, epochs=7", "ASP"]
+    ax = plots.scores([record(42), record(42, model={"omega": 2})]).figure.axes[0]
+    assert line(ax, "ITER, default") and line(ax, "ITER, omega=2")
+    ax = plots.scores([record(42, training={"epochs": 7})]).figure.axes[0]
+    assert line(ax, "ITER"), "one alone has nothing to be told from"
 
 
-def test_a_number_means_the_same_setting_in_every_figure_and_panel():
+def test_long_differences_are_numbered_and_explained():
+    long = {"epochs": 7, "lr_encoder": 1e-4, "lr_heads": 2e-4}
+    plot = plots.scores([record(42), record(42, training=long)])
+    assert line(plot.figure.axes[0], "ITER 1") and line(plot.figure.axes[0], "ITER 2")
+    found = re.findall(r"ITER (\d) on conll04, minilm: training.epochs=(\d+), training.lr_encoder=[^ ]+, ", plot.caption)
+    assert found == [("1", "20"), ("2", "7")]
+    shown = [record(42, system="asp"), record(42, system="asp", training={"epochs": 7}), record(42), record(42, training=long)]
+    caption = plots.scores(shown).caption
+    assert "ITER 2 on" in caption and "ASP" not in caption.partition(" runs, ")[0], "a system at a time"
+
+
+@pytest.mark.parametrize("more", [{}, {"lr_encoder": 1.5e-5, "lr_heads": 2.5e-5}], ids=["named", "numbered"])
+def test_what_a_label_says_is_what_is_drawn_in_every_figure_and_panel(more):
     quality = {15: 80, 20: 60, 7: 72}  # by epochs
+
+    def of(seed, epochs, **changes):
+        training = {"epochs": epochs, **{name: epochs * rate for name, rate in more.items()}}
+        return record(seed, changes.pop("quality", quality.get(epochs)), training=training, **changes)
+
     elsewhere = ENVIRONMENT.model_copy(update={"cpu": "Other CPU"})
-    several = [record(seed, quality[epochs], training={"epochs": epochs}) for epochs in (15, 7) for seed in (1, 2)]
-    alone = record(1, quality[20], training={"epochs": 20}, mistakes={}, environment=elsewhere)  # not in all figures
-    trials = [record(1, 88, test="dev", training={"epochs": epochs}) for epochs in (1, 2, 3)]
+    several = [of(seed, epochs) for epochs in (15, 7) for seed in (1, 2)]
+    alone = of(1, 20, mistakes={}, environment=elsewhere)  # not in all figures
+    trials = [of(1, epochs, quality=88, test="dev") for epochs in (1, 2, 3)]
     made = {
         name: FIGURES[name](Sources([*several, alone, *trials], {}, {})) for name in ("figure2-lambda", "mistakes", "speed")
     }
     drawn = {name: {} for name in made}  # figure → label → what it shows
     for ax in made["figure2-lambda"].figure.axes:
-        drawn["figure2-lambda"][ax.get_title().split(", ")[1]] = line(ax, "F1").get_ydata()[0]
+        label = ax.get_title().removeprefix("conll04, ").removesuffix(", minilm")
+        drawn["figure2-lambda"][label] = line(ax, "F1").get_ydata()[0]
     entities = made["mistakes"].figure.axes[0]
     hits = [of[0].get_width() for of in entities.containers if of.get_label() == "hit"]
     drawn["mistakes"] = dict(zip([text.get_text() for text in entities.get_yticklabels()], hits, strict=True))
@@ -120,18 +144,17 @@ def test_a_number_means_the_same_setting_in_every_figure_and_panel():
         "mistakes": lambda quality: quality,
         "speed": lambda quality: 100 * record(1, quality).scores.test["strict"]["re_plus"].f1,
     }
-    numbers = {}
     for name, plot in made.items():
-        said = dict(re.findall(r"(ITER \d) on conll04, minilm: training.epochs=(\d+)\. ", plot.caption))
-        assert drawn[name] == pytest.approx({of: shows[name](quality[int(epochs)]) for of, epochs in said.items()}, abs=1e-3)
-        assert len(said) == (3 if name == "speed" else 2)
-        for of, epochs in said.items():
-            assert numbers.setdefault(of, epochs) == epochs
+        shown = (15, 20, 7) if name == "speed" else (15, 7)
+        said = {f"ITER, epochs={epochs}": epochs for epochs in shown}
+        if more:
+            found = re.findall(r"(ITER \d) on conll04, minilm: training.epochs=(\d+), ", plot.caption)
+            said = {label: int(epochs) for label, epochs in found}
+            assert list(said) == [f"ITER {i + 1}" for i in range(len(shown))], "from 1 in each figure, whatever others show"
+        assert sorted(said.values()) == sorted(shown)
+        assert drawn[name] == pytest.approx({label: shows[name](quality[epochs]) for label, epochs in said.items()}, abs=1e-3)
     ticks = FIGURES["conventions"](Sources([*several, alone, *trials], {}, {})).figure.axes[0].get_yticklabels()
-    assert {text.get_text().split(",")[0] for text in ticks} == set(numbers) == {"ITER 1", "ITER 2", "ITER 3"}
-    own = plots.scores(several[2:], [*several, alone])
-    assert f"ITER 3 on conll04, minilm: training.epochs={numbers['ITER 3']}. " in own.caption and numbers["ITER 3"] == "7"
-    assert line(own.figure.axes[0], "ITER 3")
+    assert {text.get_text().rpartition(",")[0] for text in ticks} == set(drawn["speed"])
 
 
 @pytest.mark.parametrize("limits", [(52, 106), (17.2, 39), (105, 190), (0.65, 70_000), (0.02, 3), (100, 103)])
@@ -198,9 +221,9 @@ def test_every_stage_has_a_line_and_the_legend_is_right_for_both_panels():
 def test_settings_have_panels_of_their_own_where_their_lines_would_be_alike():
     dev, loss = plots.learning_curve(of_settings(3)).figure.axes
     for ax, what in ((dev, "NER"), (loss, "loss")):
-        assert len({looks(line(ax, f"ITER {i}, {what}")) for i in (1, 2, 3)}) == 3
+        assert len({looks(line(ax, f"ITER, epochs={epochs}, {what}")) for epochs in (60, 62, 64)}) == 3
     axes = plots.learning_curve(of_settings(4)).figure.axes
-    assert [ax.get_title() for ax in axes[::2]] == [f"conll04, ITER {i}, minilm" for i in (1, 2, 3, 4)]
+    assert [ax.get_title() for ax in axes[::2]] == [f"conll04, ITER, epochs={i}, minilm" for i in (60, 62, 64, 66)]
     assert [line(ax, "ITER, NER").get_ydata()[-1] for ax in axes[::2]] == pytest.approx([50, 52, 54, 56])
     assert [len(ax.lines) for ax in axes] == [2 * (2 + 1), 2 + 1] * 4
 
@@ -246,6 +269,21 @@ def test_captions_name_seeds_folds_epochs_hardware_and_commands():
     base = search.load_search("conll04-plmarker").base
     trial = record().model_copy(update={"settings": base, "run_id": base.run_id})
     assert provenance([*seven, trial]).endswith("PROFILE=conll04`, `iter-bench search conll04-plmarker`.")
+
+
+def one_document(_):
+    head, tail = Entity(0, 1, "PER"), Entity(1, 2, "PER")
+    return plots.steps(Document("1", ("Ann", "Bob"), (head, tail), (Relation(head, tail, "knows"),)))
+
+
+@pytest.mark.parametrize("draw", [plots.conventions, plots.lambda_curve, plots.mistakes, one_document])
+def test_what_is_no_system_has_no_systems_colour_or_mark(draw):
+    figure = draw(RUNS).figure
+    lines, words, bars = (figure.findobj(kind) for kind in (Line2D, Text, Rectangle))
+    colours = {to_hex(of.get_color()).upper() for of in (*lines, *words)} | {to_hex(of.get_facecolor()).upper() for of in bars}
+    systems = [plots.look(system) for system in ("iter", "asp", "plmarker")]
+    assert len(colours) > 2 and not colours & {of.color for of in systems}
+    assert not {of.get_marker() for of in lines} & {of.marker for of in systems}
 
 
 @pytest.mark.parametrize("draw", [plots.scores, plots.learning_curve, plots.lambda_curve])
@@ -339,11 +377,14 @@ def test_length_is_drawn_over_the_mean_words_of_each_bin():
 
 def test_mistakes_fill_a_hundred_percent_of_gold_and_spurious_stand_on_the_other_side():
     runs = [record(seed, quality) for seed, quality in ((1, 80), (2, 60))]
-    entities, relations = plots.mistakes([*runs, record(3, mistakes={}, schema_version=1)]).figure.axes
+    plot = plots.mistakes([*runs, record(3, system="asp", mistakes={}, schema_version=1)])
+    entities, relations = plot.figure.axes
+    assert "Recorded before mistakes were counted, so not here: asp on conll04, 1 run." in plot.caption
     bars = {drawn.get_label(): drawn[0] for drawn in entities.containers}
     spans = {name: (bar.get_x(), bar.get_width()) for name, bar in bars.items()}
     assert spans["hit"] == pytest.approx((0, 70)) and spans["missed"] == pytest.approx((77.5, 22.5))
     assert spans["spurious"] == pytest.approx((-7.5, 7.5)), "means of 5 and 10 of 100"
+    assert entities.get_xlim()[0] < -7.5 - 1 and entities.get_xlim()[1] > 100 + 1, "no bar ends on the axis, as if cut off"
     of_gold = [drawn[0].get_width() for drawn in relations.containers if not drawn.get_label().startswith("spurious")]
     assert sum(of_gold) == pytest.approx(100)
     with pytest.raises(UserError):

@@ -3,7 +3,7 @@
 from statistics import mean, stdev
 
 import pytest
-from record_examples import record
+from record_examples import ENVIRONMENT, record
 from throughput_examples import data_set, measured
 
 from iter_bench import plots
@@ -37,6 +37,11 @@ def test_speed_shows_the_records_numbers_with_their_spread():
     assert "no benchmark" in plot.caption and "slowest to the fastest run" in plot.caption and "3 runs" in plot.caption
 
 
+def test_a_setting_is_told_only_from_those_that_are_drawn():
+    runs = [record(1), record(1, training={"epochs": 7}, prediction=None), record(1, system="asp")]
+    assert {of.get_label() for of in plots.speed(runs).figure.axes[0].containers} == {"ITER, minilm", "ASP, minilm"}
+
+
 def test_settings_that_share_a_throughput_record_stand_side_by_side():
     bench = [measured("iter", (300.0,) * 3, workload=data_set("conll04"))]
     figure = plots.speed([record(1), record(1, training={"epochs": 7})], bench).figure
@@ -54,21 +59,40 @@ def test_settings_that_share_a_throughput_record_stand_side_by_side():
 
 
 def test_speed_takes_throughput_records_where_there_are_any_and_never_mixes_sources():
-    runs = [record(1, 80), record(1, 70, system="asp")]
+    runs = [record(1, 80), record(1, 70, system="asp"), record(1, 70, system="asp", dataset="scierc")]
     bench = [
         measured("iter", (290.0, 300.0, 310.0), workload=data_set("conll04"), batch_size=64),
         measured("iter", workload=data_set("conll04"), batch_size=1),
         measured("asp", (9e9,) * 3, workload=data_set("conll04"), problems=("drift",)),
         measured("asp", (9e9,) * 3, length=64),
     ]
-    figure = plots.speed(runs, bench).figure
-    scored, benchmark = figure.axes
-    assert [ax.get_title() for ax in figure.axes] == [
-        "conll04, scored pass\nSome CPU (2 cores)",
+    plot = plots.speed(runs, bench)
+    benchmark, scored = plot.figure.axes
+    assert [ax.get_title() for ax in plot.figure.axes] == [
         "conll04, throughput record\nSome CPU (2 cores)",
-    ]
-    assert [x.get_xdata()[0] for x in scored.lines] == [40, 40], "ASP has no VALID record of this data set, but a scored pass"
+        "scierc, scored pass\nSome CPU (2 cores)",
+    ], "a scored pass is no benchmark, so never of a data set that has one"
     assert [x.get_xdata()[0] for x in benchmark.lines] == pytest.approx([300], rel=1e-4), "the fastest batch size"
+    assert [(of.get_label(), of[0].get_xdata()[0]) for of in scored.containers] == [("ASP, minilm", 40)]
+    assert "only for data sets that no throughput record is of" in plot.caption
+    assert "2 runs, seed 1. Epochs: asp 20; iter 20." in plot.caption, "ASP's run on conll04 isn't drawn"
+
+
+def by_sweep(name, *arguments, **changes):
+    """A record that names the sweep that measured it."""
+    environment = ENVIRONMENT.model_copy(update={"command": f"iter-bench throughput {name} --minutes 9"})
+    return measured(*arguments, environment=environment, **changes)
+
+
+def test_captions_name_the_sweeps_that_measured_what_is_drawn():
+    ceiling = {"dtype": "float32", "flops": 1e12, "matrix": 4096, "copy_rate": 1e10}
+    power = {"watts": 300.0, "joules_per_sample": 0.5, "seconds": 10.0}
+    drawn = by_sweep("mine", workload=data_set("conll04"), power=power, ceiling=ceiling)
+    others = [by_sweep("slow", rates=(50.0,) * 3, workload=data_set("conll04")), by_sweep("other", length=16, rates=(7.0,) * 3)]
+    for draw in (plots.speed, plots.energy):
+        caption = draw([record(1)], [drawn, *others]).caption
+        assert caption.endswith("Command: `iter-bench throughput mine`."), "not the sweeps of records that aren't drawn"
+    assert plots.roofline([drawn, *others]).caption.endswith("Command: `iter-bench throughput mine`.")
 
 
 def test_joules_are_drawn_where_measured_and_else_said_to_be_missing():
@@ -82,7 +106,8 @@ def test_joules_are_drawn_where_measured_and_else_said_to_be_missing():
     assert ax.lines[0].get_xdata()[0] == 0.5 and ax.get_xlabel() == "joules a sample"
     more = [record(3, training={"epochs": 7}), record(9, dataset="scierc"), record(9, system="asp")]
     caption = plots.energy([*runs, *more], bench).caption
-    assert "ITER 1 on conll04, minilm: training.epochs=20. ITER 2 on conll04, minilm: training.epochs=7. " in caption
+    names = {drawn.get_label() for drawn in plots.energy([*runs, *more], bench).figure.axes[0].containers}
+    assert names == {"ITER, epochs=20, minilm", "ITER, epochs=7, minilm"}
     assert " 3 runs, seeds 1–3. Epochs: iter 7, 20. Hardware: " in caption, "those without joules are not in the figure"
 
 

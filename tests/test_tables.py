@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -41,6 +42,74 @@ def test_golden_latex():
     text["encoder"] = "a_b&c"
     notes = ("Profile a_b.", "P in %, ω ≥ 1. Command: `make reproduce PROFILE=a_b`.")
     assert tables.latex(text, "a_b", notes) == (FIXTURES / "runs.tex").read_text()
+
+
+def environments(source):
+    """Those that are opened, in order, each closed before the one around it."""
+    opened, found = [], []
+    for which, name in re.findall(r"\\(begin|end){(\w+)}", source):
+        if which == "begin":
+            opened.append(name)
+            found.append(name)
+        else:
+            assert opened.pop() == name
+    assert not opened
+    return found
+
+
+def cells(line):
+    return re.split(r"(?<!\\) & ", line.removesuffix(r" \\"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "wanted"),
+    [
+        (3, 4, ["table", "adjustbox", "tabular"]),
+        (60, 4, ["longtable"]),
+        (3, 30, ["landscape", "longtable"]),
+        (60, 30, ["landscape", "longtable"]),
+    ],
+    ids=["small", "long", "wide", "both"],
+)
+def test_latex_is_a_float_or_breaks_over_pages_and_its_rows_fit_its_columns(rows, columns, wanted):
+    text = pd.DataFrame({f"measured column {i}": [f"{i}.{j:04d}" for j in range(rows)] for i in range(columns)})
+    text.insert(0, "dataset", "a_b & c")
+    text["nothing"] = ""
+    source = tables.latex(text, "x", ("About.",))
+    assert environments(source) == wanted
+    (alignment,) = re.findall(r"\\begin{(?:longtable|tabular)}{(.*)}", source)
+    assert alignment == "l" + columns * "r", "without the column that holds nothing"
+    lines = [line for line in source.splitlines() if " & " in line]
+    head, body = lines[0], [line for line in lines if line.startswith(r"a\_b \& c & ")]
+    assert len(body) == rows and {len(cells(line)) for line in lines} == {columns + 1}
+    repeated = wanted[-1] == "longtable"
+    assert lines.count(head) == 1 + repeated and len(lines) == rows + 1 + repeated
+    assert not repeated or source.index(r"\endfirsthead") < source.rindex(head) < source.index(r"\endhead") < source.index(
+        body[0]
+    )
+    assert source.count(r"\caption[") == source.count(r"\label{tab:x}") == 1
+
+
+def test_long_cells_and_names_do_not_widen_a_latex_table():
+    setting = "model.activation=relu, training.lr_encoder=0.000207, training.epochs=7"
+    text = pd.DataFrame({"setting": [setting, ""], "published speed-up of ITER": ["4.3×", "5×"]})
+    source = tables.latex(text, "x")
+    assert environments(tables.latex(pd.concat([text] * 12), "x"))[-1] == "longtable", "24 rows, but 48 lines"
+    assert re.search(r"begin{tabular}{>{\\raggedright\\arraybackslash}p{[\d.]+em}r}", source)
+    assert r"\shortstack[r]{published \\ speed-up \\ of \\ ITER}" in source
+    assert r"training.lr\_\allowbreak{}encoder=\allowbreak{}0.000207" in source and setting not in source
+    assert source.replace(r"\allowbreak{}", "").replace("\\", "").count(setting) == 1
+
+
+@pytest.mark.parametrize("columns", [2, 8, 9, 10, 16, 24])
+def test_a_long_latex_table_has_the_largest_font_that_fits_the_page(columns):
+    source = tables.latex(pd.DataFrame({f"c{i}": ["84.07 ± 0.32"] * 50 for i in range(columns)}), "x")
+    size = float(re.search(r"\\fontsize{([\d.]+)}", source)[1])
+    upright = "landscape" not in source
+    page = 345 if upright else 598  # A4's points
+    digits = columns * size * (8 * 0.5 + 2 * 0.25 + 0.78 + 2 * 0.25)  # Times: a digit half an em, point and blank a quarter
+    assert digits < page and (size == 8 or digits > 0.8 * page)
+    assert size >= 6 if upright else columns > 8, "turned only where it would be too small to read"
 
 
 def test_all_numbers_by_hand(tmp_path):

@@ -37,7 +37,7 @@ def _of_throughput(draw: Callable[[Sequence[ThroughputRecord]], Plot]) -> Callab
 
 FIGURES: dict[str, Callable[[Sources], Plot]] = {
     "figure1-steps": _steps,
-    "figure2-lambda": lambda sources: lambda_curve(_several_seeds(sources.records), sources.records),
+    "figure2-lambda": lambda sources: lambda_curve(_several_seeds(sources.records)),
     **{name: _of_throughput(draw) for name, draw in THROUGHPUT.items()},
     "conventions": lambda sources: conventions(on_test(sources.records)),
     "mistakes": lambda sources: mistakes(sources.records),

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from iter_bench.plots.labels import label, settings
-from iter_bench.plots.runs import LABELS, legend, panels_of
+from iter_bench.plots.labels import Labels
+from iter_bench.plots.panels import legend, panels_of
+from iter_bench.plots.runs import LABELS
 from iter_bench.plots.style import CONVENTIONS, PAGE_WIDTH, Plot, in_style
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Criterion
@@ -27,6 +28,7 @@ def conventions(records: Sequence[Record]) -> Plot:
         UserError: there are no records.
     """
     panels = panels_of(records)
+    labels = Labels(panels.values())
     heights = [FRAME_HEIGHT + ROW_HEIGHT * sum(len(_criteria(group)) for group in groups) for groups in panels.values()]
     rows = [max(heights[i : i + 2]) for i in range(0, len(heights), 2)]
     figure = Figure(figsize=(PAGE_WIDTH, sum(rows)))
@@ -51,12 +53,12 @@ def conventions(records: Sequence[Record]) -> Plot:
                         fillstyle="none",
                         label=convention,
                     )
-                ticks.append(f"{label(group)}, {LABELS[criterion]}")
+                ticks.append(f"{labels.name(group)}, {LABELS[criterion]}")
         ax.set_yticks(range(len(ticks)), ticks, fontsize=6)
         ax.set(title=f"{dataset}, {encoder}", xlabel="F1 (%)", ylim=(len(ticks) - 0.5, -0.5))
     legend(figure, axes)
     about = "F1 of the same predictions in the three scoring conventions, means over runs with their standard deviation."
-    return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.numbers()}{provenance(records)}")
 
 
 def _criteria(group: Group) -> list[Criterion]:

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from iter_bench import mistakes as classes
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import label, settings
-from iter_bench.plots.runs import panels_of
+from iter_bench.plots.labels import Labels
+from iter_bench.plots.panels import panels_of
 from iter_bench.plots.style import PAGE_WIDTH, Plot, in_style
 from iter_bench.records import Record
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.mistakes import ENTITIES, RELATIONS, SHARES, shares, with_mistakes
+from iter_bench.tables.mistakes import ENTITIES, RELATIONS, SHARES, left_out, shares, with_mistakes
 from iter_bench.tables.runs import Group
 
 LOOKS = {
@@ -45,7 +45,8 @@ def mistakes(records: Sequence[Record]) -> Plot:
     kept = with_mistakes(records)
     if not kept:
         raise UserError("no record holds classes of mistakes; train first (`iter-bench train`, `make reproduce`)")
-    panels = panels_of(kept, records)
+    panels = panels_of(kept)
+    labels = Labels(panels.values())
     heights = [FRAME_HEIGHT + ROW_HEIGHT * len(groups) for groups in panels.values()]
     figure = Figure(figsize=(PAGE_WIDTH, sum(heights) + LEGEND_HEIGHT))
     rows = figure.subplots(len(panels), 2, squeeze=False, height_ratios=heights)
@@ -57,8 +58,9 @@ def mistakes(records: Sequence[Record]) -> Plot:
                 continue
             for i, group in enumerate(shown):
                 _bar(ax, group, i, kind, names)
+            ax.use_sticky_edges = False  # else the bars to the left end on the axis, as if cut off
             ax.axvline(0, color="black", linewidth=0.6)
-            ax.set_yticks(range(len(shown)), [label(group) for group in shown])
+            ax.set_yticks(range(len(shown)), [labels.name(group) for group in shown])
             ax.set(title=f"{dataset}, {encoder}: {kind}", xlabel="% of gold", ylim=(len(shown) - 0.5, -0.5))
             ax.grid(axis="y", visible=False)
     for column, place in enumerate(("outside lower left", "outside lower right")):
@@ -67,7 +69,7 @@ def mistakes(records: Sequence[Record]) -> Plot:
         named = {name: named[name] for name in list(KINDS.values())[column] if name in named}
         figure.legend(named.values(), named.keys(), loc=place, ncols=3)
     about = f"{SHARES}Spurious ones stand left of 0. Entities: {ENTITIES} Relations: {RELATIONS.partition(' P, R, F1')[0]}"
-    return Plot(figure, f"{about} {settings(panels.values())}{provenance(kept)}")
+    return Plot(figure, " ".join([about, *left_out(records), f"{labels.numbers()}{provenance(kept)}"]))
 
 
 def _bar(ax: Axes, group: Group, row: int, kind: classes.Kind, names: Sequence[str]) -> None:

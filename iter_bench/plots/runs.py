@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from statistics import mean
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from iter_bench.errors import UserError
-from iter_bench.plots.labels import alike, fill, label, nth, settings
-from iter_bench.plots.style import COLUMN_WIDTH, PAGE_WIDTH, RATIOS, Plot, in_style, look, plain_numbers
+from iter_bench.plots.labels import Labels
+from iter_bench.plots.panels import grid, legend, panels_of
+from iter_bench.plots.style import RATIOS, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Criterion
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.runs import Group
 
 LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "precision", "recall": "recall", "f1": "F1"}
-PANEL_HEIGHT = 2.2
 STRENGTHS = (1.0, 0.55, 0.3)
 """How the lines of a system under several settings differ in a panel of learning curves."""
 STAGES = (None, "x", ".", "+")
@@ -26,23 +24,20 @@ STAGES = (None, "x", ".", "+")
 
 
 @in_style
-def scores(records: Sequence[Record], known: Sequence[Record] = ()) -> Plot:
+def scores(records: Sequence[Record]) -> Plot:
     """F1 (strict) on the scored split by criterion: a point a run, a mark at their mean; a panel a data set and encoder.
-
-    Args:
-        records: what is drawn.
-        known: records among whose settings those that are drawn are numbered, if these are not all.
 
     Raises:
         UserError: there are no records.
     """
-    panels = panels_of(records, known)
+    panels = panels_of(records)
+    labels = Labels(panels.values())
     figure, axes = grid(len(panels), wide=max(map(len, panels.values())) > 4)
     for ax, ((dataset, encoder), groups) in zip(axes, panels.items(), strict=True):
         criteria = [c for c in CRITERIA if any(c in g.records[0].scores.test["strict"] for g in groups)]
         for i, group in enumerate(groups):
             room, middle = min(0.8 / len(groups), 0.3), (len(groups) - 1) / 2
-            _score_marks(ax, group, criteria, fill(group, panels.values()), room=room, place=i - middle)
+            _score_marks(ax, group, criteria, labels, room=room, place=i - middle)
         ax.set_xticks(range(len(criteria)), [LABELS[criterion] for criterion in criteria])
         ax.set_xlim(-0.5, len(criteria) - 0.5)
         ax.grid(axis="x", visible=False)
@@ -51,24 +46,25 @@ def scores(records: Sequence[Record], known: Sequence[Record] = ()) -> Plot:
     legend(figure, axes)
     about = (
         "F1 on the scored split, convention strict; small points are single runs, large marks their means. Several "
-        "settings of a system stand in the order of their numbers."
+        "settings of a system stand in the order of the legend."
     )
-    return Plot(figure, f"{about} {settings(panels.values())}{alike(panels.values())}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.numbers()}{labels.alike()}{provenance(records)}")
 
 
 @in_style
-def learning_curve(records: Sequence[Record], known: Sequence[Record] = ()) -> Plot:
+def learning_curve(records: Sequence[Record]) -> Plot:
     """F1 on dev (where there is one) and training loss over epochs, lines as in `lambda_curve`.
 
     A row a data set and encoder, or, where a system has more settings than lines tell apart, a setting; two rows beside each
-    other where there is no dev. Arguments are those of `scores`.
+    other where there is no dev.
 
     Raises:
         UserError: there are no records with a history.
     """
     records = [record for record in records if record.history]
-    panels = panels_of(records, known)
-    rows = _rows(panels)
+    panels = panels_of(records)
+    labels = Labels(panels.values())
+    rows = _rows(panels, labels)
     epochs = [epoch for record in records for epoch in record.history]
     scored = any(epoch.dev for epoch in epochs)
     figure, axes = grid(len(rows) * (1 + scored))
@@ -99,32 +95,33 @@ def learning_curve(records: Sequence[Record], known: Sequence[Record] = ()) -> P
     )
     if any(epoch.stage for epoch in epochs):
         about += " Nor can those of stages, each of which counts its epochs anew."
-    return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.numbers()}{provenance(records)}")
 
 
-def _rows(panels: Mapping[tuple[str, str], Sequence[Group]]) -> list[tuple[str, list[tuple[Group, str, float]]]]:
+def _rows(
+    panels: Mapping[tuple[str, str], Sequence[Group]], labels: Labels
+) -> list[tuple[str, list[tuple[Group, str, float]]]]:
     """Titles, and groups with name and strength of their lines: a row a panel, or a setting where strengths are too few."""
     shown = [of for groups in panels.values() for of in groups]
-    places = [nth(of, panels.values()) for of in shown]
+    places = [labels.nth(of) for of in shown]
     if max(places) >= len(STRENGTHS):
-        return [(f"{of.dataset}, {label(of)}, {of.encoder}", [(of, look(of.system).label, STRENGTHS[0])]) for of in shown]
+        return [(f"{of.dataset}, {labels.name(of)}, {of.encoder}", [(of, look(of.system).label, STRENGTHS[0])]) for of in shown]
     rows: dict[str, list[tuple[Group, str, float]]] = {}
     for of, place in zip(shown, places, strict=True):
-        rows.setdefault(f"{of.dataset}, {of.encoder}", []).append((of, label(of), STRENGTHS[place]))
+        rows.setdefault(f"{of.dataset}, {of.encoder}", []).append((of, labels.name(of), STRENGTHS[place]))
     return list(rows.items())
 
 
 @in_style
-def lambda_curve(records: Sequence[Record], known: Sequence[Record] = ()) -> Plot:
+def lambda_curve(records: Sequence[Record]) -> Plot:
     """Precision, recall and F1 of RE+ over the decision boundary λ, all runs and their means; a panel a group of runs.
-
-    Arguments are those of `scores`.
 
     Raises:
         UserError: no record has such a curve.
     """
     records = [record for record in records if record.lambda_curve]
-    panels = panels_of(records, known)
+    panels = panels_of(records)
+    labels = Labels(panels.values())
     shown = [group for groups in panels.values() for group in groups]
     figure, axes = grid(len(shown))
     for ax, group in zip(axes, shown, strict=True):
@@ -133,7 +130,7 @@ def lambda_curve(records: Sequence[Record], known: Sequence[Record] = ()) -> Plo
             curves = [{p.lambda_: 100 * getattr(p, ratio) for p in of} for of in points]
             _curves(ax, curves, LABELS[ratio], color=color, linestyle=line, marker=".")
         ax.axvline(0.5, color="#808080", linewidth=0.8, linestyle=":", zorder=1)
-        title = f"{group.dataset}, {label(group)}, {group.encoder}"
+        title = f"{group.dataset}, {labels.name(group)}, {group.encoder}"
         ax.set(title=title, xlabel="λ", ylabel="RE+ (%)", xlim=(0, 1), ylim=(0, None))
     legend(figure, axes)
     about = (
@@ -141,53 +138,13 @@ def lambda_curve(records: Sequence[Record], known: Sequence[Record] = ()) -> Plo
         "thin lines are single runs, thick ones their means, with a dot at every λ that was scored. Left out is where no right "
         "relation is kept: at 1 none is kept at all, and precision is undefined."
     )
-    return Plot(figure, f"{about} {settings(panels.values())}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.numbers()}{provenance(records)}")
 
 
-def _some(records: Sequence[Record]) -> Sequence[Record]:
-    if not records:
-        raise UserError("no record holds what this figure shows; train first (`iter-bench train`, `make reproduce`)")
-    return records
-
-
-def panels_of(records: Sequence[Record], known: Sequence[Record] = ()) -> dict[tuple[str, str], list[Group]]:
-    """(data set, encoder) → its groups, numbered among those of ``known`` too. Raises UserError where there are no records."""
-    panels: dict[tuple[str, str], list[Group]] = {}
-    for group in group_runs(_some(records), known):
-        panels.setdefault((group.dataset, group.encoder), []).append(group)
-    return panels
-
-
-def grid(panels: int, *, wide: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, two a row; ``wide``: one that is alone takes the row."""
-    columns = min(2, panels)
-    rows = -(-panels // columns)
-    figure = Figure(figsize=(PAGE_WIDTH if columns == 2 or wide else COLUMN_WIDTH, PANEL_HEIGHT * rows))
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for unused in axes[panels:]:
-        unused.remove()
-    return figure, axes[:panels]
-
-
-def legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend below all panels, which it neither hides nor shrinks, in as many columns as the figure is wide enough for."""
-    handles = {}
-    for ax in axes:
-        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
-    for columns in range(min(3, len(handles)), 0, -1):
-        drawn = figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
-        box = drawn.get_window_extent()
-        if columns == 1 or box.width <= figure.bbox.width:
-            figure.set_figheight(figure.get_figheight() + box.height / figure.dpi)
-            break
-        drawn.remove()
-
-
-def _score_marks(ax: Axes, group: Group, criteria: Sequence[Criterion], fillstyle: str, *, room: float, place: float) -> None:
+def _score_marks(ax: Axes, group: Group, criteria: Sequence[Criterion], labels: Labels, *, room: float, place: float) -> None:
     """Runs, and right of them their mean; all within the group's ``room``, of which it has number ``place`` from the middle."""
     system, means = look(group.system), []
-    marks = {"linestyle": "none", "marker": system.marker, "color": system.color, "fillstyle": fillstyle}
+    marks = {"linestyle": "none", "marker": system.marker, "color": system.color, "fillstyle": labels.fill(group)}
     for i, criterion in enumerate(criteria):
         tests = [record.scores.test["strict"] for record in group.records]
         if not (runs := [100 * test[criterion].f1 for test in tests if criterion in test]):
@@ -196,7 +153,7 @@ def _score_marks(ax: Axes, group: Group, criteria: Sequence[Criterion], fillstyl
         means.append((i + (place + 0.2) * room, mean(runs)))
         top = (i + place * room, max(runs))
         ax.annotate(f"{means[-1][1]:.1f}", top, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=6)
-    ax.plot(*zip(*means, strict=True), markersize=5.5, label=label(group), **marks)
+    ax.plot(*zip(*means, strict=True), markersize=5.5, label=labels.name(group), **marks)
 
 
 def _curves(

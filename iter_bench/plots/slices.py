@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import alike, fill, label, of_rows, settings
-from iter_bench.plots.runs import grid, legend
+from iter_bench.plots.labels import Labels, of_rows
+from iter_bench.plots.panels import grid, legend
 from iter_bench.plots.style import Plot, in_style, look
 from iter_bench.records import Record
 from iter_bench.tables import slices
-from iter_bench.tables.runs import group_runs
 from iter_bench.tables.text import Made
 
 
@@ -43,20 +42,20 @@ def _drawn(made: Made, records: Sequence[Record], x: str, xlabel: str, kind: str
         for column in ("NER F1", "RE+ F1")
         if of[column].notna().any()
     ]
-    known = group_runs(records)
-    shown = [of_rows(of.drop_duplicates(["system", "setting"]), known) for _, of, _ in panels]
+    shown = of_rows((of.drop_duplicates(["system", "setting"]) for _, of, _ in panels), records)
+    labels = Labels(shown)
     figure, axes = grid(len(panels))
     for ax, ((dataset, encoder), of, column), groups in zip(axes, panels, shown, strict=True):
-        for i, group in enumerate(groups):
-            points = of[(of.system == group.system) & (of.setting == group.setting)]
+        lines = of.groupby(["system", "setting"], sort=False)
+        for i, ((_, points), group) in enumerate(zip(lines, groups, strict=True)):
             at = points[x] + (i - (len(groups) - 1) / 2) * 0.012 * (points[x].max() - points[x].min())  # none hides another
             look_of = look(group.system)
-            marks = {"color": look_of.color, "marker": look_of.marker, "fillstyle": fill(group, shown)}
-            ax.plot(at, points[column], label=label(group), **marks)
+            marks = {"color": look_of.color, "marker": look_of.marker, "fillstyle": labels.fill(group)}
+            ax.plot(at, points[column], label=labels.name(group), **marks)
             ax.vlines(at, points[f"{column} low"], points[f"{column} high"], color=look_of.color, linewidth=0.8)
         if x == "ω":
             ax.set_xticks(sorted(set(of[x])))
         ax.set(title=f"{dataset}, {encoder}", xlabel=xlabel, ylabel=f"{column.replace(' F1', '')} F1 (%)", ylim=(0, 100))
     legend(figure, axes)
-    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {settings(shown)}{alike(shown)}"
+    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {labels.numbers()}{labels.alike()}"
     return Plot(figure, f"{about}{' '.join(made.notes)}")

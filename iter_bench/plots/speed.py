@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import alike, fill, of_rows, settings, with_encoder
-from iter_bench.plots.runs import grid, legend
+from iter_bench.plots.labels import Labels, of_rows
+from iter_bench.plots.panels import grid, legend
 from iter_bench.plots.style import TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.tables import speed as table
 from iter_bench.tables.beyond import on_test
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.runs import Group
+from iter_bench.tables.throughput import commands
 from iter_bench.throughput.schema import ThroughputRecord
 
 ABOUT = "means over runs with their standard deviation. Marks of the same x stand side by side, tied to a grey line at it."
 BESIDE = 7
 """Points between marks of the same x."""
 THREAD = {"color": "#808080", "linewidth": 0.6}
-PASSES = "Horizontal, of scored passes: from the slowest to the fastest run."
+PASSES = (
+    "Scored passes, which are no benchmark, are drawn only for data sets that no throughput record is of; horizontal: from the "
+    "slowest to the fastest run."
+)
 NO_ENERGY = "Joules were not measured:\nno VALID throughput record is of a GPU\n(docs/throughput.md)."
 ROOFLINE = (
     "Operations that the architecture needs, counted from shapes, a second of the whole timed region (documents in, "
@@ -38,22 +42,26 @@ ROOFLINE = (
 def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord] = ()) -> Plot:
     """F1 (RE+, or NER without relations) against samples a second; a panel a data set, source of the speed and machine.
 
+    Scored passes are shown for data sets alone that no throughput record is of.
+
     Raises:
         UserError: no record has a timed prediction.
     """
     made = table.speed(runs, throughput)
     if not len(made.frame):
         raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    panels = list(made.frame.groupby(["dataset", "source", "hardware"]))
-    groups = _groups((rows for _, rows in panels), runs)
+    frame = made.frame
+    benchmarked = frame.loc[frame.source == table.BENCHMARK, "dataset"]
+    frame = frame[(frame.source == table.BENCHMARK) | ~frame.dataset.isin(benchmarked)]
+    panels = list(frame.groupby(["dataset", "source", "hardware"]))
+    groups = of_rows((rows for _, rows in panels), on_test(runs))
+    labels = Labels(groups, encoders=True)
     figure, axes = grid(len(panels))
     for ax, ((dataset, source, hardware), rows), of in zip(axes, panels, groups, strict=True):
-        fills = [fill(group, groups, with_encoder) for group in of]
-        _marks(ax, rows, "samples/s", of, fills, passes=source == table.SCORED)
+        _marks(ax, rows, "samples/s", of, labels, passes=source == table.SCORED)
         ax.set_title(f"{dataset}, {source}\n{hardware}", fontsize=TITLE_SIZE)
     legend(figure, axes)
-    explained = settings(groups) + alike(groups, with_encoder)
-    return Plot(figure, f"F1 (strict) against samples/s, {ABOUT} {PASSES} {explained}{' '.join(made.notes)}")
+    return Plot(figure, f"F1 (strict) against samples/s, {ABOUT} {PASSES} {_explained(frame, groups, labels, throughput)}")
 
 
 @in_style
@@ -66,21 +74,20 @@ def energy(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Pl
     made = table.speed(runs, throughput)
     if not len(made.frame):
         raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    panels = list(made.frame.dropna(subset="joules").groupby(["dataset", "hardware"]))
-    groups = _groups((rows for _, rows in panels), runs)
+    frame = made.frame.dropna(subset="joules")
+    panels = list(frame.groupby(["dataset", "hardware"]))
+    groups = of_rows((rows for _, rows in panels), on_test(runs))
+    labels = Labels(groups, encoders=True)
     figure, axes = grid(max(1, len(panels)))
     for ax, ((dataset, hardware), rows), of in zip(axes, panels, groups, strict=False):
-        _marks(ax, rows, "joules", of, [fill(group, groups, with_encoder) for group in of])
+        _marks(ax, rows, "joules", of, labels)
         ax.set_title(f"{dataset}\n{hardware}", fontsize=TITLE_SIZE)
     if panels:
         legend(figure, axes)
     else:
         axes[0].set(xlabel="joules a sample", ylabel="F1 (%)", xticks=[], yticks=[])
         axes[0].text(0.5, 0.5, NO_ENERGY, ha="center", va="center", transform=axes[0].transAxes)
-    shown = {record.run_id: record for of in groups for group in of for record in group.records}
-    explained = settings(groups) + alike(groups, with_encoder)
-    about = f"F1 (strict) against joules a sample, {ABOUT} {explained}{table.NOTE}"
-    return Plot(figure, f"{about} {provenance(list(shown.values()))}")
+    return Plot(figure, f"F1 (strict) against joules a sample, {ABOUT} {_explained(frame, groups, labels, throughput)}")
 
 
 @in_style
@@ -118,18 +125,21 @@ def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
     legend(figure, axes)
     shown = [record for of in panels.values() for record in of]
     hardware = "; ".join(sorted({record.hardware for record in shown}))
-    return Plot(figure, f"{ROOFLINE} {len(shown)} VALID records. Hardware: {hardware}.")
+    about = f"{ROOFLINE} {len(shown)} VALID records. Hardware: {hardware}."
+    return Plot(figure, " ".join([about, *commands(shown)]))
 
 
-def _groups(panels: Iterable[pd.DataFrame], runs: Sequence[Record]) -> list[list[Group]]:
-    """The groups of runs that the rows of each panel are about."""
-    known = group_runs(on_test(runs))
-    return [of_rows(rows, known) for rows in panels]
+def _explained(
+    frame: pd.DataFrame, groups: Sequence[Sequence[Group]], labels: Labels, throughput: Sequence[ThroughputRecord]
+) -> str:
+    """Names, sources, and where the runs and records that are shown come from."""
+    runs = {record.run_id: record for of in groups for group in of for record in group.records}
+    measured = [record for record in throughput if record.rate.median in set(frame["samples/s"])]
+    named = f"{labels.numbers()}{labels.alike()}{table.NOTE}"
+    return " ".join([named, provenance(list(runs.values())), *commands(measured)])
 
 
-def _marks(
-    ax: Axes, rows: pd.DataFrame, x: str, groups: Sequence[Group], fills: Sequence[str], *, passes: bool = False
-) -> None:
+def _marks(ax: Axes, rows: pd.DataFrame, x: str, groups: Sequence[Group], labels: Labels, *, passes: bool = False) -> None:
     """A mark a row, where ``x`` is the same beside a line at it; with ``passes`` a line from the slowest run to the fastest."""
     criterion = "RE+" if rows["measured RE+ F1"].notna().any() else "NER"
     column = f"measured {criterion} F1"
@@ -157,10 +167,10 @@ def _marks(
             color=of.color,
             marker=of.marker,
             markersize=6,
-            fillstyle=fills[i],
+            fillstyle=labels.fill(group),
             linestyle="none",
             elinewidth=0.8,
-            label=with_encoder(group),
+            label=labels.name(group),
         )
     low, high = min(ends), max(ends)
     width = max(math.log(high / low), math.log(2))

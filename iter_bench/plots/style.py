@@ -41,10 +41,10 @@ SYSTEMS = {
 OTHERS = (("#E69F00", "D"), ("#CC79A7", "P"), ("#56B4E9", "v"), ("#000000", "X"))
 FILLS = ("full", "none", "bottom", "top", "left", "right")
 """How the marks of a system under several settings differ in a panel; the last is for all more."""
-CONVENTIONS = {"strict": ("#000000", "o"), "pl_marker": ("#E69F00", "^"), "surface": ("#56B4E9", "s")}
-"""Colour and mark of a scoring convention."""
-RATIOS = {"precision": ("#D55E00", "--"), "recall": ("#56B4E9", "-."), "f1": ("#000000", "-")}
-"""Colour and line of a quantity, in figures whose lines are quantities of one system."""
+CONVENTIONS = {"strict": ("#000000", "x"), "pl_marker": ("#E69F00", "d"), "surface": ("#56B4E9", "*")}
+"""Colour and mark of a scoring convention; none is a system's."""
+RATIOS = {"precision": ("#E69F00", "--"), "recall": ("#56B4E9", "-."), "f1": ("#000000", "-")}
+"""Colour and line of a quantity, in figures whose lines are quantities of one system; no colour is a system's."""
 
 
 def look(system: str) -> Look:
@@ -52,6 +52,11 @@ def look(system: str) -> Look:
     if system in SYSTEMS:
         return SYSTEMS[system]
     return Look(*OTHERS[zlib.crc32(system.encode()) % len(OTHERS)], system)
+
+
+def rank(label: str) -> int:
+    """Where a label stands that begins with a system's: in the order of `SYSTEMS`, all others last."""
+    return next((i for i, of in enumerate(SYSTEMS.values()) if label.startswith(of.label)), len(SYSTEMS))
 
 
 def plain_numbers(axis: Axis) -> None:

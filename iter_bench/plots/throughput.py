@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 
 from iter_bench import published
 from iter_bench.errors import UserError
-from iter_bench.plots.runs import grid, legend
+from iter_bench.plots.panels import grid, legend
 from iter_bench.plots.style import FILLS, TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.tables.throughput import commands
 from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
@@ -36,6 +36,21 @@ OF_READING = (
     "Documents a second (logarithmic), median, and from the 5th to the 95th percentile, of data sets and against the length of "
     f"documents (logarithmic); {REGION}"
 )
+GENERATED = (
+    "Documents called {} are generated sentences with about that data set's length and density of entities "
+    "(throughput/workloads.toml), not the data set itself."
+)
+CHOICES = {
+    "decoding": (
+        "ASP's `decoding`: `speculative` (the default) tries several outputs a pass and keeps those that are right, `stepwise` "
+        "writes one a pass."
+    ),
+    "execution": (
+        "PL-Marker's `execution`: `shared_text` (the default) encodes a text once for all markers, `packed`, as released, anew "
+        "for each pack of them."
+    ),
+}
+"""What the values of a system's settings mean that a line-up compares."""
 STRUCTURES = {
     "gold": "New weights, which decide nothing: every system was given the gold structure.",
     "predicted": "Trained weights and what they predict.",
@@ -101,7 +116,7 @@ def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Plot:
         if settings.workload.length is None:
             _data_sets(ax, members)
         else:
-            title += f", batch {settings.batch_size}"
+            title += ", ".join(["", f"batch {settings.batch_size}", *_compared(settings.lineup)])
             _lengths(ax, members)
         ax.set(ylabel="documents/s", yscale="log")
         ax.set_title(f"{title}\n{settings.hardware}", fontsize=TITLE_SIZE)
@@ -119,9 +134,21 @@ FIGURES: dict[str, Callable[[Sequence[ThroughputRecord]], Plot]] = {
 
 
 def _provenance(records: Sequence[ThroughputRecord]) -> str:
-    structures = " ".join(STRUCTURES[name] for name in sorted({record.structure for record in records}))
+    told = [STRUCTURES[name] for name in sorted({record.structure for record in records})]
+    told += [CHOICES[name] for name in CHOICES if any(name in _compared(record.settings.lineup) for record in records)]
+    named = {record.settings.workload.name for record in records if record.settings.workload.corpus is None}
+    if titles := [profile["title"] for name, profile in PROFILES.items() if name in named]:
+        told.append(GENERATED.format(", ".join(titles)))
     hardware = "; ".join(sorted({record.hardware for record in records}))
-    return " ".join([f"{structures} {len(records)} VALID records. Hardware: {hardware}.", *commands(records)])
+    return " ".join([*told, f"{len(records)} VALID records. Hardware: {hardware}.", *commands(records)])
+
+
+def _compared(lineup: Sequence[Subject]) -> list[str]:
+    """The settings of systems in which subjects of a line-up differ."""
+    models: dict[str, list[dict[str, object]]] = {}
+    for subject in lineup:
+        models.setdefault(subject.system, []).append(subject.model)
+    return sorted({n for of in models.values() for n in set().union(*of) if any(m.get(n) != of[0].get(n) for m in of)})
 
 
 def _published(ax: Axes, dataset: str) -> list[Annotation]:

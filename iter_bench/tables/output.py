@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,18 @@ NAMES = frozenset(
     "dataset system encoder setting hardware a b criterion convention split parameter search type reading".split()
 )
 """Columns of words, which are aligned left."""
+
+
+PAGE_LINES = 45
+"""Lines of a table that a page holds."""
+PORTRAIT, LANDSCAPE = 345, 598
+"""Points that a line of an A4 page of the class ``article`` holds, upright and turned."""
+READABLE = 6
+"""Points of a font below which a table is turned."""
+EM, SEPARATION = 0.475, 0.5
+"""Ems: of a character, on average, and between columns."""
+LONG = 20
+"""Characters of a word column beyond which its cells are broken."""
 
 
 def formatted(table: pd.DataFrame, *, full: bool = True) -> pd.DataFrame:
@@ -61,33 +74,37 @@ def markdown(text: pd.DataFrame) -> str:
 
 
 def latex(text: pd.DataFrame, label: str, notes: Sequence[str] = ()) -> str:
-    """A formatted table as a LaTeX ``table`` no wider than the text, for the packages booktabs and adjustbox.
+    """A formatted table for LaTeX with the packages adjustbox, array, booktabs, caption, longtable and pdflscape.
+
+    It is a float no wider than the text or, where it has more lines than a page holds or would be too small to read, a
+    ``longtable``, which repeats its header, turned where it is too wide. Columns without any value are left out.
 
     Args:
         text: the table.
         label: what ``\\ref`` finds it by, after ``tab:``.
         notes: the caption; the first is what a list of tables shows. In them ``backticks`` mark what is typed.
     """
-    alignment = "".join("l" if _is_name(name) else "r" for name in text.columns)
-    rows = [" & ".join(map(_latex_escaped, row)) + r" \\" for row in [list(text.columns), *text.values.tolist()]]
+    text = text[[name for name in text.columns if not len(text) or any(text[name])]]
+    alignment, head, rows, ems = _latex_rows(text)
+    lines = sum(max(1, *(-(-len(str(cell)) // LONG) for cell in row)) for row in text.values)
     caption = [re.sub("`([^`]*)`", r"\\texttt{\1}", _latex_escaped(note)) for note in notes]
-    body = [
-        r"\begin{table}",
-        r"\centering",
-        *([rf"\caption[{{{caption[0]}}}]{{{' '.join(caption)}}}"] if caption else []),
-        rf"\label{{tab:{label}}}",
-        r"\begin{adjustbox}{max width=\textwidth}",
-        rf"\begin{{tabular}}{{{alignment}}}",
-        r"\toprule",
-        rows[0],
-        r"\midrule",
-        *rows[1:],
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{adjustbox}",
-        r"\end{table}",
-    ]
-    return "\n".join(body) + "\n"
+    named = (rf"\caption[{{{caption[0]}}}]{{{' '.join(caption)}}}" if caption else "") + rf"\label{{tab:{label}}}"
+    separated = rf"\setlength{{\tabcolsep}}{{{SEPARATION / 2}em}}"
+    head = [r"\toprule", head, r"\midrule"]
+    turned = READABLE * ems > PORTRAIT
+    if not turned and lines <= PAGE_LINES:
+        before = [r"\begin{table}", r"\centering", named, separated, r"\begin{adjustbox}{max width=\linewidth}"]
+        table = [rf"\begin{{tabular}}{{{alignment}}}", *head, *rows, r"\bottomrule", r"\end{tabular}"]
+        after = [r"\end{adjustbox}", r"\end{table}"]
+    else:
+        size = min(8, int(10 * (LANDSCAPE if turned else PORTRAIT) / ems) / 10)
+        font = rf"\fontfamily{{ptm}}\fontsize{{{size}}}{{{1.2 * size:.1f}}}\selectfont"  # which is narrow, and has all sizes
+        before = [r"\begin{landscape}" if turned else r"\begingroup", font, separated]
+        before.append(r"\captionsetup{font={rm,small},width=\linewidth}")
+        repeated = [named + r" \\", *head, r"\endfirsthead", *head, r"\endhead", r"\bottomrule", r"\endfoot"]
+        table = [rf"\begin{{longtable}}{{{alignment}}}", *repeated, *rows, r"\end{longtable}"]
+        after = [r"\end{landscape}" if turned else r"\endgroup"]
+    return "\n".join([*before, *table, *after]) + "\n"
 
 
 def rich_table(text: pd.DataFrame, title: str) -> Table:
@@ -143,6 +160,24 @@ def _number(value: float, form: str, unit: float = 1) -> str:
 
 def _is_name(column: str) -> bool:
     return column in NAMES or column in ("published encoder", "measured encoder")
+
+
+def _latex_rows(text: pd.DataFrame) -> tuple[str, str, list[str], float]:
+    """Alignment, header, rows and their width in ems; long words are broken, and names that are longer than their cells."""
+    columns, alignment, header, ems = [], "", [], 0.0
+    for name in text.columns:
+        cells, side = [str(cell) for cell in text[name]], "l" if _is_name(name) else "r"
+        width = max(map(len, cells), default=len(name))
+        broken = _is_name(name) and width > LONG
+        lines = wrap(name, min(max(width, 1), LONG), break_long_words=False, break_on_hyphens=False)
+        stacked = r" \\ ".join(map(_latex_escaped, lines))
+        header.append(rf"\shortstack[{side}]{{{stacked}}}" if len(lines) > 1 else stacked)
+        alignment += rf">{{\raggedright\arraybackslash}}p{{{EM * LONG:g}em}}" if broken else side
+        escaped = map(_latex_escaped, cells)
+        columns.append([re.sub(r"=|\\_", r"\g<0>\\allowbreak{}", cell) for cell in escaped] if broken else list(escaped))
+        ems += EM * max(LONG if broken else width, *map(len, lines)) + SEPARATION
+    head, *rows = [" & ".join(row) + r" \\" for row in [header, *zip(*columns, strict=True)]]
+    return alignment or "l", head, rows, ems
 
 
 def _latex_escaped(cell: Any) -> str:

@@ -208,6 +208,25 @@ def test_a_panel_for_each_batch_size_line_up_and_machine():
     assert "PL-Marker, bert-base-cased" in [line.get_label() for line in ax.lines]
 
 
+def test_a_panel_and_the_caption_say_what_a_line_up_compares():
+    models = [("asp", {"decoding": "speculative"}), ("asp", {"decoding": "stepwise"}), ("plmarker", {"max_span_words": 4})]
+    paths = [Subject(system=system, model=model) for system, model in models]
+    records = [measured("asp", length=length, **of) for of in ({}, {"lineup": paths}) for length in (16, 64)]
+    plot = figures.of_reading("same-encoder", records)
+    titles = sorted(ax.get_title().partition("\n")[0] for ax in plot.figure.axes)
+    assert titles == ["minilm, batch 8", "minilm, batch 8, decoding"], "what all have alike isn't compared"
+    assert "`speculative` (the default)" in plot.caption and "shared_text" not in plot.caption
+    assert "speculative" not in figures.of_reading("same-encoder", records[:2]).caption
+
+
+def test_captions_say_which_documents_are_generated():
+    there = data_set("conll04", corpus="conll04")
+    for draw in (figures.by_size, partial(figures.of_reading, "same-encoder")):
+        told = draw([measured(workload=there), measured("asp", workload=ACE05)]).caption
+        assert "Documents called ACE05 (without context) are generated sentences" in told and "workloads.toml" in told
+        assert "generated" not in draw([measured(workload=there)]).caption
+
+
 def test_published_speeds_are_hollow_and_name_their_hardware():
     records = [measured("iter", (50.0, 100.0, 200.0), workload=CONLL04), measured("asp", workload=CONLL04, **BAD), measured()]
     (ax,) = figures.by_size(records).figure.axes

@@ -17,7 +17,8 @@ from iter_bench.tables.runs import RATIOS, RELATION_CRITERIA
 
 LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "P", "recall": "R", "f1": "F1"}
 NAMES = frozenset(
-    "dataset system encoder setting hardware a b criterion convention split parameter search type reading".split()
+    "dataset system encoder setting hardware a b criterion convention split parameter search searched type reading source dtype "
+    "structure".split()
 )
 """Columns of words, which are aligned left."""
 
@@ -159,7 +160,7 @@ def _number(value: float, form: str, unit: float = 1) -> str:
 
 
 def _is_name(column: str) -> bool:
-    return column in NAMES or column in ("published encoder", "measured encoder")
+    return column in NAMES or column in {f"{side} {name}" for side in ("published", "measured") for name in (*NAMES, "note")}
 
 
 def _latex_rows(text: pd.DataFrame) -> tuple[str, str, list[str], float]:

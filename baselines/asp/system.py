@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -33,7 +32,7 @@ from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, R
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
 from iter_bench.encoders.flops import linear_weights
 from iter_bench.errors import UserError
-from iter_bench.settings import TrainingSettings, refusal
+from iter_bench.settings import TrainingSettings, validated
 from iter_bench.throughput.parts import part
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
@@ -79,10 +78,7 @@ class AspSystem:
     ) -> AspSystem:
         """Pre-trained encoder; its family's own decoder, or one made of the encoder's layers; new heads."""
         shape_of(described := encoder_config(encoder))  # refuses what isn't supported before any weights are read
-        try:
-            chosen = AspSettings.model_validate(dict(settings))
-        except ValidationError as error:
-            raise refusal(error, "settings of asp") from None
+        chosen = validated(AspSettings, dict(settings), "settings of asp")
         if chosen.task_prefix is None:
             chosen = chosen.model_copy(update={"task_prefix": T5_PREFIX if described.model_type == "t5" else ""})
         seed_everything(seed)

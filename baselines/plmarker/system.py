@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
@@ -25,7 +24,7 @@ from iter_bench.devices import compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
 from iter_bench.encoders.flops import linear_weights
-from iter_bench.settings import TrainingSettings, refusal
+from iter_bench.settings import TrainingSettings, validated
 from iter_bench.training import fit, seed_everything
 
 RELEASED_SPAN_WORDS = 8
@@ -121,10 +120,7 @@ class PlMarkerSystem:
         cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
     ) -> PlMarkerSystem:
         """Each stage starts from the pre-trained encoder, with new marker embeddings and classifiers."""
-        try:
-            chosen = PlMarkerSettings.model_validate(dict(settings))
-        except ValidationError as error:
-            raise refusal(error, "settings of plmarker") from None
+        chosen = validated(PlMarkerSettings, dict(settings), "settings of plmarker")
         described = encoder_config(encoder)
         check_family(described)
         chosen = chosen.model_copy(update={"max_span_words": chosen.max_span_words or _span_words(schema, train)})

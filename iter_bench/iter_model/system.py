@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -30,7 +30,7 @@ from iter_bench.iter_model.imposed import Imposed, decisions_of, imposed, links_
 from iter_bench.iter_model.modeling import LEAST, IterModel, Sizes
 from iter_bench.iter_model.plain import plain_states
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
-from iter_bench.settings import Settings, TrainingSettings, refusal
+from iter_bench.settings import Settings, TrainingSettings, validated
 from iter_bench.throughput.parts import part
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
@@ -103,9 +103,9 @@ class IterSystem:
         cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
     ) -> IterSystem:
         """Pretrained encoder, new heads; ω from ``train`` where the settings leave it open."""
+        chosen = validated(IterSettings, dict(settings), "settings of iter").model_dump()
+        chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
         try:
-            chosen = IterSettings.model_validate(dict(settings)).model_dump()
-            chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
             config = IterConfig(
                 encoder=encoder_config(encoder).to_dict(),
                 entity_types=schema.entity_types,
@@ -113,8 +113,6 @@ class IterSystem:
                 symmetric=sorted(schema.symmetric),
                 **chosen,
             )
-        except ValidationError as error:
-            raise refusal(error, "settings of iter") from None
         except ValueError as error:
             raise SettingsError(f"settings of iter: {error}") from None
         seed_everything(seed)

@@ -142,7 +142,8 @@ def plan(runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None, *
         if memory and capacity and memory > capacity:
             found.append(
                 f"{first.system} over {encoder} needs about {memory / 2**30:.0f} GiB to train with batches of "
-                f"{first.training.batch_size}, and there are {capacity / 2**30:.0f}; take a smaller encoder, batch, or training.samples_at_once"
+                f"{first.training.batch_size}, and there are {capacity / 2**30:.0f}; "
+                "take a smaller encoder, batch, or training.samples_at_once"
             )
         cost = costs.of(first, encoder, sizes[first.data]) if len(finished) < len(group) else Cost(0.0, "finished before")
         basis = [cost.basis, *dict.fromkeys(size.basis for size in sizes[first.data].values() if size.basis)]

@@ -54,9 +54,8 @@ def waits_for_nothing(device: torch.device) -> bool:
 
 
 @torch.inference_mode()
-def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given | None = None) -> list[Output]:
+def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given) -> list[Output]:
     """Decodes a batch; all sequences are valid (``actions``), and each writes its whole source unless ``max_steps`` ends it."""
-    decisions = decisions or Greedy()
     written, states = decode(model, sources, pad, decisions)
     with part("forward"):
         written, most = written.cpu().numpy(), model.config.settings.max_steps

@@ -47,8 +47,8 @@ class AspSystem:
 
     name: ClassVar[str] = "asp"
 
-    def __init__(self, model: AspModel, tokenizer: PreTrainedTokenizerFast, device: torch.device | None = None):
-        self.device = device or default_device()
+    def __init__(self, model: AspModel, tokenizer: PreTrainedTokenizerFast):
+        self.device = default_device()
         self.module = model.to(self.device).eval()
         self.config: AspConfig = model.config
         self.tokenizer = tokenizer

@@ -131,29 +131,21 @@ def family(config: PreTrainedConfig) -> _Family:
         ) from None
 
 
-def encoder_from_config(config: PreTrainedConfig, *, attention: str | None = None) -> PreTrainedModel:
+def encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     """The bare encoder that ``config`` describes, with new random weights, in training mode.
 
     Args:
         config: the whole model's configuration; it is copied.
-        attention: attention implementation as transformers names it (``eager``, ``sdpa``, ...); by default ``sdpa`` where
-            the family has it, else ``eager``.
 
     Returns:
         The encoder: ``encoder(input_ids, attention_mask).last_hidden_state`` has the shape [batch, sub-tokens, hidden].
         It has no pooler, and of encoder-decoder models only the encoder half.
 
     Raises:
-        SettingsError: an unsupported family or attention implementation.
+        SettingsError: an unsupported family.
     """
     of = family(config)
-    model = of.model_class(copy.deepcopy(config), **of.options)
-    if attention is not None:
-        try:
-            model.set_attn_implementation(attention)
-        except (ValueError, ImportError) as error:
-            raise SettingsError(f"attention {attention!r} can't be used with {config.model_type}: {error}") from error
-    return model
+    return of.model_class(copy.deepcopy(config), **of.options)
 
 
 def encoder_dims(config: PreTrainedConfig) -> tuple[int, int]:

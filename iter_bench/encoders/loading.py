@@ -93,14 +93,12 @@ def encoder_config(name: str) -> PreTrainedConfig:
     return config
 
 
-def load_encoder(name: str, *, dtype: torch.dtype = torch.float32, attention: str | None = None) -> PreTrainedModel:
-    """The bare encoder ``name``, in evaluation mode, on the CPU.
+def load_encoder(name: str) -> PreTrainedModel:
+    """The bare encoder ``name``, in evaluation mode, in float32 on the CPU.
 
     Args:
         name: ``minilm``; a folder; a name of ``KNOWN``; any hub repository of a supported family; or ``random:`` and one of
             these, for the architecture with random weights (the caller seeds them).
-        dtype: of the weights.
-        attention: as for :func:`encoder_from_config`.
 
     Returns:
         As of :func:`encoder_from_config`, with the pre-trained weights.
@@ -110,20 +108,19 @@ def load_encoder(name: str, *, dtype: torch.dtype = torch.float32, attention: st
     """
     config = encoder_config(name)
     if name.startswith(RANDOM):
-        return encoder_from_config(config, attention=attention).to(dtype).eval()
+        return encoder_from_config(config).float().eval()
     source, of = _source(name), family(config)
-    options = of.options if attention is None else {**of.options, "attn_implementation": attention}
     try:
         with _quiet():
             model, info = of.model_class.from_pretrained(
                 source.location,
                 config=config,
-                dtype=dtype,
+                dtype=torch.float32,
                 local_files_only=source.local,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                **options,
+                **of.options,
             )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise source.problem("weights", error) from error

@@ -120,7 +120,6 @@ class IterModel(PreTrainedModel):
 
     config_class = IterConfig
     base_model_prefix = "iter"
-    supports_gradient_checkpointing = True
 
     def __init__(self, config: IterConfig):
         super().__init__(config)
@@ -155,10 +154,6 @@ class IterModel(PreTrainedModel):
         if missing := sorted(info["missing_keys"]):
             raise UserError(f"{name}: model.safetensors lacks {len(missing)} weights, the first is {missing[0]!r}")
         return (model, info) if asked else model
-
-    def head_parameters(self) -> list[torch.nn.Parameter]:
-        """Parameters of the three heads."""
-        return [p for name, p in self.named_parameters() if not name.startswith("encoder.")]
 
     def encode(self, inputs: Inputs) -> Tensor:
         """Latent representations h, flattened to [R·N, δ]."""

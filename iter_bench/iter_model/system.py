@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
@@ -72,8 +71,8 @@ class IterSystem:
 
     name: ClassVar[str] = "iter"
 
-    def __init__(self, model: IterModel, tokenizer: PreTrainedTokenizerFast, device: torch.device | None = None):
-        self.device = device or default_device()
+    def __init__(self, model: IterModel, tokenizer: PreTrainedTokenizerFast):
+        self.device = default_device()
         self.module = model.to(self.device).eval()
         self.config: IterConfig = model.config
         self.tokenizer = tokenizer
@@ -208,9 +207,9 @@ class IterSystem:
         """One extraction a document, with λ as configured; ``structure`` as ``prepare_structure`` gave it for them."""
         return self._predict(documents, self.config.link_threshold, batch_size, structure)
 
-    def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
+    def predict_above(self, documents: Sequence[Document], link_threshold: float) -> list[Extraction]:
         """``predict`` with another λ; with 0 every pair of entities comes with the probability of every relation."""
-        return self._predict(documents, link_threshold, batch_size, None)
+        return self._predict(documents, link_threshold)
 
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> list[Imposed]:
         """The extractions as decisions that ``predict`` takes in place of the model's own, one a window."""
@@ -255,7 +254,11 @@ class IterSystem:
             self.module.states = checked(self.module.states, run, "iter's encoder", dtype)
 
     def _predict(
-        self, documents: Sequence[Document], link_threshold: float, batch_size: int, structure: Sequence[Imposed] | None
+        self,
+        documents: Sequence[Document],
+        link_threshold: float,
+        batch_size: int = 8,
+        structure: Sequence[Imposed] | None = None,
     ) -> list[Extraction]:
         self.module.eval()
         together = chunks(documents, batch_size, self.device)

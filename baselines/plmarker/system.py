@@ -19,6 +19,7 @@ from baselines.plmarker.ner import NerStage
 from baselines.plmarker.reachable import reachable
 from baselines.plmarker.relation import RelationStage
 from iter_bench import systems
+from iter_bench.checkpoints import load_module, save_module
 from iter_bench.data.catalogue import catalogue
 from iter_bench.devices import compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
@@ -135,14 +136,13 @@ class PlMarkerSystem:
         """A saved system."""
         system = cls(PlMarkerConfig.read(folder), load_tokenizer(str(folder)))
         for name, stage in system._stages.items():
-            stage.load(folder / name)
+            load_module(stage.module, folder / name)
         return system
 
     def save(self, folder: Path) -> None:
         """Configuration and tokenizer, and the weights of each stage in a folder of their own."""
-        folder.mkdir(parents=True, exist_ok=True)
         for name, stage in self._stages.items():
-            stage.save(folder / name)
+            save_module(stage.module, folder / name)
         self.config.write(folder)
         self.tokenizer.save_pretrained(folder)
         systems.write_system_file(folder, self)

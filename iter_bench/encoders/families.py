@@ -82,7 +82,7 @@ class _Family:
     ffn: str = "intermediate_size"
     pooler: bool = False  # whether the class would make a pooler unless told not to
     packs: bool = False  # whether sequences may share a row: the class takes masks of queries with keys as they are
-    first_position: Callable[[PreTrainedConfig], int | None] = lambda config: 0  # of absolute positions; none: relative ones
+    first_position: Callable[[PreTrainedConfig], int | None] = lambda config: 0
 
     @property
     def options(self) -> dict[str, bool]:
@@ -93,9 +93,12 @@ def _positions(config: PreTrainedConfig) -> int:
     return config.max_position_embeddings
 
 
+def _after_padding(config: PreTrainedConfig) -> int:
+    return config.pad_token_id + 1
+
+
 def _positions_after_padding(config: PreTrainedConfig) -> int:
-    # RoBERTa counts positions from pad_token_id + 1
-    return config.max_position_embeddings - config.pad_token_id - 1
+    return config.max_position_embeddings - _after_padding(config)
 
 
 FAMILIES = {
@@ -105,7 +108,7 @@ FAMILIES = {
         _positions_after_padding,
         pooler=True,
         packs=True,
-        first_position=lambda config: config.pad_token_id + 1,
+        first_position=_after_padding,
     ),
     "albert": _Family(transformers.AlbertModel, _positions, pooler=True, packs=True),
     "deberta-v2": _Family(DebertaEncoder, _positions),
@@ -160,3 +163,8 @@ def max_length(config: PreTrainedConfig) -> int | None:
     positions are relative, the length they were trained for. T5's relative positions set no limit.
     """
     return family(config).length(config)
+
+
+def first_position(config: PreTrainedConfig) -> int | None:
+    """Position id of a sequence's first sub-token, 0 but for RoBERTa, which counts on from padding; ``None``: no such ids."""
+    return family(config).first_position(config)

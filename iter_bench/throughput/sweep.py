@@ -27,7 +27,7 @@ from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
 from iter_bench.throughput.schema import ThroughputRecord
-from iter_bench.throughput.settings import DENSITY, PROFILES, CellSettings, Rules, Subject, Workload
+from iter_bench.throughput.settings import DENSITY, WORKLOADS, CellSettings, Rules, Subject, Workload
 from iter_bench.throughput.workloads import documents_of, of_dataset, of_length
 
 SWEEPS = Path(__file__).parent / "sweeps"
@@ -146,7 +146,7 @@ def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], li
                 found.append(Cell(subjects, lineup, workload, batch_size, sweep.rules))
         for name in group.workloads:
             workload = of_dataset(name, group.documents, data_dir)
-            found.append(Cell(lineup, lineup, workload, PROFILES[name]["batch_size"], sweep.rules))
+            found.append(Cell(lineup, lineup, workload, WORKLOADS[name]["batch_size"], sweep.rules))
     return found, skipped
 
 

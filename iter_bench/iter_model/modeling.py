@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from iter_bench.encoders import encoder_dims, encoder_from_config, states
-from iter_bench.errors import UserError
+from iter_bench.errors import SettingsError, UserError
 from iter_bench.iter_model import decoding, loss, released
 from iter_bench.iter_model.batch import Inputs, Labels
 from iter_bench.iter_model.configuration import IterConfig, register
@@ -149,7 +149,7 @@ class IterModel(PreTrainedModel):
         asked = kwargs.pop("output_loading_info", False)
         try:
             model, info = super().from_pretrained(name, *args, use_safetensors=True, output_loading_info=True, **kwargs)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        except (SettingsError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{name}: config.json and model.safetensors can't be loaded together: {error}") from error
         if missing := sorted(info["missing_keys"]):
             raise UserError(f"{name}: model.safetensors lacks {len(missing)} weights, the first is {missing[0]!r}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -19,42 +18,19 @@ from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, row_width, shares_rows, states
 from iter_bench.encoders.flops import linear_weights
-from iter_bench.errors import SettingsError
-from iter_bench.iter_model import configuration as choices
 from iter_bench.iter_model.assembling import assemble
 from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
-from iter_bench.iter_model.configuration import IterConfig
+from iter_bench.iter_model.configuration import IterConfig, IterSettings
 from iter_bench.iter_model.flops import iter_flops
 from iter_bench.iter_model.imposed import Imposed, decisions_of, imposed, links_of
 from iter_bench.iter_model.modeling import LEAST, IterModel, Sizes
 from iter_bench.iter_model.plain import plain_states
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
-from iter_bench.settings import Settings, TrainingSettings, validated
+from iter_bench.settings import TrainingSettings, validated
 from iter_bench.throughput.parts import part
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
 from iter_bench.windows import Window
-
-
-class IterSettings(Settings):
-    """ITER's own settings of a run; ``IterConfig`` describes them."""
-
-    omega: int | None = Field(None, ge=1, description="ω; none: what the training documents need")
-    d_ff: int | None = Field(None, ge=1, description="η; none: the encoder's feed-forward width")
-    two_vector_scale: Literal[1, 2] = 2
-    activation: Literal["gelu", "relu", "tanh"] = "gelu"
-    gate: bool = True
-    dropout: float = Field(0.3, ge=0, lt=1)
-    link_threshold: float = Field(0.5, ge=0, le=1)
-    context_markers: bool = Field(False, description="read the markers of ASP's ACE05 files around each document's words")
-    bracket_positions: choices.BracketPositions = "words"
-    span_decision: choices.SpanDecision = "argmax"
-    no_span: choices.NoSpan = "class"
-    link_span: choices.LinkSpan | None = None
-    link_loss: choices.LinkLoss = "brackets"
-    symmetric_targets: choices.SymmetricTargets = "both"
-    loss_reduction: choices.LossReduction = "sum"
-    self_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +80,13 @@ class IterSystem:
         """Pretrained encoder, new heads; ω from ``train`` where the settings leave it open."""
         chosen = validated(IterSettings, dict(settings), "settings of iter").model_dump()
         chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
-        try:
-            config = IterConfig(
-                encoder=encoder_config(encoder).to_dict(),
-                entity_types=schema.entity_types,
-                relation_types=schema.relation_types,
-                symmetric=sorted(schema.symmetric),
-                **chosen,
-            )
-        except ValueError as error:
-            raise SettingsError(f"settings of iter: {error}") from None
+        config = IterConfig(
+            encoder=encoder_config(encoder).to_dict(),
+            entity_types=schema.entity_types,
+            relation_types=schema.relation_types,
+            symmetric=sorted(schema.symmetric),
+            **chosen,
+        )
         seed_everything(seed)
         model = IterModel(config)
         model.encoder = load_encoder(encoder)

@@ -27,8 +27,8 @@ from baselines.asp.modeling import AspModel
 from baselines.asp.source import Source
 from iter_bench.batching import token_budget
 from iter_bench.devices import moved
-from iter_bench.throughput.parts import part
-from iter_bench.throughput.shown import show
+from iter_bench.observation.parts import part
+from iter_bench.observation.shown import show
 
 CHECK = 8
 

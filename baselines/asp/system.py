@@ -30,8 +30,8 @@ from iter_bench.devices import autocast, compute_dtype, default_device
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
 from iter_bench.encoders.flops import linear_weights
+from iter_bench.observation.parts import part
 from iter_bench.settings import TrainingSettings, validated
-from iter_bench.throughput.parts import part
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
 from iter_bench.windows import Window

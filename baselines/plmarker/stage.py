@@ -17,7 +17,7 @@ from iter_bench.batching import in_batches
 from iter_bench.devices import autocast, compute_dtype
 from iter_bench.document import Document
 from iter_bench.encoders import first_position, max_length
-from iter_bench.throughput.parts import part
+from iter_bench.observation.parts import part
 from iter_bench.tokenization import WindowTokenizer
 
 CPU_ROWS = 1024

@@ -25,7 +25,7 @@ from iter_bench.iter_model.batch import Inputs, Labels
 from iter_bench.iter_model.configuration import IterConfig, register
 from iter_bench.iter_model.heads import GatedFeedForward, Projected
 from iter_bench.iter_model.imposed import Decisions
-from iter_bench.throughput.shown import show
+from iter_bench.observation.shown import show
 
 PAIRS_AT_ONCE = 2**17
 """Pairs of entities that are combined together: each takes vectors of width η until it's a logit. Not measured."""

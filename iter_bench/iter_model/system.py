@@ -26,8 +26,8 @@ from iter_bench.iter_model.imposed import Imposed, decisions_of, imposed, links_
 from iter_bench.iter_model.modeling import LEAST, IterModel, Sizes
 from iter_bench.iter_model.plain import plain_states
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
+from iter_bench.observation.parts import part
 from iter_bench.settings import TrainingSettings, validated
-from iter_bench.throughput.parts import part
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
 from iter_bench.windows import Window

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from iter_bench import published
+from iter_bench.observation.parts import PARTS
 from iter_bench.tables.text import Made
 from iter_bench.throughput.growth import POINTS, fits, seconds
-from iter_bench.throughput.parts import PARTS
 from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import WORKLOADS

@@ -1,4 +1,4 @@
-"""What a training run stores after each epoch, as safetensors and JSON, whole or not at all."""
+"""Weights in files: what a training run stores after each epoch, whole or not at all, and a trained module's own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from iter_bench.errors import UserError
 from iter_bench.files import told_if_refused
 
 STATE = "state.json"
+WEIGHTS_FILE = "model.safetensors"
 
 
 class CheckpointFolder:
@@ -49,14 +50,14 @@ class CheckpointFolder:
             return
 
         def write(path: Path) -> None:
-            save_file(weights, path / "model.safetensors")
+            save_file(weights, path / WEIGHTS_FILE)
             save_file(moments, path / "optimizer.safetensors")
             content = {"key": self.key, "history": history}
             (path / STATE).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
         with told_if_refused(self.folder, "finished epochs are kept; make room and run it again"):
             if selected:
-                self._replace("best", lambda path: save_file(weights, path / "model.safetensors"))
+                self._replace("best", lambda path: save_file(weights, path / WEIGHTS_FILE))
             self._replace("last", write)
 
     def _replace(self, name: str, write: Any) -> None:
@@ -85,7 +86,7 @@ class CheckpointFolder:
         try:
             content = json.loads((path / STATE).read_text(encoding="utf-8"))
             key, history = content["key"], content["history"]
-            weights, moments = load_file(path / "model.safetensors"), load_file(path / "optimizer.safetensors")
+            weights, moments = load_file(path / WEIGHTS_FILE), load_file(path / "optimizer.safetensors")
         except Exception as error:
             raise self._damaged(path, error) from error
         if key != self.key:
@@ -110,7 +111,7 @@ class CheckpointFolder:
         if path is None:
             return None
         try:
-            weights = load_file(path / "model.safetensors")
+            weights = load_file(path / WEIGHTS_FILE)
         except Exception as error:
             raise self._damaged(path, error) from error
         return {name: local(value).cpu() for name, value in _as_divided(module, weights).items()}
@@ -132,6 +133,26 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     Where processes divide them, all must ask and only the first gets them.
     """
     return _own_memory(module.state_dict())
+
+
+def save_module(module: nn.Module, folder: Path) -> None:
+    """Stores the module's weights in ``folder``, which is made where it's missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(weights_of(module), folder / WEIGHTS_FILE)
+
+
+def load_module(module: nn.Module, folder: Path) -> None:
+    """Reads what ``save_module`` stored.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another model.
+    """
+    path = folder / WEIGHTS_FILE
+    try:
+        weights = load_file(path)
+    except Exception as error:
+        raise UserError(f"{path}: the weights can't be read ({error})") from error
+    load_weights(module, weights)
 
 
 def parts_of(module: nn.Module) -> dict[str, Tensor]:

@@ -13,6 +13,9 @@ from torch._dynamo.backends.registry import lookup_backend
 
 log = logging.getLogger("iter_bench")
 
+BACKEND = "inductor"
+"""The compiler, as torch names it."""
+
 GRAPHS = 64
 """Most of one function: one a width, and with or without a mask."""
 
@@ -27,23 +30,22 @@ class Compiled:
         plain: what to compile, as one graph.
         name: what it computes, for the note.
         dynamic: whether one graph should do for all sizes; otherwise, for all sizes of the arguments' first dimension.
-        backend: a compiler as torch names it.
 
     Attributes:
         graphs: how many graphs were compiled.
         problem: why nothing is compiled any more; none: nothing failed.
     """
 
-    def __init__(self, plain: Callable[..., Any], name: str, *, dynamic: bool = False, backend: str = "inductor"):
+    def __init__(self, plain: Callable[..., Any], name: str, *, dynamic: bool = False):
         self.graphs = 0
         self.problem: str | None = None
         self._plain, self._name, self._dynamic = plain, name, dynamic
-        self._backend, self._compile = backend, lookup_backend(backend)
+        self._compile = lookup_backend(BACKEND)
         self._compiled = torch.compile(plain, backend=self._counted, fullgraph=True, dynamic=dynamic or None)
 
     def __str__(self) -> str:
         """The record's ``execution.compile``."""
-        return f"{self._backend}, graphs: {self.graphs}" if self.problem is None else f"none: {self.problem}"
+        return f"{BACKEND}, graphs: {self.graphs}" if self.problem is None else f"none: {self.problem}"
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """As the function."""

@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
@@ -90,13 +91,18 @@ def describe() -> Environment:
         os=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=_cpu(),
         cores=os.cpu_count(),
-        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        memory=_memory(),
+        usable_cores=len(usable_cores()),
+        memory=psutil.virtual_memory().total,
         threads=torch.get_num_threads() if torch else None,
         torch_cuda=torch.version.cuda if torch else None,
         gpus=_gpus(),
         command=command_line(sys.argv),
     )
+
+
+def usable_cores() -> list[int]:
+    """The numbers of the cores that this process may use; under Slurm and the like fewer than the machine has."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def git_state(file: Path) -> Git | None:
@@ -152,13 +158,6 @@ def _cpu() -> str | None:
     except OSError:
         pass
     return platform.processor() or None
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def _gpus() -> list[Gpu]:

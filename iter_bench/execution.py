@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from iter_bench import records
 from iter_bench.cluster import launched
+from iter_bench.environment import usable_cores
 from iter_bench.errors import ProcessKilled, UserError
 from iter_bench.settings import TRAINED, RunSettings
 
@@ -157,12 +158,7 @@ def execute_run(
 
 def default_workers(runs: int) -> int:
     """One a GPU; on a CPU two processes of half the cores each are faster than one of all; a shared training is left to one."""
-    return 1 if launched.count() > 1 else max(1, min(len(visible_gpus()) or 2, runs, cores()))
-
-
-def cores() -> int:
-    """How many cores this process may use; under Slurm and the like fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if launched.count() > 1 else max(1, min(len(visible_gpus()) or 2, runs, len(usable_cores())))
 
 
 def visible_gpus() -> list[str]:
@@ -182,7 +178,7 @@ def _start(workers: int, gpu: str | None, told: SimpleQueue[tuple[RunSettings, E
 
     global _told
     _told = told
-    torch.set_num_threads(max(1, cores() // workers))
+    torch.set_num_threads(max(1, len(usable_cores()) // workers))
     if gpu is not None:  # torch hasn't asked for devices yet
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
 

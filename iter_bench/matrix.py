@@ -14,10 +14,10 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from iter_bench.errors import SettingsError
-from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, read_named, refusal
+from iter_bench.settings import TRAINED, DataSettings, RunSettings, Settings, TrainingSettings, read_named, validated
 
 PROFILES = Path(__file__).parent / "profiles"
 RECIPES = Path(__file__).parent / "recipes"
@@ -72,9 +72,6 @@ class Group(Settings):
             )
 
 
-_RECIPES = TypeAdapter(Annotated[list[str], BeforeValidator(_listed)])
-
-
 class Profile(Settings):
     """A profile, after its includes and recipes were put in."""
 
@@ -122,12 +119,19 @@ def _source(run: RunSettings, dataset: str, runs: Sequence[RunSettings]) -> RunS
     return same[0]
 
 
+class _FileGroup(Settings):
+    """A group as a profile file has it: the recipes, and what stands over them."""
+
+    model_config = ConfigDict(extra="allow")
+    recipe: Annotated[list[str], BeforeValidator(_listed)] = Field([])
+
+
 class _File(Settings):
     """What a profile file holds; see ``docs/profiles.md``."""
 
     description: str
     include: Names = Field([], description="profiles whose groups come first")
-    group: list[dict[str, Any]] = Field([])
+    group: list[_FileGroup] = Field([])
     change: dict[str, Any] = Field({}, description="fields of a group, laid over every group, included ones too")
 
 
@@ -149,29 +153,24 @@ def _load(name: str, including: tuple[str, ...]) -> Profile:
     path, content = read_named(name, PROFILES, "profile")
     if name in including:
         raise SettingsError(f"{path}: includes itself, by way of {', '.join(including)}")
-    try:
-        file = _File.model_validate(content)
-        groups = [
-            group.model_dump(exclude_unset=True) for other in file.include for group in _load(other, (*including, name)).group
-        ]
-        groups += [_with_recipes(group) for group in file.group]
-        return Profile(description=file.description, group=[_over(group, file.change) for group in groups])
-    except ValidationError as error:
-        raise refusal(error, str(path)) from None
+    file = validated(_File, content, path)
+    groups = [
+        group.model_dump(exclude_unset=True) for other in file.include for group in _load(other, (*including, name)).group
+    ]
+    groups += [_with_recipes(group) for group in file.group]
+    laid_over = [_over(group, file.change) for group in groups]
+    return validated(Profile, {"description": file.description, "group": laid_over}, path)
 
 
-def _with_recipes(group: dict[str, Any]) -> dict[str, Any]:
+def _with_recipes(group: _FileGroup) -> dict[str, Any]:
     """The group over the recipes that it names, a later one over an earlier."""
     merged: dict[str, Any] = {}
-    for name in _RECIPES.validate_python(group.get("recipe", [])):
+    for name in group.recipe:
         path, content = read_named(name, RECIPES, "recipe")
-        try:
-            RunSettings.model_validate(content)
-        except ValidationError as error:
-            raise refusal(error, str(path)) from None
+        validated(RunSettings, content, path)
         content.pop("seed", None)  # the group has its own
         merged = _over(merged, content)
-    return _over(merged, {name: value for name, value in group.items() if name != "recipe"})
+    return _over(merged, group.model_extra)
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

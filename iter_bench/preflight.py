@@ -23,10 +23,8 @@ from iter_bench.encoders import availability
 from iter_bench.errors import UserError
 from iter_bench.run import Folders, load_splits
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
-from iter_bench.throughput.settings import PROFILES as WORKLOADS
+from iter_bench.throughput.settings import WORKLOADS, workload_of
 
-TABLE_1 = {"ace05": "ace05", "ace05_asp": "ace05-context", "conll03": "conll03-document", "conll03_sentence": "conll03"}
-"""Data set that may not be here → where the paper's Table 1 states its lengths in sub-tokens."""
 UNKNOWN_MEAN, LONGEST = 30, 10
 """Assumed where nothing is known: sub-tokens a sample, and how many times the mean the longest sample has."""
 
@@ -227,7 +225,7 @@ def _counted(dataset: Dataset) -> Size:
 def _expected(settings: DataSettings) -> dict[str, Size]:
     """Sizes of splits whose files aren't here, by the catalogue and Table 1."""
     entry = catalogue.catalogue().get(settings.dataset)
-    workload = WORKLOADS.get(TABLE_1.get(settings.dataset, ""), {})
+    workload = WORKLOADS.get(workload_of(settings), {})
     mean = workload["subtokens"][2] if workload else UNKNOWN_MEAN
     around = min(2 * settings.context * SUBTOKENS_PER_WORD, workload.get("context", math.inf))  # its files may hold less
     source = "samples as the catalogue expects, "

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from iter_bench import data, environment, mistakes, records, scoring, systems
 from iter_bench.cluster import processes
 from iter_bench.data import spert
@@ -20,7 +18,7 @@ from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.errors import DataError, UserError
 from iter_bench.files import only_process, told_if_refused, whole_file
 from iter_bench.memory import PeakMemory
-from iter_bench.settings import TRAINED, DataSettings, RunSettings, refusal
+from iter_bench.settings import TRAINED, DataSettings, RunSettings, validated
 
 PURPOSES = {"train": "train", "dev": "tune", "test": "score"}
 RUN_FILE = "run.json"
@@ -188,12 +186,7 @@ def run_of(folder: Path) -> RunSettings | None:
         SettingsError: what it says can't be read.
     """
     path = folder / RUN_FILE
-    if not path.is_file():
-        return None
-    try:
-        return RunSettings.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise refusal(error, str(path)) from None
+    return validated(RunSettings, path.read_bytes(), path) if path.is_file() else None
 
 
 def encoder_of(settings: RunSettings, folders: Folders) -> str:

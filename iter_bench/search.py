@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from iter_bench import records
 from iter_bench.errors import ProcessKilled, UserError
 from iter_bench.execution import Engine, Execute, Report
-from iter_bench.settings import RunSettings, Settings, read_named, refusal
+from iter_bench.settings import RunSettings, Settings, load_named
 
 SEARCHES = Path(__file__).parent / "searches"
 
@@ -121,11 +121,7 @@ def load_search(name: str) -> Search:
     Raises:
         SettingsError: there is none, or the file isn't valid; every wrong field is named.
     """
-    path, content = read_named(name, SEARCHES, "search")
-    try:
-        return Search.model_validate(content)
-    except ValidationError as error:
-        raise refusal(error, str(path)) from None
+    return load_named(Search, name, SEARCHES, "search")
 
 
 def optimise(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -33,8 +33,22 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def refusal(error: ValidationError, where: str = "") -> SettingsError:
-    """The error for a person: every wrong setting by name with its reason, a line each, after ``where`` it stands."""
+S = TypeVar("S", bound=Settings)
+
+
+def validated(kind: type[S], content: Any, where: Path | str = "") -> S:
+    """The content as settings of that kind; of ``bytes`` the JSON that they are.
+
+    Raises:
+        SettingsError: names every wrong setting with its reason, a line each, after ``where`` it stands.
+    """
+    try:
+        return kind.model_validate_json(content) if isinstance(content, bytes) else kind.model_validate(content)
+    except ValidationError as error:
+        raise _refusal(error, str(where)) from None
+
+
+def _refusal(error: ValidationError, where: str) -> SettingsError:
     lines = []
     for problem in error.errors(include_url=False):
         name = ".".join(map(str, problem["loc"]))
@@ -80,6 +94,16 @@ def read_named(name: str, folder: Path, what: str) -> tuple[Path, dict[str, Any]
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
         raise SettingsError(f"no {what} is called {name!r}; there are {known}, or name a .toml file") from None
+
+
+def load_named(kind: type[S], name: str, folder: Path, what: str) -> S:
+    """The settings in the file of that name in the package's ``folder``, or in the TOML file that it names.
+
+    Raises:
+        SettingsError: there is none, or the file isn't valid; every wrong field is named.
+    """
+    path, content = read_named(name, folder, what)
+    return validated(kind, content, path)
 
 
 class DataSettings(Settings):

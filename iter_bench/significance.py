@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+RESAMPLES = 10_000
+"""Permutations that are drawn; the smallest p is 1 / (RESAMPLES + 1)."""
+SEED = 0
+"""Of the permutations."""
+AT_ONCE = 500
+"""Permutations that are counted together, which bounds the memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -21,9 +28,7 @@ class Comparison:
     p: float
 
 
-def paired_permutation_test(
-    a: np.ndarray, b: np.ndarray, *, resamples: int = 10_000, seed: int = 0, chunk: int = 500
-) -> Comparison:
+def paired_permutation_test(a: np.ndarray, b: np.ndarray) -> Comparison:
     """Swaps all that A and B predicted on a document, with probability ½ each, and looks how far the F1s then differ.
 
     Under the null hypothesis the two systems are exchangeable on every document. The runs (seeds) of a system stay together,
@@ -32,25 +37,22 @@ def paired_permutation_test(
     Args:
         a: [runs, documents, 3] counts tp, fp, fn of A.
         b: likewise of B, with the same documents and number of runs.
-        resamples: how many permutations are drawn; the smallest p is 1 / (resamples + 1).
-        seed: of the permutations.
-        chunk: permutations at a time, which bounds the memory.
 
     Raises:
         ValueError: documents or runs of A and B differ in number.
     """
     if a.shape != b.shape:
         raise ValueError(f"counts of {a.shape[:2]} and {b.shape[:2]} (runs, documents) can't be paired")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     first, second = (np.moveaxis(counts, 1, 0).reshape(len(counts[0]), -1).astype(np.float64) for counts in (a, b))
     observed = _mean_f1(first.sum(0)) - _mean_f1(second.sum(0))
     extreme = 0
-    for start in range(0, resamples, chunk):
-        swapped = rng.integers(0, 2, (min(chunk, resamples - start), len(first))).astype(np.float64)
+    for start in range(0, RESAMPLES, AT_ONCE):
+        swapped = rng.integers(0, 2, (min(AT_ONCE, RESAMPLES - start), len(first))).astype(np.float64)
         moved = swapped @ (second - first)
         differences = _mean_f1(first.sum(0) + moved) - _mean_f1(second.sum(0) - moved)
         extreme += int(np.count_nonzero(np.abs(differences) >= abs(observed) - 1e-12))
-    return Comparison(float(observed), (extreme + 1) / (resamples + 1))
+    return Comparison(float(observed), (extreme + 1) / (RESAMPLES + 1))
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

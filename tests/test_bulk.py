@@ -24,8 +24,9 @@ from iter_bench.iter_model.system import IterSystem
 def system(tiny_encoder, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bulk") / "system"
     built = IterSystem.build(tiny_encoder, SCHEMA, [], {"omega": 1, "d_ff": 16}, seed=1)
-    for weights in built.module.head_parameters():
-        weights.data *= 6
+    for name, weights in built.module.named_parameters():
+        if built.is_head(name):
+            weights.data *= 6
     built.save(folder)
     return folder
 

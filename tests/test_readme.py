@@ -1,9 +1,9 @@
 """The README's commands do what they say.
 
-Every fenced ``bash`` block of README.md is run by bash, all in order in one empty folder, with `iter-bench` and `python`
-being this checkout's. `make` only shows that its targets exist, and `git` and `pip` stand for the set-up that a running
-test has behind it. A block after the line ``<!-- readme-test: skip-run REASON -->`` (it needs real data, a GPU or hours) is
-only parsed: its `iter-bench` commands get ``--help`` added, which still rejects an unknown command or option.
+Every fenced ``bash`` block of README.md is run by bash, all in order in one empty folder, with `iter-bench` being this
+checkout's; `make` only shows that its targets exist. A block after the line ``<!-- readme-test: skip-run REASON -->`` (it
+needs real data, a GPU or hours) is only parsed: its `iter-bench` commands get ``--help`` added, which still rejects an
+unknown command or option.
 """
 
 import os
@@ -21,10 +21,7 @@ BLOCK = re.compile(
 
 STAND_INS = {
     "iter-bench": f'exec "{sys.executable}" -m iter_bench "$@" $README_ONLY_PARSE',
-    "python": f'exec "{sys.executable}" "$@"',
     "make": f'exec make -C "{ROOT}" --dry-run --silent "$@" >/dev/null',
-    "git": 'mkdir -p "$(basename "$2" .git)"',
-    "pip": ":",
 }
 
 

@@ -18,6 +18,7 @@ from iter_bench.document import Entity, Extraction, Relation
 from iter_bench.errors import UserError
 from iter_bench.html_report.examples import examples_html
 from iter_bench.report import write_report
+from iter_bench.tables.catalogue import load_sources
 from iter_bench.tables.profiles import profile_tables
 from iter_bench.verify import verify
 
@@ -49,6 +50,15 @@ def test_the_page_holds_everything_and_needs_no_network(results, tmp_path):
     links = {attributes["href"][1:] for tag, attributes in seen if tag == "a"}
     assert ids == links and {"table3-main", "table7-transfer", "conventions", "drawn-figure2-lambda"} <= ids
     assert "FLAN-T5-xl" in text and "75.68" in text  # one published row, one measured value
+
+
+def test_a_typo_in_a_search_s_result_is_one_readable_line(tmp_path):
+    best = tmp_path / "searches" / "x.toml"
+    best.parent.mkdir()
+    best.write_text("[training]\nepoch = 3\n")
+    with pytest.raises(UserError) as refused:
+        load_sources(tmp_path)
+    assert str(refused.value) == f"{best}, training.epoch: there is no such setting"
 
 
 def test_the_page_shows_the_figures_of_finished_profiles_with_the_captions_of_the_files(tmp_path, monkeypatch):

@@ -122,9 +122,9 @@ class Batch(Movable):
     classes: Tensor
 
 
-def padded(sequences: Sequence[np.ndarray], fill: int) -> np.ndarray:
-    """[B, longest] with ``fill`` on the right."""
-    out = np.full((len(sequences), max(map(len, sequences))), fill, dtype=np.int64)
+def padded(sequences: Sequence[np.ndarray], fill: int, width: int | None = None) -> np.ndarray:
+    """[B, width (none: that of the longest)] with ``fill`` on the right."""
+    out = np.full((len(sequences), width or max(map(len, sequences))), fill, dtype=sequences[0].dtype)
     for row, sequence in enumerate(sequences):
         out[row, : len(sequence)] = sequence
     return out

@@ -50,7 +50,7 @@ class Given:
         def upload(array: np.ndarray) -> Tensor:
             return moved(torch.from_numpy(array), device)
 
-        self._marks = upload(np.pad(padded([of.marks for of in structure], 0), ((0, 0), (0, lookahead))))
+        self._marks = upload(padded([of.marks for of in structure], 0, max(len(of.marks) for of in structure) + lookahead))
         self._types = upload(np.concatenate([of.types for of in structure]))
         self._links = upload(np.concatenate([of.classes for of in structure]))
 

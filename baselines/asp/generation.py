@@ -27,8 +27,8 @@ from baselines.asp.modeling import AspModel
 from baselines.asp.source import Source
 from iter_bench.batching import token_budget
 from iter_bench.devices import moved
-from iter_bench.throughput.parts import part
-from iter_bench.throughput.shown import show
+from iter_bench.observation.parts import part
+from iter_bench.observation.shown import show
 
 CHECK = 8
 
@@ -54,9 +54,8 @@ def waits_for_nothing(device: torch.device) -> bool:
 
 
 @torch.inference_mode()
-def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given | None = None) -> list[Output]:
+def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given) -> list[Output]:
     """Decodes a batch; all sequences are valid (``actions``), and each writes its whole source unless ``max_steps`` ends it."""
-    decisions = decisions or Greedy()
     written, states = decode(model, sources, pad, decisions)
     with part("forward"):
         written, most = written.cpu().numpy(), model.config.settings.max_steps
@@ -94,9 +93,9 @@ class _Run:
 
         lengths = np.array([len(source.word) for source in sources])
         beyond = lengths.max() + width  # a pass that begins at the end looks so far
-        self.copied = upload(_filled([s.copied for s in sources], beyond))
-        self.can_open = upload(_filled([s.can_open for s in sources], beyond))
-        self.can_close = upload(_filled([s.can_close for s in sources], beyond))
+        self.copied = upload(padded([s.copied for s in sources], 0, beyond))
+        self.can_open = upload(padded([s.can_open for s in sources], 0, beyond))
+        self.can_close = upload(padded([s.can_close for s in sources], 0, beyond))
         self.length = upload(lengths)
         self.offset = upload(np.array([source.offset for source in sources]))
         self.read = np.array([len(source.input_ids) for source in sources])
@@ -220,14 +219,6 @@ class _Run:
             setattr(self, name, getattr(self, name).index_select(0, keep))
         self.memory.keep(keep)
         self.cache.keep(keep)
-
-
-def _filled(sequences: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """[B, columns] with zeros on the right."""
-    out = np.zeros((len(sequences), columns), dtype=sequences[0].dtype)
-    for row, sequence in enumerate(sequences):
-        out[row, : len(sequence)] = sequence
-    return out
 
 
 def _read_brackets(model: AspModel, actions: Sequence[np.ndarray], states: Tensor, decisions: Greedy | Given) -> list[Output]:

@@ -19,7 +19,7 @@ from baselines.asp.decoder import Decoder, write
 from baselines.asp.heads import Scorer
 from baselines.asp.warm_start import drop_last_layer, shape_of
 from iter_bench.encoders import encoder_from_config, states, states_of_layers
-from iter_bench.throughput.shown import show
+from iter_bench.observation.shown import show
 
 HEADS = ("open_head.", "type_head.", "link_head.")
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -27,19 +25,17 @@ from baselines.asp.source import Source, source_of
 from baselines.asp.warm_start import decoder_for, shape_of
 from iter_bench import systems
 from iter_bench.batching import in_batches
-from iter_bench.checkpoints import load_weights, weights_of
+from iter_bench.checkpoints import load_module, save_module
 from iter_bench.devices import compute_dtype, default_device, predicting
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
 from iter_bench.encoders.flops import linear_weights
-from iter_bench.errors import UserError
-from iter_bench.settings import TrainingSettings, refusal
-from iter_bench.throughput.parts import part
+from iter_bench.observation.parts import part
+from iter_bench.settings import TrainingSettings, validated
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
 from iter_bench.windows import Window
 
-WEIGHTS_FILE = "model.safetensors"
 T5_PREFIX = "relation extraction:"
 
 
@@ -48,8 +44,8 @@ class AspSystem:
 
     name: ClassVar[str] = "asp"
 
-    def __init__(self, model: AspModel, tokenizer: PreTrainedTokenizerFast, device: torch.device | None = None):
-        self.device = device or default_device()
+    def __init__(self, model: AspModel, tokenizer: PreTrainedTokenizerFast):
+        self.device = default_device()
         self.module = model.to(self.device).eval()
         self.config: AspConfig = model.config
         self.tokenizer = tokenizer
@@ -79,10 +75,7 @@ class AspSystem:
     ) -> AspSystem:
         """Pre-trained encoder; its family's own decoder, or one made of the encoder's layers; new heads."""
         shape_of(described := encoder_config(encoder))  # refuses what isn't supported before any weights are read
-        try:
-            chosen = AspSettings.model_validate(dict(settings))
-        except ValidationError as error:
-            raise refusal(error, "settings of asp") from None
+        chosen = validated(AspSettings, dict(settings), "settings of asp")
         if chosen.task_prefix is None:
             chosen = chosen.model_copy(update={"task_prefix": T5_PREFIX if described.model_type == "t5" else ""})
         seed_everything(seed)
@@ -105,17 +98,12 @@ class AspSystem:
     def load(cls, folder: Path) -> AspSystem:
         """A saved system."""
         model = AspModel(AspConfig.read(folder))
-        try:
-            weights = load_file(folder / WEIGHTS_FILE)
-        except Exception as error:
-            raise UserError(f"{folder / WEIGHTS_FILE}: the weights can't be read ({error})") from error
-        load_weights(model, weights)
+        load_module(model, folder)
         return cls(model, load_tokenizer(str(folder)))
 
     def save(self, folder: Path) -> None:
         """Weights, configuration and tokenizer."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(weights_of(self.module), folder / WEIGHTS_FILE)
+        save_module(self.module, folder)
         self.config.write(folder)
         self.tokenizer.save_pretrained(folder)
         systems.write_system_file(folder, self)

@@ -14,9 +14,9 @@ import torch
 import transformers
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from baselines.asp.decoder import Decoder, Shape
+from iter_bench.encoders import first_position, max_length, quiet
 from iter_bench.errors import SettingsError
 
 WHOLE_MODELS = {"t5": transformers.T5Model, "bart": transformers.BartModel}
@@ -74,7 +74,7 @@ def shape_of(config: PreTrainedConfig) -> Shape:
             gated=False,
             eps=config.layer_norm_eps,
             t5=False,
-            positions=config.max_position_embeddings - _first_position(config),
+            positions=max_length(config),
             layerwise=True,
             dropout=config.hidden_dropout_prob,
             attention_dropout=config.attention_probs_dropout_prob,
@@ -84,10 +84,6 @@ def shape_of(config: PreTrainedConfig) -> Shape:
         "own decoders, and bert and roberta, whose layers make one. ALBERT's shared layers with factorised embeddings, "
         "DeBERTa's relative attention and ModernBERT's rotary attention allow no cross-attention that starts from them."
     )
-
-
-def _first_position(config: PreTrainedConfig) -> int:
-    return config.pad_token_id + 1 if config.model_type == "roberta" else 0
 
 
 def decoder_for(encoder: PreTrainedModel, pretrained: bool) -> Decoder:
@@ -116,9 +112,7 @@ def _whole_model(config: PreTrainedConfig, pretrained: bool) -> PreTrainedModel:
     if not pretrained:
         return model_class(config)
     location = config._name_or_path
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
+    with quiet():
         model, info = model_class.from_pretrained(
             location,
             dtype=torch.float32,
@@ -127,8 +121,6 @@ def _whole_model(config: PreTrainedConfig, pretrained: bool) -> PreTrainedModel:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    finally:
-        transformers_logging.set_verbosity(verbosity)
     if missing := sorted(name for name in info["missing_keys"] if name.startswith("decoder.")):
         raise SettingsError(
             f"encoder {location!r}: it holds no decoder ({missing[0]!r} and {len(missing) - 1} other weights are missing); "
@@ -158,7 +150,7 @@ def _unchanged(before: torch.nn.Module) -> Weights:
 def _from_encoder(encoder: PreTrainedModel) -> Weights:
     weights: Weights = {}
     embeddings = encoder.embeddings
-    first = _first_position(encoder.config)
+    first = first_position(encoder.config)
     # every output is of token type 0, so that its embedding is part of the position's
     positions = embeddings.position_embeddings.weight[first:] + embeddings.token_type_embeddings.weight[0]
     weights["position_embeddings.weight"] = positions

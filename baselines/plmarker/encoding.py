@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.functional import dropout, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
-from baselines.plmarker.layers import embed, layers_of, position_offset
+from baselines.plmarker.layers import embed, layers_of
 from baselines.plmarker.packing import Batch
+from iter_bench.encoders import first_position
 
 
 def packed(encoder: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -26,7 +27,7 @@ def packed(encoder: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
     rows = torch.cat((packs.pair, packs.pair)), torch.cat((start, end))
     ids = text.new_full((batch.examples * length,), encoder.config.pad_token_id).index_copy(0, batch.text_cell, text)
     ids = torch.cat((ids.view(-1, length)[packs.example], ids.new_zeros(len(packs.example), 2 * packs.size)), 1)
-    positions = torch.arange(ids.shape[1], device=ids.device) + position_offset(encoder.config)
+    positions = torch.arange(ids.shape[1], device=ids.device) + first_position(encoder.config)
     positions = positions.masked_fill(positions >= positions[0] + length, 0).expand(len(ids), -1).clone()
     ids[rows] = markers
     positions[rows] = batch.positions[batch.text_rows :]

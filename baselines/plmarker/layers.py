@@ -39,11 +39,6 @@ def check_family(config: Any) -> None:
         )
 
 
-def position_offset(config: Any) -> int:
-    """Position id of a text's first sub-token."""
-    return config.pad_token_id + 1 if config.model_type == "roberta" else 0
-
-
 def embed(encoder: PreTrainedModel, input_ids: Tensor, positions: Tensor) -> Tensor:
     """What the first layer reads, [rows, hidden]."""
     states = encoder.embeddings(input_ids=input_ids[None], position_ids=positions[None]).squeeze(0)

@@ -15,7 +15,7 @@ from baselines.plmarker.configuration import Execution
 from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.packing import Batch
 from iter_bench.encoders import encoder_from_config
-from iter_bench.throughput.shown import show
+from iter_bench.observation.shown import show
 
 HEADS = ("classifier.", "type_classifier.")
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from iter_bench.devices import moved
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -161,9 +163,9 @@ def collate(
         "pair": opening[of_pair] + pair_rank // pack,
         "slot": pair_rank % pack,
     }
-    moved = _moved({**fields, **layout}, device)
-    packs = Packs(min(pack, most), **{name: moved.pop(name) for name in layout})
-    return replace(Batch(longest, widest, most, len(examples), **moved), packs=packs)
+    on_device = _moved({**fields, **layout}, device)
+    packs = Packs(min(pack, most), **{name: on_device.pop(name) for name in layout})
+    return replace(Batch(longest, widest, most, len(examples), **on_device), packs=packs)
 
 
 def _rank(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -174,8 +176,6 @@ def _rank(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _moved(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
     """Integer arrays on ``device``, with one copy."""
-    whole = torch.from_numpy(np.concatenate(list(arrays.values())))
-    if device.type == "cuda":
-        whole = whole.pin_memory()
-    parts = whole.to(device, non_blocking=True).split([len(array) for array in arrays.values()])
+    whole = moved(torch.from_numpy(np.concatenate(list(arrays.values()))), device)
+    parts = whole.split([len(array) for array in arrays.values()])
     return dict(zip(arrays, parts, strict=True))

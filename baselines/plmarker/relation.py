@@ -18,7 +18,7 @@ from baselines.plmarker.modeling import PairModel, empty_encoder, marker_words, 
 from baselines.plmarker.packing import Example
 from baselines.plmarker.stage import Stage, text_length
 from iter_bench.document import Document, Entity, Extraction, Relation
-from iter_bench.throughput.parts import part
+from iter_bench.observation.parts import part
 from iter_bench.windows import Window
 
 MARKER_WORDS = ("mask", "subject", "mask", "object")

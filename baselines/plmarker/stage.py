@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from baselines.plmarker.configuration import PlMarkerConfig
 from baselines.plmarker.encoding import PATHS
-from baselines.plmarker.layers import position_offset
 from baselines.plmarker.modeling import HEADS, PairModel, scored
 from baselines.plmarker.packing import Batch, Example, collate
 from iter_bench.batching import in_batches
-from iter_bench.checkpoints import load_weights, weights_of
 from iter_bench.devices import compute_dtype, predicting
 from iter_bench.document import Document
-from iter_bench.encoders import max_length
-from iter_bench.errors import UserError
-from iter_bench.throughput.parts import part
+from iter_bench.encoders import first_position, max_length
+from iter_bench.observation.parts import part
 from iter_bench.tokenization import WindowTokenizer
 
-WEIGHTS_FILE = "model.safetensors"
 CPU_ROWS = 1024
 """States of a forward pass beyond which a CPU gets slower."""
 GPU_ROWS = 65536
@@ -61,7 +55,7 @@ class Stage:
         self.precision = "auto"
         self.windows = WindowTokenizer(tokenizer, length, read_as=read_as)
         self.pack = pairs if config.settings.execution == "packed" else None
-        self._offset = position_offset(module.encoder.config)
+        self._offset = first_position(module.encoder.config)
 
     @property
     def levitated(self) -> tuple[int, int]:
@@ -166,26 +160,6 @@ class Stage:
         with predicting(self.module, self.device, self.precision):
             dtype = compute_dtype(self.device, self.precision)
             paths[execution] = checked(paths[execution], run, name, dtype, dynamic=True)
-
-    # --- storage ------------------------------------------------------------------------------------------------------
-
-    def save(self, folder: Path) -> None:
-        """Stores the weights."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(weights_of(self.module), folder / WEIGHTS_FILE)
-
-    def load(self, folder: Path) -> None:
-        """Reads what ``save`` stored.
-
-        Raises:
-            UserError: the file is missing, damaged, or of another model.
-        """
-        path = folder / WEIGHTS_FILE
-        try:
-            weights = load_file(path)
-        except Exception as error:
-            raise UserError(f"{path}: the weights can't be read ({error})") from error
-        load_weights(self.module, weights)
 
 
 def text_length(module: PairModel, limit: int, inserted: int = 0) -> int:

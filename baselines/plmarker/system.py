@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
@@ -20,12 +19,13 @@ from baselines.plmarker.ner import NerStage
 from baselines.plmarker.reachable import reachable
 from baselines.plmarker.relation import RelationStage
 from iter_bench import systems
+from iter_bench.checkpoints import load_module, save_module
 from iter_bench.data.catalogue import catalogue
 from iter_bench.devices import compute_dtype, default_device
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
 from iter_bench.encoders.flops import linear_weights
-from iter_bench.settings import TrainingSettings, refusal
+from iter_bench.settings import TrainingSettings, validated
 from iter_bench.training import fit, seed_everything
 
 RELEASED_SPAN_WORDS = 8
@@ -121,10 +121,7 @@ class PlMarkerSystem:
         cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
     ) -> PlMarkerSystem:
         """Each stage starts from the pre-trained encoder, with new marker embeddings and classifiers."""
-        try:
-            chosen = PlMarkerSettings.model_validate(dict(settings))
-        except ValidationError as error:
-            raise refusal(error, "settings of plmarker") from None
+        chosen = validated(PlMarkerSettings, dict(settings), "settings of plmarker")
         described = encoder_config(encoder)
         check_family(described)
         chosen = chosen.model_copy(update={"max_span_words": chosen.max_span_words or _span_words(schema, train)})
@@ -139,14 +136,13 @@ class PlMarkerSystem:
         """A saved system."""
         system = cls(PlMarkerConfig.read(folder), load_tokenizer(str(folder)))
         for name, stage in system._stages.items():
-            stage.load(folder / name)
+            load_module(stage.module, folder / name)
         return system
 
     def save(self, folder: Path) -> None:
         """Configuration and tokenizer, and the weights of each stage in a folder of their own."""
-        folder.mkdir(parents=True, exist_ok=True)
         for name, stage in self._stages.items():
-            stage.save(folder / name)
+            save_module(stage.module, folder / name)
         self.config.write(folder)
         self.tokenizer.save_pretrained(folder)
         systems.write_system_file(folder, self)

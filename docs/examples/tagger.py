@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -17,8 +16,7 @@ from iter_bench.batching import in_batches
 from iter_bench.devices import autocast, default_device
 from iter_bench.document import Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, encoder_dims, encoder_from_config, load_encoder, load_tokenizer, max_length
-from iter_bench.errors import SettingsError
-from iter_bench.settings import Settings
+from iter_bench.settings import Settings, validated
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
 
@@ -44,10 +42,7 @@ class Tagger:
 
     @classmethod
     def build(cls, encoder, schema, train, settings, *, seed):
-        try:
-            chosen = TaggerSettings(**settings).model_dump()
-        except ValidationError as error:
-            raise SettingsError(f"settings of tagger: {error}") from None
+        chosen = validated(TaggerSettings, settings, "settings of tagger").model_dump()
         seed_everything(seed)
         return cls(load_encoder(encoder), load_tokenizer(encoder), schema, chosen)
 

@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from iter_bench.cli.options import DataDir, Json, SkipBad
+
 if TYPE_CHECKING:
     from iter_bench.data.table import Row
 
@@ -25,13 +27,9 @@ class StandIn(StrEnum):
 
 app = typer.Typer(no_args_is_help=True, help="List, get, describe and export data sets.")
 
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets' folders.", envvar="ITER_BENCH_DATA")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad records out, counted and listed, instead of stopping.")]
-
 
 @app.command("list")
-def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def list_(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the data sets: types, licence, source, and which of their files are here."""
     from iter_bench import data
     from iter_bench.data import synthetic
@@ -74,7 +72,7 @@ def stats(
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: all whose files are here.")] = None,
     data_dir: DataDir = None,
     encoder: Annotated[str, typer.Option(help="Whose tokenizer counts the sub-tokens.")] = "minilm",
-    as_json: AsJson = False,
+    as_json: Json = False,
     skip_bad: SkipBad = False,
 ) -> None:
     """Print the paper's data table: samples, ω, overlap share and sub-tokens, measured and as printed."""

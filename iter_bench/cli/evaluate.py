@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from iter_bench.cli.options import BatchSize, DataDir, Json
+from iter_bench.cli.options import BatchSize, DataDir, Json, SkipBad
 
 
 def evaluate(
@@ -19,7 +19,7 @@ def evaluate(
     context: Annotated[
         int | None, typer.Option(min=0, help="Context words on each side; by default what the system was trained with.")
     ] = None,
-    skip_bad: Annotated[bool, typer.Option(help="Leave bad records out and count them.")] = False,
+    skip_bad: SkipBad = False,
     output: Annotated[Path | None, typer.Option(help="Write the predictions there, in SpERT JSON.")] = None,
     batch_size: BatchSize = 8,
     data_dir: DataDir = None,

@@ -13,6 +13,7 @@ DataDir = Annotated[
 ]
 Results = Annotated[Path, typer.Option(help="Folder for records, tables and figures.")]
 Work = Annotated[Path, typer.Option(help="Folder for checkpoints, trained systems and predictions.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad records out, counted and listed, instead of stopping.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Samples a batch.")]
 

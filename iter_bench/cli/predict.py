@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,9 +15,6 @@ from iter_bench.cli.options import BatchSize, Engine, Json, OnEngine
 
 if TYPE_CHECKING:
     from iter_bench.bulk import Done, Item, Job
-
-T = TypeVar("T")
-CHUNK = 512  # documents that are read, predicted and printed before the next are read
 
 
 def predict(
@@ -60,13 +54,15 @@ def predict(
 
 def _print_all(system: str, text: list[str] | None, file: Path | None, *, json: bool, batch_size: int) -> None:
     from iter_bench import systems
+    from iter_bench.bulk.job import CHUNK
     from iter_bench.cli.notes import counted
     from iter_bench.errors import DataError
     from iter_bench.text import as_brackets, as_json
 
     extractor = systems.load_system(system)
     notes: Counter[str] = Counter()
-    for chunk in _chunks(_items(text, file)):
+    stream = _items(text, file)
+    while chunk := list(islice(stream, CHUNK)):  # printed before the next are read
         for item in chunk:
             if item.document is None:
                 raise DataError(f"{item.where}: {item.problem}; with --output, such documents are set aside")
@@ -97,12 +93,6 @@ def _items(text: list[str] | None, file: Path | None) -> Iterator[Item]:
         raise DataError(f"standard input: {error}; convert it to UTF-8") from None
 
 
-def _chunks(stream: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(stream)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
-
-
 def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
@@ -127,7 +117,12 @@ def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:
         elif workers == 1:
             job.run(left, batch_size=batch_size, report=report)
         else:
-            _in_processes(job, left, batch_size, workers, lambda: progress.update(bar, completed=job.finished().documents))
+            from iter_bench.bulk import in_processes
+
+            def look() -> None:
+                progress.update(bar, completed=job.finished().documents)
+
+            in_processes.run(job, left, batch_size=batch_size, workers=workers, look=look)
         done = job.finished()
     if done.documents != total:
         raise UserError(f"{job.folder}: {total} documents were counted, and {done.documents} are done; use another folder")
@@ -139,43 +134,3 @@ def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:
         console.print(f"{done.failed} documents failed; which and why: {job.folder / 'failed'}")
         if done.failed == done.documents:
             raise UserError("nothing was extracted: all documents failed")
-
-
-def _in_processes(job: Job, shards: list[int], batch_size: int, workers: int, look: Callable[[], None]) -> None:
-    """Each worker does every n-th shard, and goes on in a new process if it's killed; ``look`` is called every second."""
-    from iter_bench.errors import UserError
-    from iter_bench.execution import pool_of_one
-
-    waiting: dict[Future[None], tuple[int, dict[int, tuple[int, ...]]]] = {}
-    given_up = False
-    with ExitStack() as processes:
-        processes.callback(job.sweep)  # last of all, when none is at work
-
-        def begin(worker: int, share: Iterable[int]) -> None:
-            left = {number: job.progress(number) for number in share}
-            process = processes.enter_context(pool_of_one(worker, workers))
-            waiting[process.submit(work, job, list(left), batch_size)] = worker, left
-
-        for worker in range(min(workers, len(shards))):
-            begin(worker, shards[worker::workers])
-        while waiting:
-            ended, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
-            look()
-            for future in ended:
-                worker, before = waiting.pop(future)
-                try:
-                    future.result()
-                except BrokenProcessPool:
-                    left = [number for number in job.unfinished() if number in before]
-                    if len(left) < len(before) or any(job.progress(number) > before[number] for number in left):
-                        begin(worker, left)
-                    else:  # the others go on
-                        given_up = True
-    if given_up:
-        killed = "a worker's process was killed; is memory short? Finished shards are kept, run it again"
-        raise UserError(f"{job.folder}: {killed}")
-
-
-def work(job: Job, shards: list[int], batch_size: int) -> None:
-    """`Job.run` in a process of its own."""
-    job.run(shards, batch_size=batch_size, report=lambda _: None)

@@ -49,9 +49,7 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
     Raises:
         SettingsError: a file, name or value isn't valid.
     """
-    from pydantic import ValidationError
-
-    from iter_bench.settings import RunSettings, read_toml, refusal
+    from iter_bench.settings import RunSettings, read_toml, validated
 
     try:
         values = read_toml(config) if config else {}
@@ -71,10 +69,7 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
             if not isinstance(place, dict):
                 raise SettingsError(f"--set {name}: {parent} is no group of settings")
         place[last] = value
-    try:
-        return RunSettings.model_validate(values)
-    except ValidationError as error:
-        raise refusal(error) from None
+    return validated(RunSettings, values)
 
 
 def _value(text: str) -> Any:

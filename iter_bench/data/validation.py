@@ -20,6 +20,8 @@ log = logging.getLogger("iter_bench.data")
 
 LISTED = 20
 """How many problems an error message lists."""
+SHOWN = 40
+"""How many characters of a value a message shows."""
 
 HOW_TO_SKIP = "--skip-bad of `iter-bench data` and `evaluate`, data.skip_bad=true in the settings of a run"
 
@@ -203,10 +205,10 @@ class RecordBuilder:
         return document
 
 
-def shown(value: Any, limit: int = 40) -> str:
+def shown(value: Any) -> str:
     """The value for a message, cut where it is long."""
     text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def is_text(text: str) -> bool:

@@ -12,7 +12,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from iter_bench.encoders.architectures import HUB_NAMES, RANDOM, hyper_parameters
 from iter_bench.encoders.families import encoder_from_config
-from iter_bench.encoders.loading import _source, encoder_config
+from iter_bench.encoders.loading import encoder_config, source_of
 from iter_bench.errors import SettingsError
 from iter_bench.settings import TRAINED
 
@@ -26,7 +26,7 @@ def problem(name: str) -> str | None:
     """Why the encoder can't be had, in a sentence; None where it can. Asks the hub only for what isn't on this machine."""
     random = name.startswith(RANDOM)
     try:
-        source = _source(name.removeprefix(RANDOM))
+        source = source_of(name.removeprefix(RANDOM))
     except SettingsError as error:
         return str(error)
     if source.local:
@@ -81,7 +81,7 @@ def architecture(name: str) -> PreTrainedModel | None:
     try:
         if short in HUB_NAMES:
             config = AutoConfig.for_model(**hyper_parameters(short))
-        elif (source := _source(base)).local or _is_cached(source.location):
+        elif (source := source_of(base)).local or _is_cached(source.location):
             config = encoder_config(base)
         else:
             return None

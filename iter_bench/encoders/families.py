@@ -82,7 +82,7 @@ class _Family:
     ffn: str = "intermediate_size"
     pooler: bool = False  # whether the class would make a pooler unless told not to
     packs: bool = False  # whether sequences may share a row: the class takes masks of queries with keys as they are
-    first_position: Callable[[PreTrainedConfig], int | None] = lambda config: 0  # of absolute positions; none: relative ones
+    first_position: Callable[[PreTrainedConfig], int | None] = lambda config: 0
 
     @property
     def options(self) -> dict[str, bool]:
@@ -93,9 +93,12 @@ def _positions(config: PreTrainedConfig) -> int:
     return config.max_position_embeddings
 
 
+def _after_padding(config: PreTrainedConfig) -> int:
+    return config.pad_token_id + 1
+
+
 def _positions_after_padding(config: PreTrainedConfig) -> int:
-    # RoBERTa counts positions from pad_token_id + 1
-    return config.max_position_embeddings - config.pad_token_id - 1
+    return config.max_position_embeddings - _after_padding(config)
 
 
 FAMILIES = {
@@ -105,7 +108,7 @@ FAMILIES = {
         _positions_after_padding,
         pooler=True,
         packs=True,
-        first_position=lambda config: config.pad_token_id + 1,
+        first_position=_after_padding,
     ),
     "albert": _Family(transformers.AlbertModel, _positions, pooler=True, packs=True),
     "deberta-v2": _Family(DebertaEncoder, _positions),
@@ -131,29 +134,21 @@ def family(config: PreTrainedConfig) -> _Family:
         ) from None
 
 
-def encoder_from_config(config: PreTrainedConfig, *, attention: str | None = None) -> PreTrainedModel:
+def encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     """The bare encoder that ``config`` describes, with new random weights, in training mode.
 
     Args:
         config: the whole model's configuration; it is copied.
-        attention: attention implementation as transformers names it (``eager``, ``sdpa``, ...); by default ``sdpa`` where
-            the family has it, else ``eager``.
 
     Returns:
         The encoder: ``encoder(input_ids, attention_mask).last_hidden_state`` has the shape [batch, sub-tokens, hidden].
         It has no pooler, and of encoder-decoder models only the encoder half.
 
     Raises:
-        SettingsError: an unsupported family or attention implementation.
+        SettingsError: an unsupported family.
     """
     of = family(config)
-    model = of.model_class(copy.deepcopy(config), **of.options)
-    if attention is not None:
-        try:
-            model.set_attn_implementation(attention)
-        except (ValueError, ImportError) as error:
-            raise SettingsError(f"attention {attention!r} can't be used with {config.model_type}: {error}") from error
-    return model
+    return of.model_class(copy.deepcopy(config), **of.options)
 
 
 def encoder_dims(config: PreTrainedConfig) -> tuple[int, int]:
@@ -168,3 +163,8 @@ def max_length(config: PreTrainedConfig) -> int | None:
     positions are relative, the length they were trained for. T5's relative positions set no limit.
     """
     return family(config).length(config)
+
+
+def first_position(config: PreTrainedConfig) -> int | None:
+    """Position id of a sequence's first sub-token, 0 but for RoBERTa, which counts on from padding; ``None``: no such ids."""
+    return family(config).first_position(config)

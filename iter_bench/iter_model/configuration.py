@@ -5,35 +5,52 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from pydantic import Field, model_validator
 from transformers import AutoConfig, PretrainedConfig
 
 from iter_bench.document import Schema
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model.released_config import settings_of
+from iter_bench.settings import Settings, validated
 
-BracketPositions = Literal["words", "subtokens"]
-SpanDecision = Literal["argmax", "threshold"]
-NoSpan = Literal["zero", "class"]
-LinkSpan = Literal["right", "sum", "concat"]
-LinkLoss = Literal["all", "brackets"]
-SymmetricTargets = Literal["both", "once"]
-LossReduction = Literal["sum", "mean"]
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "bracket_positions": get_args(BracketPositions),
-    "span_decision": get_args(SpanDecision),
-    "no_span": get_args(NoSpan),
-    "link_span": get_args(LinkSpan),
-    "link_loss": get_args(LinkLoss),
-    "symmetric_targets": get_args(SymmetricTargets),
-    "loss_reduction": get_args(LossReduction),
-}
+class IterSettings(Settings):
+    """ITER's own settings of a run; ``IterConfig`` describes them."""
+
+    omega: int | None = Field(None, ge=1, description="ω; none: what the training documents need")
+    d_ff: int | None = Field(None, ge=1, description="η; none: the encoder's feed-forward width")
+    two_vector_scale: Literal[1, 2] = 2
+    activation: Literal["gelu", "relu", "tanh"] = "gelu"
+    gate: bool = True
+    dropout: float = Field(0.3, ge=0, lt=1)
+    link_threshold: float = Field(0.5, ge=0, le=1)
+    context_markers: bool = Field(False, description="read the markers of ASP's ACE05 files around each document's words")
+    bracket_positions: Literal["words", "subtokens"] = "words"
+    span_decision: Literal["argmax", "threshold"] = "argmax"
+    no_span: Literal["zero", "class"] = "class"
+    link_span: Literal["right", "sum", "concat"] | None = None
+    link_loss: Literal["all", "brackets"] = "brackets"
+    symmetric_targets: Literal["both", "once"] = "both"
+    loss_reduction: Literal["sum", "mean"] = "sum"
+    self_links: bool = False
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> IterSettings:
+        nested = self.omega is not None and self.omega > 1
+        if nested and self.link_span == "right":
+            raise ValueError("link_span 'right' can't tell nested spans apart that end together; use sum or concat")
+        if nested and self.span_decision == "threshold" and self.no_span == "class":
+            raise ValueError("span_decision 'threshold' compares each type with 0, so it needs no_span 'zero'")
+        return self
 
 
 class IterConfig(PretrainedConfig):
-    """What an ``IterModel`` is made of.
+    """What an ``IterModel`` is made of: its encoder, its types and the ``IterSettings``, which can be given by name.
+
+    Raises:
+        SettingsError: a setting, or a combination of settings, that there can't be.
 
     Attributes:
         encoder: the encoder's own configuration, as a dictionary with ``model_type``.
@@ -74,22 +91,6 @@ class IterConfig(PretrainedConfig):
         entity_types: list[str] | tuple[str, ...] = (),
         relation_types: list[str] | tuple[str, ...] = (),
         symmetric: list[str] | tuple[str, ...] = (),
-        omega: int = 1,
-        d_ff: int | None = None,
-        two_vector_scale: int = 2,
-        activation: str = "gelu",
-        gate: bool = True,
-        dropout: float = 0.3,
-        link_threshold: float = 0.5,
-        context_markers: bool = False,
-        bracket_positions: BracketPositions = "words",
-        span_decision: SpanDecision = "argmax",
-        no_span: NoSpan = "class",
-        link_span: LinkSpan | None = None,
-        link_loss: LinkLoss = "brackets",
-        symmetric_targets: SymmetricTargets = "both",
-        loss_reduction: LossReduction = "sum",
-        self_links: bool = False,
         **kwargs: Any,
     ):
         self.encoder = dict(encoder or {})
@@ -97,23 +98,11 @@ class IterConfig(PretrainedConfig):
         self.entity_types = list(entity_types)
         self.relation_types = list(relation_types)
         self.symmetric = sorted(symmetric)
-        self.omega = omega
-        self.d_ff = d_ff
-        self.two_vector_scale = two_vector_scale
-        self.activation = activation
-        self.gate = gate
-        self.dropout = dropout
-        self.link_threshold = link_threshold
-        self.context_markers = context_markers
-        self.bracket_positions = bracket_positions
-        self.span_decision = span_decision
-        self.no_span = no_span
-        self.link_span = link_span or ("right" if omega == 1 else "sum")
-        self.link_loss = link_loss
-        self.symmetric_targets = symmetric_targets
-        self.loss_reduction = loss_reduction
-        self.self_links = self_links
-        self._check()
+        own = {name: kwargs.pop(name) for name in IterSettings.model_fields if name in kwargs}
+        for name, value in validated(IterSettings, own, "settings of iter"):
+            setattr(self, name, value)
+        self.omega = self.omega or 1
+        self.link_span = self.link_span or ("right" if self.omega == 1 else "sum")
         super().__init__(**kwargs)
 
     @classmethod
@@ -130,19 +119,6 @@ class IterConfig(PretrainedConfig):
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise SettingsError(f"this released checkpoint's config.json is damaged ({reason})") from None
-
-    def _check(self) -> None:
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(allowed)}")
-        if self.omega < 1:
-            raise ValueError(f"omega is {self.omega}; it must be at least 1")
-        if not 0 <= self.link_threshold <= 1:
-            raise ValueError(f"link_threshold (λ) is {self.link_threshold}; it must lie in [0, 1]")
-        if self.omega > 1 and self.link_span == "right":
-            raise ValueError("link_span 'right' can't tell nested spans apart that end together; use sum or concat")
-        if self.span_decision == "threshold" and self.has_no_span_class:
-            raise ValueError("span_decision 'threshold' compares each type with 0, so it needs no_span 'zero'")
 
     @property
     def has_no_span_class(self) -> bool:

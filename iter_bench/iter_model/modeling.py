@@ -19,13 +19,13 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from iter_bench.encoders import encoder_dims, encoder_from_config, states
-from iter_bench.errors import UserError
+from iter_bench.errors import SettingsError, UserError
 from iter_bench.iter_model import decoding, loss, released
 from iter_bench.iter_model.batch import Inputs, Labels
 from iter_bench.iter_model.configuration import IterConfig, register
 from iter_bench.iter_model.heads import GatedFeedForward, Projected
 from iter_bench.iter_model.imposed import Decisions
-from iter_bench.throughput.shown import show
+from iter_bench.observation.shown import show
 
 PAIRS_AT_ONCE = 2**17
 """Pairs of entities that are combined together: each takes vectors of width η until it's a logit. Not measured."""
@@ -120,7 +120,6 @@ class IterModel(PreTrainedModel):
 
     config_class = IterConfig
     base_model_prefix = "iter"
-    supports_gradient_checkpointing = True
 
     def __init__(self, config: IterConfig):
         super().__init__(config)
@@ -150,15 +149,11 @@ class IterModel(PreTrainedModel):
         asked = kwargs.pop("output_loading_info", False)
         try:
             model, info = super().from_pretrained(name, *args, use_safetensors=True, output_loading_info=True, **kwargs)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        except (SettingsError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{name}: config.json and model.safetensors can't be loaded together: {error}") from error
         if missing := sorted(info["missing_keys"]):
             raise UserError(f"{name}: model.safetensors lacks {len(missing)} weights, the first is {missing[0]!r}")
         return (model, info) if asked else model
-
-    def head_parameters(self) -> list[torch.nn.Parameter]:
-        """Parameters of the three heads."""
-        return [p for name, p in self.named_parameters() if not name.startswith("encoder.")]
 
     def encode(self, inputs: Inputs) -> Tensor:
         """Latent representations h, flattened to [R·N, δ]."""

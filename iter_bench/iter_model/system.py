@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from pydantic import Field, ValidationError
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -20,42 +18,19 @@ from iter_bench.devices import compute_dtype, default_device, predicting
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length, row_width, shares_rows, states
 from iter_bench.encoders.flops import linear_weights
-from iter_bench.errors import SettingsError
-from iter_bench.iter_model import configuration as choices
 from iter_bench.iter_model.assembling import assemble
 from iter_bench.iter_model.batch import Inputs, Labels, collate_inputs, collate_labels
-from iter_bench.iter_model.configuration import IterConfig
+from iter_bench.iter_model.configuration import IterConfig, IterSettings
 from iter_bench.iter_model.flops import iter_flops
 from iter_bench.iter_model.imposed import Imposed, decisions_of, imposed, links_of
 from iter_bench.iter_model.modeling import LEAST, IterModel, Sizes
 from iter_bench.iter_model.plain import plain_states
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
-from iter_bench.settings import Settings, TrainingSettings, refusal
-from iter_bench.throughput.parts import part
+from iter_bench.observation.parts import part
+from iter_bench.settings import TrainingSettings, validated
 from iter_bench.tokenization import WindowTokenizer
 from iter_bench.training import fit, seed_everything
 from iter_bench.windows import Window
-
-
-class IterSettings(Settings):
-    """ITER's own settings of a run; ``IterConfig`` describes them."""
-
-    omega: int | None = Field(None, ge=1, description="ω; none: what the training documents need")
-    d_ff: int | None = Field(None, ge=1, description="η; none: the encoder's feed-forward width")
-    two_vector_scale: Literal[1, 2] = 2
-    activation: Literal["gelu", "relu", "tanh"] = "gelu"
-    gate: bool = True
-    dropout: float = Field(0.3, ge=0, lt=1)
-    link_threshold: float = Field(0.5, ge=0, le=1)
-    context_markers: bool = Field(False, description="read the markers of ASP's ACE05 files around each document's words")
-    bracket_positions: choices.BracketPositions = "words"
-    span_decision: choices.SpanDecision = "argmax"
-    no_span: choices.NoSpan = "class"
-    link_span: choices.LinkSpan | None = None
-    link_loss: choices.LinkLoss = "brackets"
-    symmetric_targets: choices.SymmetricTargets = "both"
-    loss_reduction: choices.LossReduction = "sum"
-    self_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +47,8 @@ class IterSystem:
 
     name: ClassVar[str] = "iter"
 
-    def __init__(self, model: IterModel, tokenizer: PreTrainedTokenizerFast, device: torch.device | None = None):
-        self.device = device or default_device()
+    def __init__(self, model: IterModel, tokenizer: PreTrainedTokenizerFast):
+        self.device = default_device()
         self.module = model.to(self.device).eval()
         self.config: IterConfig = model.config
         self.tokenizer = tokenizer
@@ -103,20 +78,15 @@ class IterSystem:
         cls, encoder: str, schema: Schema, train: Sequence[Document], settings: Mapping[str, Any], *, seed: int
     ) -> IterSystem:
         """Pretrained encoder, new heads; ω from ``train`` where the settings leave it open."""
-        try:
-            chosen = IterSettings.model_validate(dict(settings)).model_dump()
-            chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
-            config = IterConfig(
-                encoder=encoder_config(encoder).to_dict(),
-                entity_types=schema.entity_types,
-                relation_types=schema.relation_types,
-                symmetric=sorted(schema.symmetric),
-                **chosen,
-            )
-        except ValidationError as error:
-            raise refusal(error, "settings of iter") from None
-        except ValueError as error:
-            raise SettingsError(f"settings of iter: {error}") from None
+        chosen = validated(IterSettings, dict(settings), "settings of iter").model_dump()
+        chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
+        config = IterConfig(
+            encoder=encoder_config(encoder).to_dict(),
+            entity_types=schema.entity_types,
+            relation_types=schema.relation_types,
+            symmetric=sorted(schema.symmetric),
+            **chosen,
+        )
         seed_everything(seed)
         model = IterModel(config)
         model.encoder = load_encoder(encoder)
@@ -210,9 +180,9 @@ class IterSystem:
         """One extraction a document, with λ as configured; ``structure`` as ``prepare_structure`` gave it for them."""
         return self._predict(documents, self.config.link_threshold, batch_size, structure)
 
-    def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
+    def predict_above(self, documents: Sequence[Document], link_threshold: float) -> list[Extraction]:
         """``predict`` with another λ; with 0 every pair of entities comes with the probability of every relation."""
-        return self._predict(documents, link_threshold, batch_size, None)
+        return self._predict(documents, link_threshold)
 
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> list[Imposed]:
         """The extractions as decisions that ``predict`` takes in place of the model's own, one a window."""
@@ -257,7 +227,11 @@ class IterSystem:
             self.module.states = checked(self.module.states, run, "iter's encoder", dtype)
 
     def _predict(
-        self, documents: Sequence[Document], link_threshold: float, batch_size: int, structure: Sequence[Imposed] | None
+        self,
+        documents: Sequence[Document],
+        link_threshold: float,
+        batch_size: int = 8,
+        structure: Sequence[Imposed] | None = None,
     ) -> list[Extraction]:
         self.module.eval()
         together = chunks(documents, batch_size, self.device)

@@ -17,7 +17,7 @@ from iter_bench.plots.style import FILLS, TITLE_SIZE, Plot, in_style, look, plai
 from iter_bench.tables.throughput import commands
 from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
 from iter_bench.throughput.schema import ThroughputRecord
-from iter_bench.throughput.settings import PROFILES, Subject
+from iter_bench.throughput.settings import WORKLOADS, Subject
 
 PLACES = (
     {"position": (0, 4), "ha": "center", "va": "bottom"},
@@ -64,16 +64,16 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     Raises:
         UserError: there is no VALID record of a data set.
     """
-    shown = [record for record in records if record.valid and record.settings.workload.name in PROFILES]
+    shown = [record for record in records if record.valid and record.settings.workload.name in WORKLOADS]
     panels: dict[tuple[int, str], list[ThroughputRecord]] = {}
     for record in shown:
-        panels.setdefault((list(PROFILES).index(record.settings.workload.name), record.hardware), []).append(record)
+        panels.setdefault((list(WORKLOADS).index(record.settings.workload.name), record.hardware), []).append(record)
     if not panels:
         raise UserError("no VALID record holds documents of a data set; measure first (`iter-bench throughput`)")
     figure, axes = grid(len(panels))
     labels = []
     for ax, ((_, hardware), members) in zip(axes, sorted(panels.items()), strict=True):
-        title = PROFILES[members[0].settings.workload.name]["title"]
+        title = WORKLOADS[members[0].settings.workload.name]["title"]
         labels.append(_published(ax, title))
         for record in members:
             rate, of = record.rate, look(record.system)
@@ -104,7 +104,7 @@ def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Plot:
         UserError: no VALID record of the reading is of a data set, or no two of a panel are of different lengths.
     """
     valid = [record for record in by_reading(records)[name] if record.valid]
-    sets = _panels(record for record in valid if record.settings.workload.name in PROFILES)
+    sets = _panels(record for record in valid if record.settings.workload.name in WORKLOADS)
     curves = _panels(record for record in valid if record.settings.workload.length is not None)
     curves = [of for of in curves if len({record.settings.workload.length for record in of}) > 1]
     if not sets and not curves:
@@ -137,7 +137,7 @@ def _provenance(records: Sequence[ThroughputRecord]) -> str:
     told = [STRUCTURES[name] for name in sorted({record.structure for record in records})]
     told += [CHOICES[name] for name in CHOICES if any(name in _compared(record.settings.lineup) for record in records)]
     named = {record.settings.workload.name for record in records if record.settings.workload.corpus is None}
-    if titles := [profile["title"] for name, profile in PROFILES.items() if name in named]:
+    if titles := [profile["title"] for name, profile in WORKLOADS.items() if name in named]:
         told.append(GENERATED.format(", ".join(titles)))
     hardware = "; ".join(sorted({record.hardware for record in records}))
     return " ".join([*told, f"{len(records)} VALID records. Hardware: {hardware}.", *commands(records)])
@@ -195,7 +195,7 @@ def _panels(records: Iterable[ThroughputRecord]) -> list[list[ThroughputRecord]]
 
 def _data_sets(ax: Axes, records: Sequence[ThroughputRecord]) -> None:
     """A mark a system and data set."""
-    there = [name for name in PROFILES if any(record.settings.workload.name == name for record in records)]
+    there = [name for name in WORKLOADS if any(record.settings.workload.name == name for record in records)]
     for subject, of in _of_subjects(records):
         x = [there.index(record.settings.workload.name) for record in of]
         ax.plot(x, [record.rate.median for record in of], linestyle="none", **_style(subject, records[0].settings.lineup))

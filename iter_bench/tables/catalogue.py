@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from iter_bench import examples, records, search
 from iter_bench.errors import UserError
 from iter_bench.examples import Examples
 from iter_bench.records import Record
-from iter_bench.settings import RunSettings
+from iter_bench.settings import RunSettings, read_toml, validated
 from iter_bench.tables import beyond, data, mistakes, paper, slices, speed, throughput, transfer
 from iter_bench.tables.text import Made
 from iter_bench.throughput.schema import ThroughputRecord
@@ -55,10 +54,7 @@ def load_sources(results: Path) -> Sources:
             raise UserError(f"{path}: isn't what `iter-bench data stats --json` prints; make it again") from None
     searches = {}
     for path in sorted((results / "searches").glob("*.toml")):
-        try:
-            best = RunSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, RecursionError) as error:  # of encoding, TOML or settings
-            raise UserError(f"{path}: {error}") from None
+        best = validated(RunSettings, read_toml(path), path)
         space = search.load_search(path.stem).space if path.stem in search.search_names() else {}
         searches[path.stem] = (best, {name: str(domain) for name, domain in space.items()})
     measured = records.load_all(results / "throughput", ThroughputRecord)

@@ -11,17 +11,17 @@ import pandas as pd
 
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA
-from iter_bench.significance import holm, paired_permutation_test
+from iter_bench.significance import RESAMPLES, holm, paired_permutation_test
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.output import formatted_differences
 from iter_bench.tables.runs import Group, group_runs
 from iter_bench.tables.text import Made
 
 NOTE = (
-    "F1 in convention `strict`, means over runs. p: paired permutation test over the scored documents, two-sided, 10,000 "
-    "resamples, so never below 1/10,001; all runs of a pair are swapped together. p Holm: corrected by Holm's method; the pairs"
-    " of different systems on a data set are one family, those of one system's settings another. It says whether these trained "
-    "systems differ, whatever search and epochs each was given."
+    "F1 in convention `strict`, means over runs. p: paired permutation test over the scored documents, two-sided, "
+    f"{RESAMPLES:,} resamples, so never below 1/{RESAMPLES + 1:,}; all runs of a pair are swapped together. p Holm: corrected by "
+    "Holm's method; the pairs of different systems on a data set are one family, those of one system's settings another. It says "
+    "whether these trained systems differ, whatever search and epochs each was given."
 )
 COLUMNS = ["dataset", "encoder", "a", "b", "criterion", "runs", "documents", "a_f1", "b_f1", "difference", "p", "p_holm"]
 

@@ -21,15 +21,8 @@ from iter_bench.tables.runs import Group, group_runs
 from iter_bench.tables.text import Made, readable
 from iter_bench.tables.throughput import number
 from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.throughput.settings import workload_of
 
-WORKLOADS = {
-    "conll04": "conll04",
-    "ace05": "ace05",
-    "ace05_asp": "ace05-context",
-    "conll03_sentence": "conll03",
-    "conll03": "conll03-document",
-}
-"""Catalogue name → the workload of ``throughput/workloads.toml`` with its lengths."""
 BENCHMARK, SCORED = "throughput record", "scored pass"
 NOTE = (
     "F1 in percent, `strict`, mean ± sample standard deviation over runs. Source `throughput record`: the median of the "
@@ -72,9 +65,7 @@ def _about(group: Group) -> dict[str, Any]:
 def _benchmarks(group: Group, throughput: Sequence[ThroughputRecord]) -> Iterator[dict[str, Any]]:
     """The fastest VALID record on each machine."""
     settings = group.records[0].settings
-    workload = WORKLOADS.get(settings.data.dataset)
-    if workload == "ace05" and settings.data.context:
-        workload = "ace05-context"
+    workload = workload_of(settings.data)
     fitting = [r for r in throughput if r.valid and r.system == group.system and r.settings.workload.name == workload]
     fitting = [r for r in fitting if r.settings.subject.weights.removeprefix("random:") == group.encoder]
     fitting = [r for r in fitting if r.settings.subject.model.items() <= settings.model.items()]

@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from iter_bench import published
+from iter_bench.observation.parts import PARTS
 from iter_bench.tables.text import Made
 from iter_bench.throughput.growth import POINTS, fits, seconds
-from iter_bench.throughput.parts import PARTS
 from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
 from iter_bench.throughput.schema import ThroughputRecord
-from iter_bench.throughput.settings import PROFILES
+from iter_bench.throughput.settings import WORKLOADS
 
-TITLES = {name: profile["title"] for name, profile in PROFILES.items()}
+TITLES = {name: workload["title"] for name, workload in WORKLOADS.items()}
 ABOUT = (
     "A sample is a document (a source sentence). Timed is one region for every system: documents in, Python entities and "
     "relations out, host and device synchronised at both ends. Samples/s are the median [5th, 95th percentile] of "
@@ -162,7 +162,7 @@ def _shown(records: Sequence[ThroughputRecord]) -> list[ThroughputRecord]:
 
 def _order(record: ThroughputRecord) -> tuple[Any, ...]:
     settings = record.settings
-    place = list(PROFILES).index(settings.workload.name) if settings.workload.name in PROFILES else len(PROFILES)
+    place = list(WORKLOADS).index(settings.workload.name) if settings.workload.name in WORKLOADS else len(WORKLOADS)
     weights = tuple(subject.weights for subject in settings.lineup)
     within = settings.lineup.index(settings.subject)
     workload = settings.workload

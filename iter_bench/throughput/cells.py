@@ -14,10 +14,10 @@ from iter_bench import data, environment, systems
 from iter_bench.devices import default_device, synchronize
 from iter_bench.document import Document, Schema
 from iter_bench.errors import SettingsError
+from iter_bench.observation.parts import listen
 from iter_bench.throughput.conditions import Watch, measure_power
 from iter_bench.throughput.measurable import Compiles, CountsFlops, CountsReads, DescribesExecution, TakesStructure
 from iter_bench.throughput.outputs import CHECKED, Prepared, check
-from iter_bench.throughput.parts import listen
 from iter_bench.throughput.protocol import measure, problems
 from iter_bench.throughput.schema import Ceiling, MeasuredDocuments, Structure, ThroughputRecord, Work, rate_of, stored
 from iter_bench.throughput.settings import CellSettings, Subject

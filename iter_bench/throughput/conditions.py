@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 import torch
 
+from iter_bench.environment import usable_cores
 from iter_bench.throughput.schema import WINDOW, Conditions, Power
 
 _SLOWING = {
@@ -38,7 +38,7 @@ class Watch:
 
     def __init__(self, device: torch.device):
         self._gpu = _Gpu(device) if device.type == "cuda" else None
-        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        self._cores = usable_cores()
         self._begin = (time.perf_counter(), *self._cpu())
 
     @contextmanager

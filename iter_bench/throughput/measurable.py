@@ -30,7 +30,7 @@ class TakesStructure(Protocol):
 class ShowsStates(Protocol):
     """A system that takes a structure, and whose states can be compared with those of another way to compute them.
 
-    Its predictions show (`iter_bench.throughput.shown.show`) what they read decisions from, by the keys of ``plain_states``.
+    Its predictions show (`iter_bench.observation.shown.show`) what they read decisions from, by the keys of ``plain_states``.
     """
 
     def plain_states(self, documents: Sequence[Document], structure: Any, chosen: Sequence[int]) -> dict[Hashable, Tensor]:

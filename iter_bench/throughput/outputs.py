@@ -13,9 +13,9 @@ import torch
 
 from iter_bench import systems
 from iter_bench.document import Document, Extraction
+from iter_bench.observation.shown import look
 from iter_bench.throughput.measurable import ChoosesPrecision, DescribesExecution, ShowsStates
 from iter_bench.throughput.schema import Structure
-from iter_bench.throughput.shown import look
 
 CHECKED = 4
 """Documents that are extracted one by one as well, to see that batches change nothing; with which compiled code is checked."""

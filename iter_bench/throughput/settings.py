@@ -9,10 +9,23 @@ from typing import Any
 
 from pydantic import Field
 
-from iter_bench.settings import Settings, content_id
+from iter_bench.settings import DataSettings, Settings, content_id
 
-PROFILES: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("workloads.toml").read_text(encoding="utf-8"))
+WORKLOADS: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("workloads.toml").read_text(encoding="utf-8"))
 """The data sets of ``workloads.toml``, by name."""
+_OF_DATASET = {
+    "conll04": "conll04",
+    "ace05": "ace05",
+    "ace05_asp": "ace05-context",
+    "conll03_sentence": "conll03",
+    "conll03": "conll03-document",
+}
+
+
+def workload_of(data: DataSettings) -> str | None:
+    """The name in ``WORKLOADS`` with the lengths of those documents; None: there is none."""
+    name = _OF_DATASET.get(data.dataset)
+    return "ace05-context" if name == "ace05" and data.context else name
 
 
 DENSITY = 15.0

@@ -15,19 +15,19 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from iter_bench import environment, records
 from iter_bench.devices import default_device
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import UserError
-from iter_bench.settings import Settings, content_id, read_named, refusal
+from iter_bench.settings import Settings, content_id, load_named
 from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
 from iter_bench.throughput.schema import ThroughputRecord
-from iter_bench.throughput.settings import DENSITY, PROFILES, CellSettings, Rules, Subject, Workload
+from iter_bench.throughput.settings import DENSITY, WORKLOADS, CellSettings, Rules, Subject, Workload
 from iter_bench.throughput.workloads import documents_of, of_dataset, of_length
 
 SWEEPS = Path(__file__).parent / "sweeps"
@@ -126,11 +126,7 @@ def load_sweep(name: str) -> Sweep:
     Raises:
         SettingsError: there is none, or the file isn't valid; every wrong field is named.
     """
-    path, content = read_named(name, SWEEPS, "sweep")
-    try:
-        return Sweep.model_validate(content)
-    except ValidationError as error:
-        raise refusal(error, str(path)) from None
+    return load_named(Sweep, name, SWEEPS, "sweep")
 
 
 def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], list[str]]:
@@ -150,7 +146,7 @@ def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], li
                 found.append(Cell(subjects, lineup, workload, batch_size, sweep.rules))
         for name in group.workloads:
             workload = of_dataset(name, group.documents, data_dir)
-            found.append(Cell(lineup, lineup, workload, PROFILES[name]["batch_size"], sweep.rules))
+            found.append(Cell(lineup, lineup, workload, WORKLOADS[name]["batch_size"], sweep.rules))
     return found, skipped
 
 

@@ -17,7 +17,7 @@ from iter_bench.data.synthetic import SCHEMA, documents_of_length
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import load_tokenizer
 from iter_bench.errors import SettingsError
-from iter_bench.throughput.settings import DENSITY, PROFILES, Workload
+from iter_bench.throughput.settings import DENSITY, WORKLOADS, Workload
 from iter_bench.tokenization import WindowTokenizer
 
 SHORTEST_WORDS = 6
@@ -37,20 +37,20 @@ def of_dataset(name: str, count: int, data_dir: Path | None) -> Workload:
     Raises:
         SettingsError: the file has no such data set.
     """
-    if name not in PROFILES:
-        raise SettingsError(f"no workload is called {name!r}; there are {', '.join(PROFILES)}")
-    profile = PROFILES[name]
-    shortest, longest, mean = profile["subtokens"]
+    if name not in WORKLOADS:
+        raise SettingsError(f"no workload is called {name!r}; there are {', '.join(WORKLOADS)}")
+    stated = WORKLOADS[name]
+    shortest, longest, mean = stated["subtokens"]
     workload = Workload(
         name=name,
         count=count,
         shortest=shortest,
         longest=longest,
         mean=mean,
-        context=profile.get("context", 0),
-        density=profile["density"],
+        context=stated.get("context", 0),
+        density=stated["density"],
     )
-    corpus = profile.get("corpus")
+    corpus = stated.get("corpus")
     if corpus and not catalogue.entry(corpus).missing(data_dir):
         return workload.model_copy(update={"corpus": corpus})
     return workload

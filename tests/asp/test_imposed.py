@@ -9,9 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.asp import generation
 from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.observation.parts import PARTS, listen
+from iter_bench.observation.shown import look
 from iter_bench.throughput.measurable import CountsFlops, CountsReads, DescribesExecution, TakesStructure
-from iter_bench.throughput.parts import PARTS, listen
-from iter_bench.throughput.shown import look
 
 WAYS = [{"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}]
 

@@ -6,6 +6,7 @@ from plain_asp import decode, losses
 
 from baselines.asp import generation
 from baselines.asp.actions import COPY, OPEN, replay, script_of
+from baselines.asp.decisions import Greedy
 from baselines.asp.generation import generate
 from baselines.asp.source import source_of
 from iter_bench.devices import autocast
@@ -61,7 +62,7 @@ def test_decoding(tiny, encoder, settings, device_like, tokens, monkeypatch):
         system, documents = tiny(encoder=encoder, count=8, **settings, **way)
         documents = with_context(documents)
         sources = sources_of(system, documents)
-        for source, output in zip(sources, generate(system.module, sources, system._pad), strict=True):
+        for source, output in zip(sources, generate(system.module, sources, system._pad, Greedy()), strict=True):
             expected = decode(system.module, source)
             assert output.actions.tolist() == expected[0]
             assert [kind for kind, _ in output.types] == expected[1]
@@ -81,7 +82,7 @@ def test_the_encoder_reads_only_rows_of_similar_length_together(tiny, monkeypatc
     system.module.encoder.register_forward_pre_hook(
         lambda module, args, given: shapes.append(tuple(given["input_ids"].shape)), with_kwargs=True
     )
-    generate(system.module, sources, system._pad)
+    generate(system.module, sources, system._pad, Greedy())
     lengths = [len(source.input_ids) for source in sources]
     expected = []
     while lengths:
@@ -108,7 +109,6 @@ def test_teacher_forcing_gives_the_logits_of_decoding(tiny):
         links = types
 
     from baselines.asp.batch import collate, example_of
-    from baselines.asp.decisions import Greedy
 
     outputs = generate(system.module, sources, system._pad, Spy())
     forced = 0
@@ -153,7 +153,7 @@ def test_step_limit(tiny):
     for way in ("stepwise", "speculative"):
         system, documents = tiny(max_steps=9, decoding=way)
         for source, output in zip(
-            sources := sources_of(system, documents), generate(system.module, sources, system._pad), strict=True
+            sources := sources_of(system, documents), generate(system.module, sources, system._pad, Greedy()), strict=True
         ):
             expected = decode(system.module, source, max_steps=9)
             assert (output.actions.tolist(), [kind for kind, _ in output.types]) == expected[:2]

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, T5Config, T5Model
 
 from baselines.asp.actions import COPY
 from baselines.asp.batch import outputs_of
+from baselines.asp.decisions import Greedy
 from baselines.asp.generation import generate
 from baselines.asp.source import source_of
 from baselines.asp.system import AspSystem
@@ -76,7 +77,7 @@ def test_losses(released):
 def test_outputs(released):
     system, documents = released
     sources = [source_of(window, system.config) for window in system.windows.windows(documents)]
-    outputs = generate(system.module, sources, 0)
+    outputs = generate(system.module, sources, 0, Greedy())
     found, compared = system.predict(documents, batch_size=8), 0
     for sentence, source, output, extraction in zip(EXPECTED["sentences"], sources, outputs, found, strict=True):
         assert source.input_ids.tolist() == sentence["input_ids"]

@@ -6,7 +6,9 @@ import torch
 from plain_iter import PlainIter, perfect
 
 from iter_bench.document import Document
+from iter_bench.errors import SettingsError
 from iter_bench.iter_model.batch import collate_inputs, collate_labels
+from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.iter_model.modeling import Sizes
 from iter_bench.iter_model.targets import build_targets, slots_of
 
@@ -92,3 +94,19 @@ def test_empty_and_untokenisable_documents_give_empty_extractions(tiny):
     assert [e.id for e in found] == ["none", "control", documents[0].id]
     assert found[0].entities == found[1].entities == ()
     assert system.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"omega": 2, "link_span": "right"}, "settings of iter: link_span 'right' can't tell nested spans apart"),
+        ({"omega": 2, "span_decision": "threshold"}, "settings of iter: .*needs no_span 'zero'"),
+        ({"link_loss": "some"}, "settings of iter, link_loss: .*'all' or 'brackets'"),
+        ({"omega": 0}, "settings of iter, omega: .*greater than or equal to 1"),
+    ],
+)
+def test_settings_that_there_cannot_be_are_refused_alike_in_a_run_and_in_a_configuration(tiny, settings, message):
+    for refuse in (lambda: tiny(**settings), lambda: IterConfig(**settings)):
+        with pytest.raises(SettingsError, match=message):
+            refuse()
+    assert (IterConfig().omega, IterConfig().link_span, IterConfig(omega=3).link_span) == (1, "right", "sum")

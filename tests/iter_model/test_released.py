@@ -297,7 +297,7 @@ DAMAGE = {
     "lacks 1 weights, the first is 'is_left.wo.weight'": _lose_a_weight,
     "can't be loaded together": lambda folder: (folder / "model.safetensors").write_bytes(b"cut"),
     "no file named model": lambda folder: (folder / "model.safetensors").unlink(),
-    "omega is 0": lambda folder: _configure(folder, omega=0),
+    r"together: .*omega: Input should be greater than or equal to 1": lambda folder: _configure(folder, omega=0),
     "can't be loaded": lambda folder: _configure(folder, d_ff=7),
     "its tokenizer could not be loaded": lambda folder: [path.unlink() for path in folder.glob("*token*")],
 }

@@ -8,9 +8,9 @@ import torch
 
 from baselines.plmarker.encoding import PATHS
 from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.observation.parts import PARTS, listen
+from iter_bench.observation.shown import look
 from iter_bench.throughput.measurable import TakesStructure
-from iter_bench.throughput.parts import PARTS, listen
-from iter_bench.throughput.shown import look
 
 CHOSEN = {"as_released": {}, "kept": {"ner_overlap": "keep", "re_overlap": "keep", "entity_types": "ner"}}
 

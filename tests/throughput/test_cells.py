@@ -9,11 +9,11 @@ from throughput_examples import Echo, Loses
 from iter_bench import data, systems
 from iter_bench.document import Extraction
 from iter_bench.errors import SettingsError
+from iter_bench.observation.parts import listen, part
 from iter_bench.throughput import ceiling as ceilings
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
 from iter_bench.throughput.conditions import Watch
-from iter_bench.throughput.parts import listen, part
 from iter_bench.throughput.schema import Ceiling, Conditions
 from iter_bench.throughput.settings import Rules, Subject
 

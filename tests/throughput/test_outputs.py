@@ -6,9 +6,9 @@ import torch
 from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.packing import Batch
 from iter_bench import data, systems
+from iter_bench.observation.shown import look, show
 from iter_bench.throughput import cells, outputs
 from iter_bench.throughput.settings import Subject
-from iter_bench.throughput.shown import look, show
 
 CORPUS = data.load("synthetic-w1", "dev")
 DOCUMENTS = sorted((d for d in CORPUS.documents if d.relations), key=lambda document: len(document.words))[::10][:3]

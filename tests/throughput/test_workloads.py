@@ -6,15 +6,15 @@ import pytest
 
 from iter_bench import data
 from iter_bench.errors import SettingsError
-from iter_bench.throughput.settings import PROFILES
+from iter_bench.throughput.settings import WORKLOADS
 from iter_bench.throughput.workloads import documents_of, lengths_of, of_dataset, of_length, subtokens
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_lengths_have_the_bounds_and_the_mean_of_the_data_set(name, tmp_path):
     for count in (32, 256):
         lengths = lengths_of(of_dataset(name, count, tmp_path))
-        shortest, longest, average = PROFILES[name]["subtokens"]
+        shortest, longest, average = WORKLOADS[name]["subtokens"]
         assert (len(lengths), min(lengths), max(lengths)) == (count, shortest, longest)
         assert mean(lengths) == pytest.approx(average, abs=0.3) and lengths == sorted(lengths)
 
@@ -27,7 +27,7 @@ def test_documents_have_these_lengths(tmp_path):
     lengths = subtokens(plain)
     assert mean(lengths) == pytest.approx(43.84, rel=0.05) and 165 <= max(lengths) <= 173
     density = 100 * sum(len(d.entities) for d in plain) / sum(len(d.words) for d in plain)
-    assert density == pytest.approx(PROFILES["conll04"]["density"], rel=0.2)
+    assert density == pytest.approx(WORKLOADS["conll04"]["density"], rel=0.2)
     assert documents_of(of_dataset("conll04", 32, tmp_path))[0] == plain, "the same documents for every system and run"
 
 

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 from iter_bench import records
 from iter_bench.errors import ProcessKilled, UserError
 from iter_bench.execution import Engine, Execute, Report
-from iter_bench.settings import RunSettings, Settings, read_named, refusal
+from iter_bench.settings import RunSettings, Settings, read_named, refusal, value_of, with_value
 
 SEARCHES = Path(__file__).parent / "searches"
 
@@ -65,25 +65,14 @@ class Search(Settings):
         return self._values(self.base)
 
     def _values(self, run: RunSettings) -> dict[str, Any]:
-        found, values = {}, run.model_dump()
-        for name in self.space:
-            *parents, last = name.split(".")
-            place = values
-            for parent in parents:
-                place = place.get(parent, {}) if isinstance(place, dict) else {}
-            if isinstance(place, dict) and last in place:
-                found[name] = place[last]
-        return found
+        values = run.model_dump()
+        return {name: value for name in self.space if (value := value_of(values, name)) is not None}
 
     def run(self, parameters: dict[str, Any]) -> RunSettings:
         """The base with other values, named as ``training.lr_encoder``."""
         values = self.base.model_dump()
         for name, value in parameters.items():
-            *parents, last = name.split(".")
-            place = values
-            for parent in parents:
-                place = place[parent]
-            place[last] = value
+            values = with_value(values, name, value)
         return RunSettings.model_validate(values)
 
     def domains(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -80,6 +81,31 @@ def read_named(name: str, folder: Path, what: str) -> tuple[Path, dict[str, Any]
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
         raise SettingsError(f"no {what} is called {name!r}; there are {known}, or name a .toml file") from None
+
+
+def value_of(values: Mapping[str, Any], name: str) -> Any:
+    """The setting of that dotted name, as in ``training.lr_encoder``; None where there's none."""
+    value: Any = values
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def with_value(values: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """A copy with another value for the setting of that dotted name; groups that it lacks are added.
+
+    Raises:
+        SettingsError: a part of the name before the last is no group.
+    """
+    *groups, last = name.split(".")
+    changed = place = dict(values)
+    for group in groups:
+        if not isinstance(inner := place.get(group, {}), Mapping):
+            raise SettingsError(f"{name}: {group} is no group of settings")
+        place[group] = dict(inner)
+        place = place[group]
+    place[last] = value
+    return changed
 
 
 class DataSettings(Settings):

@@ -51,7 +51,7 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
     """
     from pydantic import ValidationError
 
-    from iter_bench.settings import RunSettings, read_toml, refusal
+    from iter_bench.settings import RunSettings, read_toml, refusal, with_value
 
     try:
         values = read_toml(config) if config else {}
@@ -64,13 +64,7 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
             raise SettingsError(f"--set {assignment}: write it as name=value")
         chosen[name.strip()] = _value(text.strip())
     for name, value in chosen.items():
-        *parents, last = name.split(".")
-        place = values
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise SettingsError(f"--set {name}: {parent} is no group of settings")
-        place[last] = value
+        values = with_value(values, name, value)
     try:
         return RunSettings.model_validate(values)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from iter_bench import published
-from iter_bench.settings import RunSettings
+from iter_bench.settings import RunSettings, value_of
 from iter_bench.tables.text import Made
 
 
@@ -98,9 +98,7 @@ def hyperparameters(searches: Mapping[str, tuple[RunSettings, Sequence[str]]]) -
 
 
 def _found(parameter: str, name: str, best: RunSettings, varied: Sequence[str]) -> dict[str, str]:
-    value: Any = best.model_dump()
-    for part in parameter.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+    value = value_of(best.model_dump(), parameter)
     cells = {"varied": "yes" if parameter in varied else "no", "encoder": best.encoder, "search": name}
     return cells | {"found": "" if value is None else _value(value)}
 

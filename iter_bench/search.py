@@ -3,7 +3,7 @@
 A search file is TOML: ``trials``, ``base`` (the settings of a run) and ``space``, in which ``training.lr_encoder = { low =
 2e-5, high = 1e-3, log = true }`` or ``model.activation = { choices = ["gelu", "relu"] }`` name what varies. The first trial
 is the base itself, so that no search ends worse than what it began with. Trials are scored on the split that the base calls
-its test; that must not be the test split itself.
+its test; no split of a search may hold the test split (``test``, or ``all`` of a data set with folds).
 """
 
 from __future__ import annotations
@@ -50,8 +50,14 @@ class Search(Settings):
 
     @model_validator(mode="after")
     def _never_on_test(self) -> Search:
-        if self.base.data.test == "test":
-            raise ValueError('a search that looks at the test split spoils it: set base.data.test to "dev"')
+        for role in ("train", "dev", "test"):
+            varied = self.space.get(f"data.{role}")
+            for split in (getattr(self.base.data, role), *(varied.choices if isinstance(varied, Choices) else ())):
+                if not {"test", "all"}.isdisjoint(str(split).split("+")):
+                    raise ValueError(
+                        f'a search that looks at the test split spoils it: data.{role} is "{split}"; name splits without '
+                        'it, as in base.data.test = "dev"'
+                    )
         if lacking := [name for name, domain in self.space.items() if not _holds(domain, self.own().get(name))]:
             raise ValueError(
                 f"the first trial is the base itself: give it a value within the space for {', '.join(lacking)}, as in "

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from iter_bench import data, environment, mistakes, records, scoring, systems
 from iter_bench.cluster import processes
 from iter_bench.data import spert
+from iter_bench.devices import default_device
 from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.errors import DataError, UserError
 from iter_bench.files import only_process, told_if_refused, whole_file
@@ -151,7 +152,9 @@ def _execute(
             test=scoring.score(test, extractions, schema),
             dev=scoring.score(dev, system.predict(dev), schema) if dev else None,
         )
-        curve = lambda_curve(test, system.predict_above(test, 0.0), schema) if hasattr(system, "predict_above") else None
+        curve = None
+        if isinstance(system, systems.PredictsAbove):
+            curve = lambda_curve(test, system.predict_above(test, 0.0), schema)
         record = records.Record(
             run_id=settings.run_id,
             settings=settings,
@@ -168,7 +171,7 @@ def _execute(
             },
             mistakes=mistakes.count(test, extractions, schema),
             parameters=system.parameters,
-            device=str(system.device),
+            device=str(default_device()),
             processes=processes.place()[1],
             lambda_curve=curve,
             environment=environment.describe(),
@@ -200,7 +203,7 @@ def encoder_of(settings: RunSettings, folders: Folders) -> str:
     """The encoder as systems know it: of ``trained:<run id>`` the folder of what that run trained, made where it's missing.
 
     Raises:
-        UserError: that run has no trained system here, or none of ITER.
+        UserError: that run has no trained system here, or one that doesn't save its encoder.
     """
     if not settings.encoder.startswith(TRAINED):
         return settings.encoder
@@ -211,8 +214,8 @@ def encoder_of(settings: RunSettings, folders: Folders) -> str:
     if not (source / systems.SYSTEM_FILE).is_file():
         raise UserError(f"encoder {settings.encoder}: {source} holds no trained system; do the run {run_id} first")
     system = systems.load_system(source)
-    if not hasattr(system, "save_encoder"):
-        raise UserError(f"encoder {settings.encoder}: {source} is of {system.name}; only an ITER's encoder can be started from")
+    if not isinstance(system, systems.SavesEncoder):
+        raise UserError(f"encoder {settings.encoder}: {source} is of {system.name}, whose encoder can't be started from")
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         system.save_encoder(made := Path(scratch) / "encoder")
         with suppress(OSError):  # another worker was faster

@@ -75,8 +75,8 @@ class System(Protocol):
 
     def fit(
         self,
-        train: Sequence[Document],
-        dev: Sequence[Document],
+        train_documents: Sequence[Document],
+        dev_documents: Sequence[Document],
         training: TrainingSettings,
         *,
         seed: int,
@@ -97,6 +97,24 @@ class System(Protocol):
     @property
     def parameters(self) -> int:
         """How many weights take part in a prediction."""
+        ...
+
+
+@runtime_checkable
+class PredictsAbove(Protocol):
+    """A system with a threshold λ on the probability of a relation; its record holds RE+ over λ."""
+
+    def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
+        """As `System.predict` with another λ; each relation's ``score`` is its probability, and with 0 all have one."""
+        ...
+
+
+@runtime_checkable
+class SavesEncoder(Protocol):
+    """A system whose trained encoder another run can start from."""
+
+    def save_encoder(self, folder: Path) -> None:
+        """Stores the encoder alone and its tokenizer, as a folder that any run can name as its encoder."""
         ...
 
 

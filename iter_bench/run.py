@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from iter_bench import data, environment, mistakes, records, scoring, systems
 from iter_bench.cluster import processes
 from iter_bench.data import spert
@@ -21,11 +19,9 @@ from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.errors import DataError, UserError
 from iter_bench.files import only_process, told_if_refused, whole_file
 from iter_bench.memory import PeakMemory
-from iter_bench.settings import TRAINED, DataSettings, RunSettings, refusal
+from iter_bench.settings import TRAINED, DataSettings, RunSettings
 
 PURPOSES = {"train": "train", "dev": "tune", "test": "score"}
-RUN_FILE = "run.json"
-"""In a trained system's folder: the settings of the run that trained it."""
 LAMBDAS = tuple(round(0.05 * i, 2) for i in range(21))
 
 
@@ -141,7 +137,7 @@ def _execute(
         trained = time.perf_counter()
         with told_if_refused(folders.system(settings.run_id), "its training is kept; make room and run it again"):
             system.save(folders.system(settings.run_id))
-            with whole_file(folders.system(settings.run_id) / RUN_FILE) as file:
+            with whole_file(folders.system(settings.run_id) / systems.RUN_FILE) as file:
                 file.write(settings.model_dump_json(indent=1) + "\n")
         test = splits["test"].documents
         clock = time.perf_counter()
@@ -182,21 +178,6 @@ def _execute(
         return record
 
     return _of_first(scored)
-
-
-def run_of(folder: Path) -> RunSettings | None:
-    """The run that trained the system of a folder, or None where it doesn't say.
-
-    Raises:
-        SettingsError: what it says can't be read.
-    """
-    path = folder / RUN_FILE
-    if not path.is_file():
-        return None
-    try:
-        return RunSettings.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise refusal(error, str(path)) from None
 
 
 def encoder_of(settings: RunSettings, folders: Folders) -> str:

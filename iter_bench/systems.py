@@ -18,9 +18,11 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from pydantic import ValidationError
+
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import TrainingSettings
+from iter_bench.settings import RunSettings, TrainingSettings, refusal
 
 REGISTRY: dict[str, str] = {
     "asp": "baselines.asp.system:AspSystem",
@@ -29,6 +31,8 @@ REGISTRY: dict[str, str] = {
 }
 
 SYSTEM_FILE = "system.json"
+RUN_FILE = "run.json"
+"""In a trained system's folder: the settings of the run that trained it."""
 
 EpochReport = dict[str, Any]
 Report = Callable[[EpochReport], None]
@@ -118,6 +122,14 @@ class SavesEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class ChoosesPrecision(Protocol):
+    """A system whose matrix products have a type that can be set."""
+
+    precision: str
+    """``fp32``, ``bf16`` or ``auto``; see ``iter_bench.devices.compute_dtype``."""
+
+
 def system_class(name: str) -> type[System]:
     """The class registered as ``name``, or the one that ``module:Class`` names, imported now.
 
@@ -141,9 +153,25 @@ def write_system_file(folder: Path, system: System) -> None:
     (folder / SYSTEM_FILE).write_text(json.dumps({"system": system.name, "schema_version": 1}) + "\n", encoding="utf-8")
 
 
+def run_of(folder: Path) -> RunSettings | None:
+    """The run that trained the system of a folder, or None where it doesn't say.
+
+    Raises:
+        SettingsError: what it says can't be read.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        return RunSettings.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise refusal(error, str(path)) from None
+
+
 def load_system(folder: str | Path) -> System:
     """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released.
 
+    Where its folder tells the run that trained it, it computes in the precision of that run, as when its record was scored.
     A system of one's own is imported from where Python finds it, never from the folder itself, which may come from others.
 
     Raises:
@@ -156,12 +184,16 @@ def load_system(folder: str | Path) -> System:
     else:
         with _no_code_of(Path(folder)):
             loader = system_class(name)
+    trained = run_of(Path(folder))
     try:
-        return loader.load(Path(folder))
+        system = loader.load(Path(folder))
     except UserError:
         raise
     except Exception as error:  # damaged configurations make transformers and torch raise anything
         raise UserError(f"{folder}: the saved system can't be loaded ({type(error).__name__}: {error})") from error
+    if trained and isinstance(system, ChoosesPrecision):
+        system.precision = trained.training.precision
+    return system
 
 
 @contextmanager

@@ -57,6 +57,10 @@ def test_it_trains_and_is_the_same_after_save_and_load(system_class, tiny_encode
     assert loaded.predict(documents) == predicted
     assert not [p for p in (tmp_path / "saved").rglob("*") if p.suffix in (".bin", ".pt", ".pkl")]
 
+    (tmp_path / "saved" / systems.RUN_FILE).write_text(RunSettings(training={"precision": "bf16"}).model_dump_json())
+    loaded, system.precision = systems.load_system(tmp_path / "saved"), "bf16"
+    assert loaded.precision == "bf16" and loaded.predict(documents) == system.predict(documents)
+
     resumed = _built(system_class, tiny_encoder, documents)
     resumed.fit(documents, documents[:4], TRAINING, seed=5, folder=tmp_path / "fit", report=(repeated := []).append)
     assert steps and not repeated and resumed.predict(documents) == predicted

@@ -20,9 +20,11 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
+from iter_bench.data.catalogue import catalogue
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.settings import RunSettings, TrainingSettings, refusal
+from iter_bench.text import WordRule
 
 REGISTRY: dict[str, str] = {
     "asp": "baselines.asp.system:AspSystem",
@@ -166,6 +168,17 @@ def run_of(folder: Path) -> RunSettings | None:
         return RunSettings.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise refusal(error, str(path)) from None
+
+
+def word_rule(folder: Path) -> WordRule:
+    """How raw text is divided into words for the system of a folder: as its training data was, where the folder tells.
+
+    Raises:
+        SettingsError: what the folder tells of its run can't be read.
+    """
+    trained = run_of(folder)
+    entry = catalogue().get(trained.data.dataset) if trained else None
+    return entry.words if entry else "joined"
 
 
 def load_system(folder: str | Path) -> System:

@@ -14,15 +14,14 @@ from typing import Any
 from iter_bench import data, environment, mistakes, records, scoring, systems
 from iter_bench.cluster import processes
 from iter_bench.data import spert
+from iter_bench.devices import default_device
 from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.errors import DataError, UserError
 from iter_bench.files import only_process, told_if_refused, whole_file
 from iter_bench.memory import PeakMemory
-from iter_bench.settings import TRAINED, DataSettings, RunSettings, validated
+from iter_bench.settings import TRAINED, DataSettings, RunSettings
 
 PURPOSES = {"train": "train", "dev": "tune", "test": "score"}
-RUN_FILE = "run.json"
-"""In a trained system's folder: the settings of the run that trained it."""
 LAMBDAS = tuple(round(0.05 * i, 2) for i in range(21))
 
 
@@ -138,7 +137,7 @@ def _execute(
         trained = time.perf_counter()
         with told_if_refused(folders.system(settings.run_id), "its training is kept; make room and run it again"):
             system.save(folders.system(settings.run_id))
-            with whole_file(folders.system(settings.run_id) / RUN_FILE) as file:
+            with whole_file(folders.system(settings.run_id) / systems.RUN_FILE) as file:
                 file.write(settings.model_dump_json(indent=1) + "\n")
         test = splits["test"].documents
         clock = time.perf_counter()
@@ -149,7 +148,9 @@ def _execute(
             test=scoring.score(test, extractions, schema),
             dev=scoring.score(dev, system.predict(dev), schema) if dev else None,
         )
-        curve = lambda_curve(test, system.predict_above(test, 0.0), schema) if hasattr(system, "predict_above") else None
+        curve = None
+        if isinstance(system, systems.PredictsAbove):
+            curve = lambda_curve(test, system.predict_above(test, 0.0), schema)
         record = records.Record(
             run_id=settings.run_id,
             settings=settings,
@@ -166,7 +167,7 @@ def _execute(
             },
             mistakes=mistakes.count(test, extractions, schema),
             parameters=system.parameters,
-            device=str(system.device),
+            device=str(default_device()),
             processes=processes.place()[1],
             lambda_curve=curve,
             environment=environment.describe(),
@@ -179,21 +180,11 @@ def _execute(
     return _of_first(scored)
 
 
-def run_of(folder: Path) -> RunSettings | None:
-    """The run that trained the system of a folder, or None where it doesn't say.
-
-    Raises:
-        SettingsError: what it says can't be read.
-    """
-    path = folder / RUN_FILE
-    return validated(RunSettings, path.read_bytes(), path) if path.is_file() else None
-
-
 def encoder_of(settings: RunSettings, folders: Folders) -> str:
     """The encoder as systems know it: of ``trained:<run id>`` the folder of what that run trained, made where it's missing.
 
     Raises:
-        UserError: that run has no trained system here, or none of ITER.
+        UserError: that run has no trained system here, or one that doesn't save its encoder.
     """
     if not settings.encoder.startswith(TRAINED):
         return settings.encoder
@@ -204,8 +195,8 @@ def encoder_of(settings: RunSettings, folders: Folders) -> str:
     if not (source / systems.SYSTEM_FILE).is_file():
         raise UserError(f"encoder {settings.encoder}: {source} holds no trained system; do the run {run_id} first")
     system = systems.load_system(source)
-    if not hasattr(system, "save_encoder"):
-        raise UserError(f"encoder {settings.encoder}: {source} is of {system.name}; only an ITER's encoder can be started from")
+    if not isinstance(system, systems.SavesEncoder):
+        raise UserError(f"encoder {settings.encoder}: {source} is of {system.name}, whose encoder can't be started from")
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         system.save_encoder(made := Path(scratch) / "encoder")
         with suppress(OSError):  # another worker was faster

@@ -3,7 +3,7 @@
 A search file is TOML: ``trials``, ``base`` (the settings of a run) and ``space``, in which ``training.lr_encoder = { low =
 2e-5, high = 1e-3, log = true }`` or ``model.activation = { choices = ["gelu", "relu"] }`` name what varies. The first trial
 is the base itself, so that no search ends worse than what it began with. Trials are scored on the split that the base calls
-its test; that must not be the test split itself.
+its test; no split of a search may hold the test split (``test``, or ``all`` of a data set with folds).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from iter_bench import records
 from iter_bench.errors import ProcessKilled, UserError
 from iter_bench.execution import Engine, Execute, Report
-from iter_bench.settings import RunSettings, Settings, load_named
+from iter_bench.settings import RunSettings, Settings, load_named, value_of, with_value
 
 SEARCHES = Path(__file__).parent / "searches"
 
@@ -56,8 +56,14 @@ class Search(Settings):
 
     @model_validator(mode="after")
     def _never_on_test(self) -> Search:
-        if self.base.data.test == "test":
-            raise ValueError('a search that looks at the test split spoils it: set base.data.test to "dev"')
+        for role in ("train", "dev", "test"):
+            varied = self.space.get(f"data.{role}")
+            for split in (getattr(self.base.data, role), *(varied.choices if isinstance(varied, Choices) else ())):
+                if not {"test", "all"}.isdisjoint(str(split).split("+")):
+                    raise ValueError(
+                        f'a search that looks at the test split spoils it: data.{role} is "{split}"; name splits without '
+                        'it, as in base.data.test = "dev"'
+                    )
         if lacking := [name for name, domain in self.space.items() if not _holds(domain, self.own().get(name))]:
             raise ValueError(
                 f"the first trial is the base itself: give it a value within the space for {', '.join(lacking)}, as in "
@@ -71,25 +77,14 @@ class Search(Settings):
         return self._values(self.base)
 
     def _values(self, run: RunSettings) -> dict[str, Any]:
-        found, values = {}, run.model_dump()
-        for name in self.space:
-            *parents, last = name.split(".")
-            place = values
-            for parent in parents:
-                place = place.get(parent, {}) if isinstance(place, dict) else {}
-            if isinstance(place, dict) and last in place:
-                found[name] = place[last]
-        return found
+        values = run.model_dump()
+        return {name: value for name in self.space if (value := value_of(values, name)) is not None}
 
     def run(self, parameters: dict[str, Any]) -> RunSettings:
         """The base with other values, named as ``training.lr_encoder``."""
         values = self.base.model_dump()
         for name, value in parameters.items():
-            *parents, last = name.split(".")
-            place = values
-            for parent in parents:
-                place = place[parent]
-            place[last] = value
+            values = with_value(values, name, value)
         return RunSettings.model_validate(values)
 
     def domains(self) -> dict[str, Any]:

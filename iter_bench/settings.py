@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -106,6 +107,31 @@ def load_named(kind: type[S], name: str, folder: Path, what: str) -> S:
     return validated(kind, content, path)
 
 
+def value_of(values: Mapping[str, Any], name: str) -> Any:
+    """The setting of that dotted name, as in ``training.lr_encoder``; None where there's none."""
+    value: Any = values
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def with_value(values: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """A copy with another value for the setting of that dotted name; groups that it lacks are added.
+
+    Raises:
+        SettingsError: a part of the name before the last is no group.
+    """
+    *groups, last = name.split(".")
+    changed = place = dict(values)
+    for group in groups:
+        if not isinstance(inner := place.get(group, {}), Mapping):
+            raise SettingsError(f"{name}: {group} is no group of settings")
+        place[group] = dict(inner)
+        place = place[group]
+    place[last] = value
+    return changed
+
+
 class DataSettings(Settings):
     """Which documents a run trains, tunes and scores on."""
 
@@ -123,7 +149,8 @@ class DataSettings(Settings):
 class TrainingSettings(Settings):
     """The one training loop's settings; the encoder and the layers above it (``heads``) have their own rates.
 
-    Defaults are those the released ITER ships for CoNLL04 where it ships one.
+    Defaults are those that the released ITER ships for CoNLL04, where it ships one, but for ``lr_encoder`` (5e-5 there),
+    ``epochs`` (100) and ``patience`` (10).
     """
 
     epochs: int = Field(20, ge=1)

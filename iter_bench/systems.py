@@ -18,9 +18,11 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from iter_bench.data.catalogue import catalogue
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.settings import TrainingSettings
+from iter_bench.settings import RunSettings, TrainingSettings, validated
+from iter_bench.text import WordRule
 
 REGISTRY: dict[str, str] = {
     "asp": "baselines.asp.system:AspSystem",
@@ -29,6 +31,8 @@ REGISTRY: dict[str, str] = {
 }
 
 SYSTEM_FILE = "system.json"
+RUN_FILE = "run.json"
+"""In a trained system's folder: the settings of the run that trained it."""
 
 EpochReport = dict[str, Any]
 Report = Callable[[EpochReport], None]
@@ -75,8 +79,8 @@ class System(Protocol):
 
     def fit(
         self,
-        train: Sequence[Document],
-        dev: Sequence[Document],
+        train_documents: Sequence[Document],
+        dev_documents: Sequence[Document],
         training: TrainingSettings,
         *,
         seed: int,
@@ -98,6 +102,32 @@ class System(Protocol):
     def parameters(self) -> int:
         """How many weights take part in a prediction."""
         ...
+
+
+@runtime_checkable
+class PredictsAbove(Protocol):
+    """A system with a threshold λ on the probability of a relation; its record holds RE+ over λ."""
+
+    def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
+        """As `System.predict` with another λ; each relation's ``score`` is its probability, and with 0 all have one."""
+        ...
+
+
+@runtime_checkable
+class SavesEncoder(Protocol):
+    """A system whose trained encoder another run can start from."""
+
+    def save_encoder(self, folder: Path) -> None:
+        """Stores the encoder alone and its tokenizer, as a folder that any run can name as its encoder."""
+        ...
+
+
+@runtime_checkable
+class ChoosesPrecision(Protocol):
+    """A system whose matrix products have a type that can be set."""
+
+    precision: str
+    """``fp32``, ``bf16`` or ``auto``; see ``iter_bench.devices.compute_dtype``."""
 
 
 def system_class(name: str) -> type[System]:
@@ -123,9 +153,31 @@ def write_system_file(folder: Path, system: System) -> None:
     (folder / SYSTEM_FILE).write_text(json.dumps({"system": system.name, "schema_version": 1}) + "\n", encoding="utf-8")
 
 
+def run_of(folder: Path) -> RunSettings | None:
+    """The run that trained the system of a folder, or None where it doesn't say.
+
+    Raises:
+        SettingsError: what it says can't be read.
+    """
+    path = folder / RUN_FILE
+    return validated(RunSettings, path.read_bytes(), path) if path.is_file() else None
+
+
+def word_rule(folder: Path) -> WordRule:
+    """How raw text is divided into words for the system of a folder: as its training data was, where the folder tells.
+
+    Raises:
+        SettingsError: what the folder tells of its run can't be read.
+    """
+    trained = run_of(folder)
+    entry = catalogue().get(trained.data.dataset) if trained else None
+    return entry.words if entry else "joined"
+
+
 def load_system(folder: str | Path) -> System:
     """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released.
 
+    Where its folder tells the run that trained it, it computes in the precision of that run, as when its record was scored.
     A system of one's own is imported from where Python finds it, never from the folder itself, which may come from others.
 
     Raises:
@@ -138,12 +190,16 @@ def load_system(folder: str | Path) -> System:
     else:
         with _no_code_of(Path(folder)):
             loader = system_class(name)
+    trained = run_of(Path(folder))
     try:
-        return loader.load(Path(folder))
+        system = loader.load(Path(folder))
     except UserError:
         raise
     except Exception as error:  # damaged configurations make transformers and torch raise anything
         raise UserError(f"{folder}: the saved system can't be loaded ({type(error).__name__}: {error})") from error
+    if trained and isinstance(system, ChoosesPrecision):
+        system.precision = trained.training.precision
+    return system
 
 
 @contextmanager

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Literal
 
 from iter_bench.document import Document, Entity, Extraction
 
-WORD = re.compile(r"\w+(?:[.'’-]\w+)*|[^\w\s]")
-"""Letters and digits with inner points, apostrophes and hyphens; any other visible character alone."""
+WordRule = Literal["joined", "runs"]
+"""How text is divided into words, after the data set that a system was trained on (`Entry.words` of the catalogue)."""
+WORD: dict[WordRule, re.Pattern[str]] = {
+    "joined": re.compile(r"['’][sS]\b|\w+(?:(?!['’][sS]\b)[.'’-]\w+)*|[^\w\s]"),
+    "runs": re.compile(r"\w+|[^\w\s]"),
+}
+"""joined: letters and digits with inner points, apostrophes and hyphens, and ``'s`` by itself; runs: letters and digits. Any
+other visible character is a word too."""
 
 Offsets = list[tuple[int, int]]
 
 
-def document_from_text(text: str, document_id: str) -> tuple[Document, Offsets]:
+def document_from_text(text: str, document_id: str, rule: WordRule = "joined") -> tuple[Document, Offsets]:
     """A document of the text's words, and each word's (start, end) in characters."""
-    found = list(WORD.finditer(text))
+    found = list(WORD[rule].finditer(text))
     return Document(document_id, tuple(m.group() for m in found)), [m.span() for m in found]
 
 

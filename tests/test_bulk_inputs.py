@@ -57,7 +57,7 @@ def test_texts_that_are_not_utf_8_are_named(argument, monkeypatch):
     broken = os.fsdecode(b"Ann met B\xf6b")
     monkeypatch.setattr("sys.stdin", io.StringIO("fine\n" + broken))
     with pytest.raises(DataError, match="text 2: is not text"):
-        list(_items(["fine", broken] if argument else None, None))
+        list(_items(["fine", broken] if argument else None, None, "joined"))
 
 
 def test_ids_that_pandas_made_floats(tmp_path):

@@ -73,7 +73,7 @@ def test_a_run_starts_from_the_encoder_that_another_trained(tiny_encoder, tmp_pa
 def test_the_matrix_of_ace05_runs_on_generated_texts_and_no_table_takes_them_for_ace05(tiny_encoder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_ace05(tmp_path / "data", texts=8)
-    change = f'encoder = "{tiny_encoder}"\nseeds = [1]\ntraining = {{ epochs = 1 }}'
+    change = f'encoder = "{tiny_encoder}"\nseeds = [1]\ntraining = {{ epochs = 1, precision = "bf16" }}'
     (tmp_path / "small.toml").write_text(f'description = "On a stand-in."\ninclude = "ace05"\n[change]\n{change}\n')
     result = CliRunner().invoke(app, ["reproduce", "--profile", "small.toml", "--data-dir", "data"])
     assert result.exit_code == 0, result.output
@@ -87,6 +87,7 @@ def test_the_matrix_of_ace05_runs_on_generated_texts_and_no_table_takes_them_for
     for given, path in (([], "default.json"), (["--context", "64"], "same.json"), (["--context", "0"], "none.json")):
         shown = CliRunner().invoke(app, [*command, path, *given])
         assert shown.exit_code == 0, shown.output
+        assert "computing in bf16, as in its training" in shown.stderr
     default, same, none = ((tmp_path / f"{name}.json").read_text() for name in ("default", "same", "none"))
     assert default == same == Folders().predictions(wide.run_id).read_text() != none
     (folder / "run.json").write_text('{"data": {"context": "many"}}')

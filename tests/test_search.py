@@ -160,7 +160,12 @@ def test_trials_side_by_side_are_proposed_one_by_one_and_begun_again_where_a_pro
 
 def test_a_search_is_refused_on_the_test_split_and_for_settings_that_there_are_not(tmp_path):
     for good, bad, reason in (
-        ('test = "dev"', 'test = "test"', "spoils"),
+        ('test = "dev"', 'test = "test"', 'spoils it: data.test is "test"'),
+        ('test = "dev"', 'test = "dev+test"', r'spoils it: data.test is "dev\+test"'),
+        ('dev = "none"', 'dev = "test"', 'spoils it: data.dev is "test"'),
+        ('dev = "none"', 'train = "train+test"', r'spoils it: data.train is "train\+test"'),
+        ('dev = "none"', 'dataset = "ade"\ntrain = "all"', 'spoils it: data.train is "all"'),
+        ("[space]", '[space]\n"data.test" = { choices = ["dev", "test"] }', 'spoils it: data.test is "test"'),
         ("training.lr_encoder", "training.rate", "rate"),
         ("trials = 10", "trials = 0", "trials"),
         ('activation = "gelu"\n[space]', "[space]", "model.activation"),
@@ -172,6 +177,12 @@ def test_a_search_is_refused_on_the_test_split_and_for_settings_that_there_are_n
             search.load_search(str(path))
     with pytest.raises(SettingsError, match="conll04-iter"):
         search.load_search("nothing")
+
+
+def test_a_search_may_train_and_tune_on_all_that_is_not_test(tmp_path):
+    path = tmp_path / "good.toml"
+    path.write_text(FILE.replace('dev = "none"', 'train = "train+dev"\ndev = "dev"'))
+    assert search.load_search(str(path)).base.data.train == "train+dev"
 
 
 def test_the_searches_of_the_package_can_be_read():

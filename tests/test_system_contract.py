@@ -1,5 +1,6 @@
 """What every registered system promises (`iter_bench.systems.System`); a new one is tested by its line in the registry."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 
 from iter_bench import data, scoring, systems
 from iter_bench.data.synthetic import SCHEMA
-from iter_bench.document import Document, Schema
-from iter_bench.errors import SettingsError
-from iter_bench.settings import TrainingSettings
+from iter_bench.devices import default_device
+from iter_bench.document import Document, Extraction, Schema
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.run import Folders, encoder_of, execute
+from iter_bench.settings import DataSettings, RunSettings, TrainingSettings
 
 TRAINING = TrainingSettings(epochs=2, batch_size=8, lr_encoder=1e-3, lr_heads=3e-3)
 
@@ -54,6 +57,10 @@ def test_it_trains_and_is_the_same_after_save_and_load(system_class, tiny_encode
     assert loaded.predict(documents) == predicted
     assert not [p for p in (tmp_path / "saved").rglob("*") if p.suffix in (".bin", ".pt", ".pkl")]
 
+    (tmp_path / "saved" / systems.RUN_FILE).write_text(RunSettings(training={"precision": "bf16"}).model_dump_json())
+    loaded, system.precision = systems.load_system(tmp_path / "saved"), "bf16"
+    assert loaded.precision == "bf16" and loaded.predict(documents) == system.predict(documents)
+
     resumed = _built(system_class, tiny_encoder, documents)
     resumed.fit(documents, documents[:4], TRAINING, seed=5, folder=tmp_path / "fit", report=(repeated := []).append)
     assert steps and not repeated and resumed.predict(documents) == predicted
@@ -96,3 +103,47 @@ def test_it_does_without_relations_and_refuses_settings_that_it_has_not(system_c
     name = system_class.name.partition(":")[0]
     with pytest.raises(SettingsError, match=f"^settings of {name}, no_such_setting: there is no such setting$"):
         system_class.build(tiny_encoder, SCHEMA, documents, {"no_such_setting": 1}, seed=5)
+
+
+class Bare:
+    """The protocol and nothing more; it knows the gold annotation."""
+
+    name = f"{__name__}:Bare"
+    parameters = 0
+
+    def __init__(self, schema, settings):
+        self.schema, self.settings = schema, settings
+
+    @classmethod
+    def build(cls, encoder, schema, train, settings, *, seed):
+        return cls(schema, settings)
+
+    @classmethod
+    def load(cls, folder):
+        return cls(SCHEMA, {})
+
+    def save(self, folder):
+        folder.mkdir(parents=True)
+        systems.write_system_file(folder, self)
+
+    def fit(self, train_documents, dev_documents, training, *, seed, folder=None, report=None):
+        return []
+
+    def predict(self, documents, *, batch_size=8):
+        return [Extraction(document.id, document.entities, document.relations) for document in documents]
+
+    def reachable(self, documents):
+        return systems.Reachable(self.predict(documents), Counter(), Counter())
+
+
+def test_a_system_with_the_protocol_alone_gets_a_record(tmp_path):
+    promised = {*systems.System.__annotations__, *vars(systems.System)}
+    assert {name for name in dir(Bare(SCHEMA, {})) if name[0] != "_"} == {name for name in promised if name[0] != "_"}
+    folders = Folders(tmp_path / "results", tmp_path / "runs")
+    data_ = DataSettings(dataset="synthetic-w1", train="dev", dev="dev")
+    record = execute(RunSettings(system=Bare.name, data=data_), folders)
+    assert record.scores.test["strict"]["re_plus"].f1 == record.scores.dev["strict"]["ner"].f1 == 1
+    assert record.lambda_curve is None and record.device == str(default_device())
+    started = RunSettings(encoder=f"trained:{record.run_id}")
+    with pytest.raises(UserError, match="Bare, whose encoder can't be started from"):
+        encoder_of(started, folders)

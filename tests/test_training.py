@@ -10,7 +10,7 @@ from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.errors import DataError, SettingsError, UserError
 from iter_bench.run import Folders, execute, load_splits
-from iter_bench.settings import DataSettings, RunSettings, TrainingSettings
+from iter_bench.settings import DataSettings, RunSettings, TrainingSettings, value_of, with_value
 from iter_bench.text import as_brackets, as_json, document_from_text
 
 TRAINING = TrainingSettings(epochs=3, batch_size=16, lr_encoder=1e-3, lr_heads=3e-3)
@@ -156,6 +156,17 @@ def test_profiles_of_the_package_are_valid_and_wrong_ones_name_the_field(tmp_pat
 def test_command_line_overrides_and_refuses():
     run = CliRunner().invoke(app, ["train", "--set", "training.epoch=3"])
     assert isinstance(run.exception, SettingsError) and str(run.exception) == "training.epoch: there is no such setting"
+    run = CliRunner().invoke(app, ["train", "--seed", "1", "--set", "seed.first=3"])
+    assert isinstance(run.exception, SettingsError) and str(run.exception) == "seed.first: seed is no group of settings"
+
+
+def test_settings_have_dotted_names():
+    values = {"seed": 1, "model": {"omega": 2, "re_training": {"epochs": 3}}}
+    assert [value_of(values, name) for name in ("seed", "model.omega", "model.re_training.epochs")] == [1, 2, 3]
+    assert [value_of(values, name) for name in ("encoder", "seed.omega", "data.fold", "model.omega.epochs")] == [None] * 4
+    changed = with_value(with_value(values, "model.re_training.epochs", 4), "data.fold", 5)
+    assert changed == {"seed": 1, "model": {"omega": 2, "re_training": {"epochs": 4}}, "data": {"fold": 5}}
+    assert values == {"seed": 1, "model": {"omega": 2, "re_training": {"epochs": 3}}}, "what was given stays as it was"
 
 
 def test_a_split_without_samples_is_refused_before_training(tmp_path):

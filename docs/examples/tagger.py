@@ -70,10 +70,11 @@ class Tagger:
 
     # what the training loop asks for: examples, which weights are the heads, a batch, its loss
 
-    def fit(self, train, dev, training, *, seed, folder=None, report=None):
+    def fit(self, train_documents, dev_documents, training, *, seed, folder=None, report=None):
         self.precision = training.precision
-        examples = [(w, self.tags(w, flat(train[w.document].entities)[0])) for w in self.windows.windows(train)]
-        dev = [replace(document, relations=()) for document in dev]  # entities alone decide which epoch is best
+        windows = self.windows.windows(train_documents)
+        examples = [(w, self.tags(w, flat(train_documents[w.document].entities)[0])) for w in windows]
+        dev = [replace(document, relations=()) for document in dev_documents]  # entities alone decide which epoch is best
         schema = Schema(self.schema.entity_types)
         select = {"dev": dev, "predict": self.predict, "schema": schema}
         return fit(self, examples, training, seed=seed, folder=folder, report=report, **select)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 from iter_bench.bulk import parquet
 from iter_bench.document import Document, InvalidDocument
 from iter_bench.errors import DataError
-from iter_bench.text import Offsets, document_from_text
+from iter_bench.text import Offsets, WordRule, document_from_text
 
 log = logging.getLogger("iter_bench")
 
@@ -140,8 +140,11 @@ def marks(files: Sequence[Path], every: int) -> tuple[int, list[Mark], list[str]
     return total, found, digests
 
 
-def items(files: Sequence[Path], begin: Mark = BEGIN) -> Iterator[Item]:
+def items(files: Sequence[Path], begin: Mark = BEGIN, rule: WordRule = "joined") -> Iterator[Item]:
     """The documents of the files in order, from ``begin`` on; what lies before isn't read.
+
+    Args:
+        rule: for the words of a text.
 
     Raises:
         DataError: a file as a whole can't be read; of a bad record the item says so instead.
@@ -151,18 +154,18 @@ def items(files: Sequence[Path], begin: Mark = BEGIN) -> Iterator[Item]:
         name = _name(path, files)
         records = parquet.rows(path, place) if _kind(path) == PARQUET else _lines(path, byte)
         for line, record in enumerate(records, place + 1):
-            yield _item(record, number, f"{name}:{line}", plain=_kind(path) == TEXT)
+            yield _item(record, number, f"{name}:{line}", rule, plain=_kind(path) == TEXT)
             number += 1
         place = byte = 0
 
 
-def item_of_text(text: str, number: int, where: str) -> Item:
+def item_of_text(text: str, number: int, where: str, rule: WordRule) -> Item:
     """A document of raw text."""
-    document, offsets = document_from_text(text, str(number))
+    document, offsets = document_from_text(text, str(number), rule)
     return Item(str(number), where, text, document, offsets)
 
 
-def _item(record: bytes | dict[str, Any] | parquet.Unreadable, number: int, where: str, *, plain: bool) -> Item:
+def _item(record: bytes | dict[str, Any] | parquet.Unreadable, number: int, where: str, rule: WordRule, *, plain: bool) -> Item:
     name = str(number)
     if isinstance(record, parquet.Unreadable):
         return Item(name, where, problem=str(record))
@@ -172,7 +175,7 @@ def _item(record: bytes | dict[str, Any] | parquet.Unreadable, number: int, wher
             if plain:
                 if "\0" in line:
                     raise ValueError("holds a NUL, so it's no text in UTF-8; is it in UTF-16?")
-                return item_of_text(line, number, where)
+                return item_of_text(line, number, where, rule)
             record = json.loads(line)
         if not isinstance(record, dict):
             raise ValueError(f"should be an object, is {type(record).__name__}")
@@ -182,7 +185,7 @@ def _item(record: bytes | dict[str, Any] | parquet.Unreadable, number: int, wher
         text, words = record.get("text"), record.get("words")
         if isinstance(text, str) and words is None:
             text.encode()
-            document, offsets = document_from_text(text, name)
+            document, offsets = document_from_text(text, name, rule)
         elif isinstance(words, list) and all(isinstance(word, str) for word in words) and text is None:
             document, offsets, text = Document(name, tuple(words)), _offsets(words), " ".join(words)
             text.encode()

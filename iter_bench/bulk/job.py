@@ -26,8 +26,8 @@ from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
 from iter_bench.execution import reason
 from iter_bench.files import whole_file
-from iter_bench.systems import System, load_system
-from iter_bench.text import as_json
+from iter_bench.systems import System, load_system, word_rule
+from iter_bench.text import WordRule, as_json
 
 JOB = "job.json"
 CHUNK = 512  # documents in memory at a time
@@ -114,6 +114,11 @@ class Job:
         return files_of(self.source)
 
     @cached_property
+    def word_rule(self) -> WordRule:
+        """How the system's folder says that texts are divided into words."""
+        return word_rule(Path(self.system))
+
+    @cached_property
     def shards(self) -> list[Mark]:
         """Where each shard begins, as `start` left it in the folder."""
         return [Mark(*mark) for mark in self._begun["shards"]]
@@ -151,7 +156,7 @@ class Job:
             return done
         begin = self.shards[number]
         expected = min(self.shard_size, self._begun["documents"] - begin.number)
-        stream = islice(items(self.files, begin), expected)
+        stream = islice(items(self.files, begin, self.word_rule), expected)
         try:
             return self._shard(system, stream, expected, number, batch_size)
         except OSError as error:

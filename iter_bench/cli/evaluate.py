@@ -31,14 +31,16 @@ def evaluate(
     from iter_bench.cli.score import show
     from iter_bench.data import spert
     from iter_bench.errors import DataError
-    from iter_bench.run import describe, run_of
+    from iter_bench.run import describe
 
     if context is None:
-        trained = run_of(Path(system))
+        trained = systems.run_of(Path(system))
         if context := trained.data.context if trained else 0:
             print(f"{context} words of context on each side, as in its training; --context changes that", file=sys.stderr)
     loaded = data.load(dataset, split, data_dir=data_dir, fold=fold, context=context, skip_bad=skip_bad)
     extractor = systems.load_system(system)
+    if isinstance(extractor, systems.ChoosesPrecision) and extractor.precision != "auto":
+        print(f"computing in {extractor.precision}, as in its training", file=sys.stderr)
     for kind, known, wanted in (
         ("entity", extractor.schema.entity_types, loaded.schema.entity_types),
         ("relation", extractor.schema.relation_types, loaded.schema.relation_types),

@@ -15,6 +15,7 @@ from iter_bench.cli.options import BatchSize, Engine, Json, OnEngine
 
 if TYPE_CHECKING:
     from iter_bench.bulk import Done, Item, Job
+    from iter_bench.text import WordRule
 
 
 def predict(
@@ -61,7 +62,7 @@ def _print_all(system: str, text: list[str] | None, file: Path | None, *, json: 
 
     extractor = systems.load_system(system)
     notes: Counter[str] = Counter()
-    stream = _items(text, file)
+    stream = _items(text, file, systems.word_rule(Path(system)))
     while chunk := list(islice(stream, CHUNK)):  # printed before the next are read
         for item in chunk:
             if item.document is None:
@@ -75,20 +76,20 @@ def _print_all(system: str, text: list[str] | None, file: Path | None, *, json: 
         print(f"iter-bench: {counted(notes)}", file=sys.stderr)
 
 
-def _items(text: list[str] | None, file: Path | None) -> Iterator[Item]:
+def _items(text: list[str] | None, file: Path | None, rule: WordRule) -> Iterator[Item]:
     from iter_bench.bulk.inputs import files_of, item_of_text, items
     from iter_bench.data.validation import is_text
     from iter_bench.errors import DataError
 
     if file is not None:
-        yield from items(files_of(file))
+        yield from items(files_of(file), rule=rule)
         return
     try:
         for number, line in enumerate(text or sys.stdin):
             where = f"text {number + 1}"
             if not is_text(line):  # bytes that Python couldn't read and carries along
                 raise DataError(f"{where}: is not text in the encoding of this shell; convert it to UTF-8")
-            yield item_of_text(line.rstrip("\n"), number, where)
+            yield item_of_text(line.rstrip("\n"), number, where, rule)
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: {error}; convert it to UTF-8") from None
 

@@ -49,7 +49,7 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
     Raises:
         SettingsError: a file, name or value isn't valid.
     """
-    from iter_bench.settings import RunSettings, read_toml, validated
+    from iter_bench.settings import RunSettings, read_toml, validated, with_value
 
     try:
         values = read_toml(config) if config else {}
@@ -62,13 +62,7 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
             raise SettingsError(f"--set {assignment}: write it as name=value")
         chosen[name.strip()] = _value(text.strip())
     for name, value in chosen.items():
-        *parents, last = name.split(".")
-        place = values
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise SettingsError(f"--set {name}: {parent} is no group of settings")
-        place[last] = value
+        values = with_value(values, name, value)
     return validated(RunSettings, values)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from iter_bench.data.validation import Problems, RecordBuilder, decode, read_bytes, shown
 from iter_bench.document import Document, Entity, Schema
 from iter_bench.errors import DataError
+from iter_bench.text import WORD
 
 EFFECT, DRUG, RELATION = "Adverse-Effect", "Drug", "Adverse-Effect"
 
@@ -70,7 +71,7 @@ def tokenise(sentence: str, borders: set[int]) -> tuple[list[tuple[int, int]], i
     """(begin, end) of the words, each split at the character offsets in ``borders``, and how many were split."""
     words = []
     split = 0
-    for match in re.finditer(r"\w+|[^\w\s]", sentence):
+    for match in WORD["runs"].finditer(sentence):
         cuts = [match.start(), *(b for b in range(match.start() + 1, match.end()) if b in borders), match.end()]
         words += pairwise(cuts)
         split += len(cuts) > 2

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from iter_bench.data.synthetic import PRESETS
 from iter_bench.document import Schema
 from iter_bench.errors import DataError, SettingsError
+from iter_bench.text import WordRule
 
 DATA_DIR = "ITER_BENCH_DATA"
 """Environment variable with the folder that holds the data sets' folders."""
@@ -63,6 +64,7 @@ class Entry(_Table):
     entity_types: tuple[str, ...]
     relation_types: tuple[str, ...] = ()
     symmetric: frozenset[str] = frozenset()
+    words: WordRule = Field("joined", description="how raw text is divided for a system trained on it, as the files' is")
     further_relation_types: bool = Field(
         False,
         description="relation types that the files have beyond these join the schema and are counted; else they're errors",

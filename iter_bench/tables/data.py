@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from iter_bench import published
-from iter_bench.settings import RunSettings
+from iter_bench.settings import RunSettings, value_of
 from iter_bench.tables.text import Made
 
 
@@ -100,9 +100,7 @@ def hyperparameters(searches: Mapping[str, tuple[RunSettings, Mapping[str, str]]
 
 
 def _found(parameter: str, name: str, best: RunSettings, varied: Mapping[str, str]) -> dict[str, str]:
-    value: Any = best.model_dump()
-    for part in parameter.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+    value = value_of(best.model_dump(), parameter)
     cells = {"searched": varied.get(parameter), "encoder": best.encoder, "search": name}
     return cells | {"found": "" if value is None else _value(value)}
 

@@ -19,9 +19,9 @@ from iter_bench.tables.text import Made
 
 NOTE = (
     "F1 in convention `strict`, means over runs. p: paired permutation test over the scored documents, two-sided, "
-    f"{RESAMPLES:,} resamples, so never below 1/{RESAMPLES + 1:,}; all runs of a pair are swapped together. p Holm: corrected by "
-    "Holm's method; the pairs of different systems on a data set are one family, those of one system's settings another. It says "
-    "whether these trained systems differ, whatever search and epochs each was given."
+    f"{RESAMPLES:,} resamples, so never below 1/{RESAMPLES + 1:,}; all runs of a pair are swapped together. p Holm: corrected "
+    "by Holm's method; the pairs of different systems on a data set are one family, those of one system's settings another. It "
+    "says whether these trained systems differ, whatever search and epochs each was given."
 )
 COLUMNS = ["dataset", "encoder", "a", "b", "criterion", "runs", "documents", "a_f1", "b_f1", "difference", "p", "p_holm"]
 

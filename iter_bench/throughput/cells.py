@@ -45,6 +45,8 @@ def _load_or_make(subject: Subject, schema: Schema, documents: Sequence[Document
         system = systems.load_system(subject.trained)
         if system.name != subject.system:
             raise SettingsError(f"{subject.trained} holds the system {system.name!r}, not {subject.system!r}")
+        if isinstance(system, systems.ChoosesPrecision):
+            system.precision = "auto"  # as new weights compute, whatever it was trained in
         return system
     system = systems.system_class(subject.system).build(subject.encoder, schema, documents, subject.model, seed=1)
     if not isinstance(system, TakesStructure):

@@ -77,14 +77,6 @@ class Compiles(Protocol):
 
 
 @runtime_checkable
-class ChoosesPrecision(Protocol):
-    """A system whose matrix products have a type that can be set."""
-
-    precision: str
-    """``fp32``, ``bf16`` or ``auto``; see ``iter_bench.devices.compute_dtype``."""
-
-
-@runtime_checkable
 class DescribesExecution(Protocol):
     """A system that tells how it computes."""
 

@@ -14,7 +14,7 @@ import torch
 from iter_bench import systems
 from iter_bench.document import Document, Extraction
 from iter_bench.observation.shown import look
-from iter_bench.throughput.measurable import ChoosesPrecision, DescribesExecution, ShowsStates
+from iter_bench.throughput.measurable import DescribesExecution, ShowsStates
 from iter_bench.throughput.schema import Structure
 
 CHECKED = 4
@@ -89,7 +89,7 @@ def _with_structure(prepared: Prepared, documents: Sequence[Document], batch_siz
         extracted = system.predict(documents, batch_size=batch_size, structure=prepared.given)
     if _dtype(system) != "float32":
         bound = LOW_APART
-        if isinstance(system, ChoosesPrecision):
+        if isinstance(system, systems.ChoosesPrecision):
             with _in_float32(system):
                 exact = system.plain_states(documents, prepared.given, some)
             bound = min(bound, ROUNDED * _furthest(plain, exact))
@@ -133,7 +133,7 @@ def _different(extractions: Sequence[Extraction], others: Sequence[Extraction]) 
 @contextmanager
 def _in_float32(system: systems.System) -> Iterator[None]:
     """Within it the system computes so, if it lets its precision be set."""
-    if not isinstance(system, ChoosesPrecision):
+    if not isinstance(system, systems.ChoosesPrecision):
         yield
         return
     before, system.precision = system.precision, "fp32"

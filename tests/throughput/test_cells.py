@@ -10,6 +10,7 @@ from iter_bench import data, systems
 from iter_bench.document import Extraction
 from iter_bench.errors import SettingsError
 from iter_bench.observation.parts import listen, part
+from iter_bench.settings import RunSettings
 from iter_bench.throughput import ceiling as ceilings
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
@@ -93,6 +94,15 @@ def test_predictions_of_batches_are_compared_in_float32(name, monkeypatch):
 def test_new_weights_need_a_structure():
     with pytest.raises(SettingsError, match="no prepare_structure"):
         cells.build(Subject(system="throughput_examples:Bare"), CORPUS.schema, DOCUMENTS)
+
+
+def test_a_trained_system_is_measured_in_the_precision_of_new_weights(tmp_path):
+    system = systems.system_class("iter").build("minilm", CORPUS.schema, DOCUMENTS, {}, seed=1)
+    system.save(tmp_path)
+    (tmp_path / systems.RUN_FILE).write_text(RunSettings(training={"precision": "bf16"}).model_dump_json())
+    assert systems.load_system(tmp_path).precision == "bf16"
+    subject = Subject(system="iter", trained=str(tmp_path))
+    assert cells.build(subject, CORPUS.schema, DOCUMENTS).precision == system.precision == "auto"
 
 
 def test_work_is_operations_at_the_ceiling_or_reading_weights_at_it():

@@ -146,6 +146,7 @@ def test_profiles_of_the_package():
                 sorted((run.seed, run.data.fold or 0) for run in those if run.system == s) for s in ("iter", "asp", "plmarker")
             ]
             assert parts[0] == parts[1] == parts[2], "the systems' means are over the same documents"
+            assert not any("ner_overlap" in run.model for run in those), "PL-Marker's filter is the published one"
 
 
 def test_no_profile_is_named_as_a_table_or_a_figure_is():

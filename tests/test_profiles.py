@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from transformers import BertConfig
 
 from baselines.asp.configuration import AspSettings
 from baselines.plmarker.configuration import PlMarkerSettings
@@ -128,6 +129,8 @@ def _resolved(run, stage):
     if run.system == "plmarker":
         own["max_span_words"] = own["max_span_words"] or catalogue.entry(run.data.dataset).max_span_words
         own["brackets"] = own["brackets"] and stage == "ner"
+        if own["dropout"] is None:
+            own["dropout"] = BertConfig().hidden_dropout_prob  # ALBERT's recipe names it
     return {**training, **own, "train": run.data.train, "dev": run.data.dev}
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from baselines.asp.actions import CLOSE, COPY, OPEN, brackets
 from baselines.asp.batch import mask_of, padded
+from baselines.asp.configuration import AspSettings
 from baselines.asp.decisions import Given, Greedy
 from baselines.asp.decoder import Cache, Memory
 from baselines.asp.modeling import AspModel
@@ -31,6 +32,10 @@ from iter_bench.throughput.parts import part
 from iter_bench.throughput.shown import show
 
 CHECK = 8
+FEW_ROWS = 2
+FAR, NEAR = 8, 6
+"""Outputs that a pass tries: ``FAR`` where it takes as long as reading the weights does, on a GPU (not measured there) and for
+``FEW_ROWS`` at most on a CPU; else ``NEAR``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,13 @@ def waits_for_nothing(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
+def width_of(settings: AspSettings, rows: int, device: torch.device) -> int:
+    """Outputs that a pass of the decoder tries for each of a batch's rows."""
+    if settings.decoding == "stepwise":
+        return 1
+    return settings.lookahead or (FAR if rows <= FEW_ROWS or not waits_for_nothing(device) else NEAR)
+
+
 @torch.inference_mode()
 def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given | None = None) -> list[Output]:
     """Decodes a batch; all sequences are valid (``actions``), and each writes its whole source unless ``max_steps`` ends it."""
@@ -69,7 +81,7 @@ def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Gr
 def decode(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given) -> tuple[Tensor, Tensor]:
     """A batch decoded: how many outputs each row has, before their actions [B, 1 + L], and their states [B, L, width]."""
     with part("transfer"):
-        run = _Run(model, sources, pad, decisions, model.config.settings.width)
+        run = _Run(model, sources, pad, decisions)
     with part("forward"):
         run.encode()
         passes = 0
@@ -84,10 +96,11 @@ def decode(model: AspModel, sources: Sequence[Source], pad: int, decisions: Gree
 class _Run:
     """A batch on its way: A of its B rows are unfinished. Slots count a row's outputs, the pointer its copies."""
 
-    def __init__(self, model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given, width: int):
-        self.model, self.config, self.decisions, self.width = model, model.config, decisions, width
+    def __init__(self, model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given):
+        self.model, self.config, self.decisions = model, model.config, decisions
         device = next(model.parameters()).device
         self.on_cpu = waits_for_nothing(device)
+        self.width = width = width_of(model.config.settings, len(sources), device)
 
         def upload(array: np.ndarray) -> Tensor:
             return moved(torch.from_numpy(array), device)

@@ -6,7 +6,8 @@ from plain_asp import decode, losses
 
 from baselines.asp import generation
 from baselines.asp.actions import COPY, OPEN, replay, script_of
-from baselines.asp.generation import generate
+from baselines.asp.configuration import AspSettings
+from baselines.asp.generation import generate, width_of
 from baselines.asp.source import source_of
 from iter_bench.devices import autocast
 from iter_bench.document import Document
@@ -56,13 +57,15 @@ def test_decoding(tiny, encoder, settings, device_like, tokens, monkeypatch):
     if device_like:
         monkeypatch.setattr(generation, "waits_for_nothing", lambda device: False)
     monkeypatch.setattr(generation, "token_budget", lambda device: tokens)
-    kinds = set()
-    for way in ({"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}):
+    kinds, plain = set(), []
+    for way in ({"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}, {}):
         system, documents = tiny(encoder=encoder, count=8, **settings, **way)
         documents = with_context(documents)
         sources = sources_of(system, documents)
-        for source, output in zip(sources, generate(system.module, sources, system._pad), strict=True):
-            expected = decode(system.module, source)
+        plain = plain or [decode(system.module, source) for source in sources]
+        batches = [sources] if way else [sources[:1], sources[1:3], sources[3:]]  # by default it looks further for few rows
+        outputs = [output for batch in batches for output in generate(system.module, batch, system._pad)]
+        for source, output, expected in zip(sources, outputs, plain, strict=True):
             assert output.actions.tolist() == expected[0]
             assert [kind for kind, _ in output.types] == expected[1]
             assert [link[:3] for link in output.links] == sorted(expected[2])
@@ -71,6 +74,24 @@ def test_decoding(tiny, encoder, settings, device_like, tokens, monkeypatch):
             kinds.update(label for _, _, label in expected[2])
             kinds.add(("brackets", bool(expected[1])))
     assert len(kinds) > 3, "the random heads must decide something"
+
+
+def test_how_far_a_pass_looks(tiny):
+    """Further where a pass is bound by reading weights: for few rows, and on a GPU; as far as is said where it's said."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    free, said = AspSettings(), AspSettings(lookahead=4)
+    assert [width_of(free, rows, cpu) for rows in (1, 2, 3, 64)] == [8, 8, 6, 6] and width_of(free, 64, gpu) == 8
+    assert [width_of(said, rows, device) for rows in (1, 64) for device in (cpu, gpu)] == [4] * 4
+    assert width_of(AspSettings(decoding="stepwise"), 1, gpu) == 1
+    passes = {}
+    for chosen in (None, 4):
+        system, documents = tiny(count=3, lookahead=chosen)
+        calls = []
+        system.module.decoder.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+        system.predict(documents, batch_size=1, structure=structure)
+        passes[chosen] = len(calls)
+    assert passes[None] < 0.9 * passes[4]
 
 
 def test_the_encoder_reads_only_rows_of_similar_length_together(tiny, monkeypatch):

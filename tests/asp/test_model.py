@@ -1,12 +1,15 @@
 """Loss and decoding against the plain second implementation, in float64."""
 
+import numpy as np
 import pytest
 import torch
 from plain_asp import decode, losses
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from baselines.asp import generation
 from baselines.asp.actions import COPY, OPEN, replay, script_of
 from baselines.asp.configuration import AspSettings
+from baselines.asp.decisions import Greedy
 from baselines.asp.generation import generate, width_of
 from baselines.asp.source import source_of
 from iter_bench.devices import autocast
@@ -94,6 +97,32 @@ def test_how_far_a_pass_looks(tiny):
     assert passes[None] < 0.9 * passes[4]
 
 
+@pytest.mark.parametrize("encoder", ["bert", "t5"])
+def test_on_a_gpu_the_host_waits_every_eight_passes_and_twice_at_the_end(tiny, encoder, monkeypatch):
+    monkeypatch.setattr(generation, "waits_for_nothing", lambda device: False)
+    system, documents = tiny(encoder=encoder, count=5)
+    sources = sources_of(system, documents)
+    passes, transfers, cpu = [], [], torch.Tensor.cpu
+    hook = system.module.decoder.register_forward_hook(lambda *_: passes.append(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "cpu", lambda tensor: transfers.append(1) or cpu(tensor))
+        outputs = generate(system.module, sources, system._pad)
+    hook.remove()
+    assert len(passes) % 8 == 0 and len(transfers) == len(passes) // 8 + 2
+    assert sum(len(output.links) for output in outputs) > 5
+    # with tensors that have shapes only, whatever needs a number of the device raises
+    ends, pairs = np.arange(4), np.stack(np.triu_indices(4, k=1))
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        run = generation._Run(system.module, sources, system._pad, Greedy())
+        run.encode()
+        for _ in range(12):
+            run.step()
+        found = generation.decided(system.module, run.states.flatten(0, 1), ends, ends + 1, pairs, Greedy())
+        with pytest.raises(DataDependentOutputException):
+            run.drop_finished()
+    assert found.shape == (2, 4 + 6)
+
+
 def test_the_encoder_reads_only_rows_of_similar_length_together(tiny, monkeypatch):
     system, documents = tiny(count=8)
     sources = sorted(sources_of(system, documents), key=lambda source: -len(source.input_ids))
@@ -129,7 +158,6 @@ def test_teacher_forcing_gives_the_logits_of_decoding(tiny):
         links = types
 
     from baselines.asp.batch import collate, example_of
-    from baselines.asp.decisions import Greedy
 
     outputs = generate(system.module, sources, system._pad, Spy())
     forced = 0

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from transformers import BertConfig
 
 from baselines.asp.configuration import AspSettings
 from baselines.plmarker.configuration import PlMarkerSettings
@@ -128,6 +129,8 @@ def _resolved(run, stage):
     if run.system == "plmarker":
         own["max_span_words"] = own["max_span_words"] or catalogue.entry(run.data.dataset).max_span_words
         own["brackets"] = own["brackets"] and stage == "ner"
+        if own["dropout"] is None:
+            own["dropout"] = BertConfig().hidden_dropout_prob  # ALBERT's recipe names it
     return {**training, **own, "train": run.data.train, "dev": run.data.dev}
 
 
@@ -146,6 +149,7 @@ def test_profiles_of_the_package():
                 sorted((run.seed, run.data.fold or 0) for run in those if run.system == s) for s in ("iter", "asp", "plmarker")
             ]
             assert parts[0] == parts[1] == parts[2], "the systems' means are over the same documents"
+            assert not any("ner_overlap" in run.model for run in those), "PL-Marker's filter is the published one"
 
 
 def test_no_profile_is_named_as_a_table_or_a_figure_is():

@@ -38,12 +38,9 @@ class AspSettings(Settings):
     decoding: Literal["stepwise", "speculative"] = Field(
         "speculative", description="one output a pass of the decoder, or as many copies as come out right; same outputs"
     )
-    lookahead: int = Field(4, ge=2, description="outputs that a pass of speculative decoding tries")
-
-    @property
-    def width(self) -> int:
-        """Outputs that a pass of the decoder tries."""
-        return self.lookahead if self.decoding == "speculative" else 1
+    lookahead: int | None = Field(
+        None, ge=2, description="outputs that a pass of speculative decoding tries; none: as many as suit the rows of its batch"
+    )
 
 
 @dataclass(frozen=True)

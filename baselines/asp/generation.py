@@ -6,7 +6,7 @@ there: the outputs are those of ``stepwise`` decoding, which gives it one at a t
 
 Only actions are decided on the way, because later states depend on nothing else. Types and relations are read from the states
 of the brackets when all sequences are finished. On CUDA the host waits every ``CHECK`` passes, to let finished rows go, and
-three times at the end of a batch.
+twice at the end of a batch.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from baselines.asp.actions import CLOSE, COPY, OPEN, brackets
 from baselines.asp.batch import mask_of, padded
+from baselines.asp.configuration import AspSettings
 from baselines.asp.decisions import Given, Greedy
 from baselines.asp.decoder import Cache, Memory
 from baselines.asp.modeling import AspModel
@@ -31,6 +32,10 @@ from iter_bench.observation.parts import part
 from iter_bench.observation.shown import show
 
 CHECK = 8
+FEW_ROWS = 2
+FAR, NEAR = 8, 6
+"""Outputs that a pass tries: ``FAR`` where it takes as long as reading the weights does, on a GPU (not measured there) and for
+``FEW_ROWS`` at most on a CPU; else ``NEAR``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,13 @@ def waits_for_nothing(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
+def width_of(settings: AspSettings, rows: int, device: torch.device) -> int:
+    """Outputs that a pass of the decoder tries for each of a batch's rows."""
+    if settings.decoding == "stepwise":
+        return 1
+    return settings.lookahead or (FAR if rows <= FEW_ROWS or not waits_for_nothing(device) else NEAR)
+
+
 @torch.inference_mode()
 def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given) -> list[Output]:
     """Decodes a batch; all sequences are valid (``actions``), and each writes its whole source unless ``max_steps`` ends it."""
@@ -68,7 +80,7 @@ def generate(model: AspModel, sources: Sequence[Source], pad: int, decisions: Gr
 def decode(model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given) -> tuple[Tensor, Tensor]:
     """A batch decoded: how many outputs each row has, before their actions [B, 1 + L], and their states [B, L, width]."""
     with part("transfer"):
-        run = _Run(model, sources, pad, decisions, model.config.settings.width)
+        run = _Run(model, sources, pad, decisions)
     with part("forward"):
         run.encode()
         passes = 0
@@ -83,10 +95,11 @@ def decode(model: AspModel, sources: Sequence[Source], pad: int, decisions: Gree
 class _Run:
     """A batch on its way: A of its B rows are unfinished. Slots count a row's outputs, the pointer its copies."""
 
-    def __init__(self, model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given, width: int):
-        self.model, self.config, self.decisions, self.width = model, model.config, decisions, width
+    def __init__(self, model: AspModel, sources: Sequence[Source], pad: int, decisions: Greedy | Given):
+        self.model, self.config, self.decisions = model, model.config, decisions
         device = next(model.parameters()).device
         self.on_cpu = waits_for_nothing(device)
+        self.width = width = width_of(model.config.settings, len(sources), device)
 
         def upload(array: np.ndarray) -> Tensor:
             return moved(torch.from_numpy(array), device)
@@ -226,35 +239,45 @@ def _read_brackets(model: AspModel, actions: Sequence[np.ndarray], states: Tenso
     found = [brackets(row) for row in actions]
     entities = [len(closing) for _, closing in found]
     base = np.arange(len(actions)) * states.shape[1]
-    opening, closing = (
-        torch.from_numpy(np.concatenate([steps[i] + b for steps, b in zip(found, base, strict=True)])) for i in (0, 1)
-    )
-    opening, closing = opening.to(states.device), closing.to(states.device)
-    flat = states.flatten(0, 1)
-    right = flat[closing]
-    logits = model.type_head.logits(model.type_head.share(flat[opening]) + model.type_head.share(right, 1))
-    types = _chosen(logits, decisions.types(logits))
+    ends = [np.concatenate([steps[i] + b for steps, b in zip(found, base, strict=True)]) for i in (0, 1)]
     first_entity = np.cumsum([0, *entities])
     pairs = [np.stack(np.triu_indices(count, k=1)) for count in entities]
-    links: list[list[tuple[int, float]]] = [[] for _ in actions]
-    if model.config.relation_types:
-        both = np.concatenate([pair + first for pair, first in zip(pairs, first_entity[:-1], strict=True)], axis=1)
-        logits = model.link_logits(right, *torch.from_numpy(both).to(states.device))
-        classes = _chosen(logits, decisions.links(logits))
-        first_pair = np.cumsum([0, *(pair.shape[1] for pair in pairs)])
-        links = [classes[a:b] for a, b in itertools.pairwise(first_pair.tolist())]
+    both = np.concatenate([pair + first for pair, first in zip(pairs, first_entity[:-1], strict=True)], axis=1)
+    values = decided(model, states.flatten(0, 1), *ends, both, decisions).cpu().tolist()
+    choices = [(int(kind), score) for kind, score in zip(*values, strict=True)]
+    first_pair = first_entity[-1] + np.cumsum([0, *(pair.shape[1] for pair in pairs)])
+    types, links = ([choices[a:b] for a, b in itertools.pairwise(of.tolist())] for of in (first_entity, first_pair))
     return [
         Output(
             actions=row,
-            types=types[a:b],
+            types=kinds,
             links=[(i, j, *link) for (i, j), link in zip(pair.T.tolist(), of, strict=True) if link[0]] if of else [],
         )
-        for row, (a, b), pair, of in zip(actions, itertools.pairwise(first_entity.tolist()), pairs, links, strict=True)
+        for row, kinds, pair, of in zip(actions, types, pairs, links, strict=True)
     ]
 
 
-def _chosen(logits: Tensor, choice: Tensor) -> list[tuple[int, float]]:
-    """Each choice with its probability, on the host."""
-    probability = logits.softmax(1).gather(1, choice[:, None]).squeeze(1)
-    values = torch.stack((choice.double(), probability.double())).cpu().tolist()
-    return [(int(kind), score) for kind, score in zip(*values, strict=True)]
+def decided(
+    model: AspModel, states: Tensor, opening: np.ndarray, closing: np.ndarray, pairs: np.ndarray, decisions: Greedy | Given
+) -> Tensor:
+    """Types of all entities, then classes of all pairs, [2, E + P]: each choice and its probability. Nothing waits for them.
+
+    Args:
+        model: without types of relations pairs are left out.
+        states: [B · L, width] of all outputs.
+        opening, closing: [E] which of them wrote an entity's brackets.
+        pairs: [2, P] indices of entities.
+        decisions: what chooses.
+    """
+    opening, closing, pairs = (moved(torch.from_numpy(rows), states.device) for rows in (opening, closing, pairs))
+    right = states[closing]
+    logits = model.type_head.logits(model.type_head.share(states[opening]) + model.type_head.share(right, 1))
+    found = [_with_probability(decisions.types(logits), logits)]
+    if model.config.relation_types:
+        logits = model.link_logits(right, *pairs)
+        found.append(_with_probability(decisions.links(logits), logits))
+    return torch.cat(found, dim=1)
+
+
+def _with_probability(choice: Tensor, logits: Tensor) -> Tensor:
+    return torch.stack((choice.double(), logits.softmax(1).gather(1, choice[:, None]).squeeze(1).double()))

@@ -17,7 +17,7 @@ from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.asp.decisions import Given, Greedy
 from baselines.asp.decoder import write
 from baselines.asp.flops import asp_flops, asp_weights_read
-from baselines.asp.generation import decode, generate
+from baselines.asp.generation import decode, generate, width_of
 from baselines.asp.imposed import Imposed, imposed
 from baselines.asp.modeling import HEADS, AspModel
 from baselines.asp.plain import plain_states
@@ -177,7 +177,8 @@ class AspSystem:
         def run(rows: list[int]) -> None:
             given = None if structure is None else [structure[i] for i in rows]
             with part("transfer"):
-                decisions = Greedy() if given is None else Given(given, self.config.settings.width, self.device)
+                width = width_of(self.config.settings, len(rows), self.device)
+                decisions = Greedy() if given is None else Given(given, width, self.device)
             outputs = generate(self.module, [sources[i] for i in rows], self._pad, decisions)
             with part("decode"):
                 for i, (row, output) in enumerate(zip(rows, outputs, strict=True)):
@@ -232,7 +233,8 @@ class AspSystem:
         from iter_bench.compiled import checked
 
         sources, gold = self._sources(documents)[1], self.reachable(documents).extractions
-        given = Given(self.prepare_structure(documents, gold), self.config.settings.width, self.device)
+        width = width_of(self.config.settings, len(sources), self.device)
+        given = Given(self.prepare_structure(documents, gold), width, self.device)
         batch = self.collate(self.examples(documents))
         real, dtype = batch.attention_mask > 0, compute_dtype(self.device, self.precision)
 

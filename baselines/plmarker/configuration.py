@@ -53,7 +53,9 @@ class PlMarkerSettings(Settings):
     re_markers: Literal["words", "new"] = Field(
         "words", description="stage 2's markers start as embeddings of words, as those of stage 1 do, or at random"
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="on the states that the classifiers read")
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="on the states that the classifiers read; none: the encoder's own, as released"
+    )
     re_training: dict[str, Any] = Field({}, description="training settings of stage 2 where they differ from stage 1's")
 
     @field_validator("re_training")

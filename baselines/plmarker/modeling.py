@@ -31,16 +31,16 @@ class PairModel(nn.Module):
         markers: how many kinds of markers there are; the last two are the levitated ones.
         classes: of a pair, NIL included.
         types: of the span that a pair marks, NIL included; 0: this model doesn't predict it.
-        rate: of dropout.
+        rate: of dropout; none: the encoder's.
     """
 
-    def __init__(self, encoder: PreTrainedModel, markers: int, classes: int, types: int, rate: float):
+    def __init__(self, encoder: PreTrainedModel, markers: int, classes: int, types: int, rate: float | None):
         super().__init__()
         self.encoder = encoder
         self.paths: dict[Execution, Callable[..., tuple[Tensor, Tensor]]] = dict(PATHS)
         self.first_marker = encoder.config.vocab_size - markers
         hidden, deviation = encoder.config.hidden_size, encoder.config.initializer_range
-        self.dropout = nn.Dropout(rate)
+        self.dropout = nn.Dropout(encoder.config.hidden_dropout_prob if rate is None else rate)
         self.classifier = nn.Linear(4 * hidden, classes)
         self.type_classifier = nn.Linear(2 * hidden, types) if types else None
         for head in (self.classifier, self.type_classifier):

@@ -124,7 +124,7 @@ class RelationStage(Stage):
             spans = [one_per_span(of) for of in entities]
             examples, pairs = self.pairs(documents, spans)
         names = [documents[columns[0, 0]].id for columns in pairs]
-        decided = self.decide(examples, batch_size, _scores, names)
+        decided = self.decide(examples, len(examples), _scores, names, groups_of(examples, pairs, batch_size))
         with part("decode"):
             scored = None
             if examples:
@@ -136,6 +136,15 @@ class RelationStage(Stage):
 def _scores(classes: Tensor, types: Tensor) -> Tensor:
     """[Q, classes + 1]: log-probability of each class, and the most probable type."""
     return torch.cat((log_softmax(classes, -1), types.argmax(-1, keepdim=True).to(classes.dtype)), -1)
+
+
+def groups_of(examples: Sequence[Example], pairs: Sequence[np.ndarray], batch_size: int) -> list[list[int]]:
+    """The indices of the examples of ``batch_size`` documents at a time, of those with the longest texts first."""
+    of_document: dict[int, list[int]] = {}
+    for i, columns in enumerate(pairs):
+        of_document.setdefault(int(columns[0, 0]), []).append(i)
+    ranked = sorted(of_document.values(), key=lambda own: -max(examples[i].rows for i in own))
+    return [list(chain(*ranked[first : first + batch_size])) for first in range(0, len(ranked), batch_size)]
 
 
 def one_per_span(entities: Sequence[Entity]) -> list[Entity]:

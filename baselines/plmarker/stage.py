@@ -96,6 +96,7 @@ class Stage:
         batch_size: int,
         summary: Callable[[Tensor, Tensor | None], Tensor],
         names: Sequence[str],
+        groups: Sequence[Sequence[int]] | None = None,
     ) -> list[np.ndarray]:
         """What ``summary`` says of the logits of each example's pairs, [P, k]; one transfer from the device for all.
 
@@ -104,6 +105,7 @@ class Stage:
             batch_size: the most examples of a pass.
             summary: logits of classes and types, [Q, classes] and [Q, types] → [Q, k].
             names: the document of each example, for the error where memory ends.
+            groups: indices of the examples that may share a pass; none: all may.
         """
         if not examples:
             return []
@@ -121,7 +123,14 @@ class Stage:
             order.extend(rows)
 
         with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
-            in_batches([example.rows for example in examples], batch_size, run, tokens=budget, name=names.__getitem__)
+            for group in groups or [range(len(examples))]:
+                in_batches(
+                    [examples[i].rows for i in group],
+                    batch_size,
+                    lambda rows, group=group: run([group[i] for i in rows]),
+                    tokens=budget,
+                    name=lambda i, group=group: names[group[i]],
+                )
         counts = np.array([len(examples[i].first) for i in order])
         with part("decode"):
             rows_of = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])

@@ -17,7 +17,7 @@ from baselines.plmarker.imposed import Imposed, imposed
 from baselines.plmarker.layers import check_family
 from baselines.plmarker.ner import NerStage
 from baselines.plmarker.reachable import reachable
-from baselines.plmarker.relation import RelationStage
+from baselines.plmarker.relation import RelationStage, groups_of
 from iter_bench import systems
 from iter_bench.checkpoints import load_module, save_module
 from iter_bench.data.catalogue import catalogue
@@ -81,11 +81,11 @@ class PlMarkerSystem:
         return linear_weights(self.module)
 
     def weights_read(self, documents: Sequence[Document], structure: Imposed, *, batch_size: int) -> int:
-        """Weights read at least: each stage's once a batch of its own examples, which are windows, then their subjects."""
-        batches = {"ner": len(self.ner.candidates(documents))}
+        """Weights read at least: stage 1's once a batch of windows, stage 2's once for all subjects of a batch."""
+        batches = {"ner": -(-len(self.ner.candidates(documents)) // batch_size)}
         if self.relation is not None:
-            batches["re"] = len(self.relation.pairs(documents, structure.entities)[0])
-        return sum(-(-count // batch_size) * linear_weights(self._stages[name].module) for name, count in batches.items())
+            batches["re"] = len(groups_of(*self.relation.pairs(documents, structure.entities), batch_size))
+        return sum(count * linear_weights(self._stages[name].module) for name, count in batches.items())
 
     @property
     def precision(self) -> str:

@@ -1,13 +1,16 @@
 """Loss and decoding against the plain second implementation, in float64."""
 
+import numpy as np
 import pytest
 import torch
 from plain_asp import decode, losses
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from baselines.asp import generation
 from baselines.asp.actions import COPY, OPEN, replay, script_of
+from baselines.asp.configuration import AspSettings
 from baselines.asp.decisions import Greedy
-from baselines.asp.generation import generate
+from baselines.asp.generation import generate, width_of
 from baselines.asp.source import source_of
 from iter_bench.devices import autocast
 from iter_bench.document import Document
@@ -57,13 +60,15 @@ def test_decoding(tiny, encoder, settings, device_like, tokens, monkeypatch):
     if device_like:
         monkeypatch.setattr(generation, "waits_for_nothing", lambda device: False)
     monkeypatch.setattr(generation, "token_budget", lambda device: tokens)
-    kinds = set()
-    for way in ({"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}):
+    kinds, plain = set(), []
+    for way in ({"decoding": "stepwise"}, {"decoding": "speculative", "lookahead": 5}, {}):
         system, documents = tiny(encoder=encoder, count=8, **settings, **way)
         documents = with_context(documents)
         sources = sources_of(system, documents)
-        for source, output in zip(sources, generate(system.module, sources, system._pad, Greedy()), strict=True):
-            expected = decode(system.module, source)
+        plain = plain or [decode(system.module, source) for source in sources]
+        batches = [sources] if way else [sources[:1], sources[1:3], sources[3:]]  # by default it looks further for few rows
+        outputs = [output for batch in batches for output in generate(system.module, batch, system._pad, Greedy())]
+        for source, output, expected in zip(sources, outputs, plain, strict=True):
             assert output.actions.tolist() == expected[0]
             assert [kind for kind, _ in output.types] == expected[1]
             assert [link[:3] for link in output.links] == sorted(expected[2])
@@ -72,6 +77,50 @@ def test_decoding(tiny, encoder, settings, device_like, tokens, monkeypatch):
             kinds.update(label for _, _, label in expected[2])
             kinds.add(("brackets", bool(expected[1])))
     assert len(kinds) > 3, "the random heads must decide something"
+
+
+def test_how_far_a_pass_looks(tiny):
+    """Further where a pass is bound by reading weights: for few rows, and on a GPU; as far as is said where it's said."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    free, said = AspSettings(), AspSettings(lookahead=4)
+    assert [width_of(free, rows, cpu) for rows in (1, 2, 3, 64)] == [8, 8, 6, 6] and width_of(free, 64, gpu) == 8
+    assert [width_of(said, rows, device) for rows in (1, 64) for device in (cpu, gpu)] == [4] * 4
+    assert width_of(AspSettings(decoding="stepwise"), 1, gpu) == 1
+    passes = {}
+    for chosen in (None, 4):
+        system, documents = tiny(count=3, lookahead=chosen)
+        calls = []
+        system.module.decoder.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+        system.predict(documents, batch_size=1, structure=structure)
+        passes[chosen] = len(calls)
+    assert passes[None] < 0.9 * passes[4]
+
+
+@pytest.mark.parametrize("encoder", ["bert", "t5"])
+def test_on_a_gpu_the_host_waits_every_eight_passes_and_twice_at_the_end(tiny, encoder, monkeypatch):
+    monkeypatch.setattr(generation, "waits_for_nothing", lambda device: False)
+    system, documents = tiny(encoder=encoder, count=5)
+    sources = sources_of(system, documents)
+    passes, transfers, cpu = [], [], torch.Tensor.cpu
+    hook = system.module.decoder.register_forward_hook(lambda *_: passes.append(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "cpu", lambda tensor: transfers.append(1) or cpu(tensor))
+        outputs = generate(system.module, sources, system._pad, Greedy())
+    hook.remove()
+    assert len(passes) % 8 == 0 and len(transfers) == len(passes) // 8 + 2
+    assert sum(len(output.links) for output in outputs) > 5
+    # with tensors that have shapes only, whatever needs a number of the device raises
+    ends, pairs = np.arange(4), np.stack(np.triu_indices(4, k=1))
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        run = generation._Run(system.module, sources, system._pad, Greedy())
+        run.encode()
+        for _ in range(12):
+            run.step()
+        found = generation.decided(system.module, run.states.flatten(0, 1), ends, ends + 1, pairs, Greedy())
+        with pytest.raises(DataDependentOutputException):
+            run.drop_finished()
+    assert found.shape == (2, 4 + 6)
 
 
 def test_the_encoder_reads_only_rows_of_similar_length_together(tiny, monkeypatch):

@@ -53,6 +53,14 @@ def test_a_system_of_the_old_decoder_is_refused(tiny, tmp_path):
         AspSystem.load(tmp_path)
 
 
+def test_a_system_that_was_saved_with_a_fixed_look_ahead_has_it_still(tiny, tmp_path):
+    system, documents = tiny(count=3, lookahead=4)
+    system.module.float()
+    system.save(tmp_path)
+    loaded = AspSystem.load(tmp_path)
+    assert loaded.settings["lookahead"] == 4 and loaded.predict(documents) == system.predict(documents)
+
+
 def test_refusals(tiny_encoder, tmp_path):
     corpus = data.load("synthetic-w1", "train")
     with pytest.raises(SettingsError, match="beams"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from baselines.plmarker import stage
 from baselines.plmarker.encoding import PATHS
 from iter_bench.document import Document, Entity, Extraction, Relation
 from iter_bench.observation.parts import PARTS, listen
@@ -56,6 +57,31 @@ def test_what_was_predicted_is_imposed_by_the_same_computation(tiny, execution, 
         (e.id, set(e.entities), set(e.relations)) for e in predicted
     ]
     assert same_work == work and {shape[0] for shape in work} > {execution}
+
+
+@pytest.mark.parametrize("execution", PATHS)
+def test_the_subjects_of_a_batch_of_documents_go_together_as_far_as_the_budget_lets_them(tiny, execution, monkeypatch):
+    """And what is extracted is the same, whoever shares a pass."""
+    system, documents = tiny(count=8, execution=execution)
+    structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+    examples, pairs = system.relation.pairs(documents, structure.entities)
+    of = [int(columns[0, 0]) for columns in pairs]
+    assert len(examples) > 3 * len(set(of)) > 3 * 5
+    passes, path = [], system.relation.module.paths[execution]
+    monkeypatch.setitem(system.relation.module.paths, execution, lambda *args: passes.append(args[1].examples) or path(*args))
+    found = []
+    for rows, batch_size, expected in (
+        (10**6, 1, sorted(of.count(document) for document in set(of))),
+        (10**6, 3, None),
+        (1, 3, [1] * len(of)),
+        (4 * max(example.rows for example in examples), 8, None),
+    ):
+        monkeypatch.setattr(stage, "CPU_ROWS", rows)
+        passes.clear()
+        found.append(system.find_relations(documents, structure.entities, batch_size=batch_size))
+        assert sum(passes) == len(examples) and (expected is None or sorted(passes) == expected)
+        assert len(passes) == -(-len(set(of)) // batch_size) or rows < 10**6
+    assert all(others == found[0] for others in found[1:]) and sum(len(e.relations) for e in found[0]) > 10
 
 
 @pytest.mark.parametrize("execution", PATHS)

@@ -1,5 +1,7 @@
 """The system as its users see it: settings, training of both stages, storage, long documents."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -102,6 +104,19 @@ def test_span_limit_is_that_of_the_data_set(tiny_encoder):
     ):
         system = PlMarkerSystem.build(tiny_encoder, schema, train, chosen, seed=1)
         assert system.settings["max_span_words"] == limit
+
+
+@pytest.mark.parametrize("settings, expected", [({}, [0.05, 0.05]), ({"dropout": 0.3}, [0.3, 0.3])])
+def test_dropout_is_the_encoders_unless_it_is_set(tiny_encoders, tmp_path, settings, expected):
+    corpus = data.load("synthetic-w1", "dev")
+    folder = tmp_path / "albert"
+    shutil.copytree(tiny_encoders["albert"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.05}))
+    system = PlMarkerSystem.build(str(folder), corpus.schema, corpus.documents, settings, seed=1)
+    system.save(tmp_path / "saved")
+    for of in (system, load_system(tmp_path / "saved")):
+        assert [stage.module.dropout.p for stage in (of.ner, of.relation)] == expected
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_sweeps_of_the_package_hold_cells_for_every_system():
             assert [cell.workload.density for cell in found] == [2.5, 5, 10, 20]
         elif name == "paths":
             ways = {way for cell in found for subject in cell.subjects for way in subject.model.values()}
-            assert ways == {"packed", "shared_text", "speculative", "stepwise"}
+            assert ways == {"packed", "shared_text", "speculative", "stepwise", 4, 6, 8}
         else:
             others = set() if name == "readings" else {"ace05-context", "conll03"}
             assert {cell.workload.name for cell in found} >= {"conll04", "ace05", *others}

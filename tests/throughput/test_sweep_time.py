@@ -9,6 +9,8 @@ import torch
 from throughput_examples import Echo
 
 from baselines.asp.actions import COPY
+from baselines.asp.generation import width_of
+from baselines.plmarker.stage import GPU_ROWS
 from baselines.plmarker.system import PlMarkerSystem
 from iter_bench import records
 from iter_bench.throughput import cells
@@ -38,9 +40,11 @@ def seconds_of(system, documents, cell):
     count, many = cell.workload.count, cell.workload.count / len(documents)
     batches = math.ceil(count / cell.batch_size)
     if system.name == "asp":
-        waits = batches * PASS * max(passes(of.actions, system.config.settings.width) for of in given)
+        width = width_of(system.config.settings, min(count, cell.batch_size), torch.device("cuda"))
+        waits = batches * PASS * max(passes(of.actions, width) for of in given)
     elif isinstance(system, PlMarkerSystem):
-        waits = BATCH * (batches + math.ceil(many * len(given.pairs) / cell.batch_size))
+        rows = many * sum(example.rows for example in system.relation.pairs(documents, given.entities)[0])
+        waits = BATCH * (2 * batches + math.ceil(rows / GPU_ROWS))
     else:
         waits = BATCH * batches
     return waits + many * system.flops(documents, given) / RATE

@@ -80,7 +80,7 @@ class Tagger:
         examples = [(w, self.tags(w, flat(train[w.document].entities)[0])) for w in self.windows.windows(train)]
         dev = [replace(document, relations=()) for document in dev]  # entities alone decide which epoch is best
         schema = Schema(self.schema.entity_types)
-        select = {"dev": dev, "predict": self.predict, "schema": schema}
+        select = {"train_documents": train, "dev": dev, "predict": self.predict, "schema": schema}
         return fit(self, examples, training, seed=seed, folder=folder, report=report, **select)
 
     def is_head(self, name):

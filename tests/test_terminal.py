@@ -50,7 +50,7 @@ def test_names_in_tables_and_progress(tmp_path, tiny_encoder, name, capsys):
         for event in ({"killed": name}, {"failed": name}, {"finished": record(encoder=name)}):
             progress.report(run, event)
     lines = " ".join(capsys.readouterr().err.split())
-    assert f"begun again conll04 iter {name} seed" in lines and f"failed conll04 iter {name}" in lines
+    assert f"begun again synthetic iter {name} seed" in lines and f"failed synthetic iter {name}" in lines
 
 
 def test_the_cost_sheet_shows_its_inputs_whole_through_a_pipe(tmp_path):

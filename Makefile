@@ -49,8 +49,8 @@ test: $(STAMP) ## run the tests that take seconds
 test-slow: $(STAMP) ## run the others: slow ones, and those for CUDA where it's present
 	@$(BIN)/python -m pytest -m 'slow or gpu' || [ $$? -eq 5 ] # 5: there are none
 
-verify: $(STAMP) ## check records, tables, figures and numbers of the README; train RERUN anew and compare (RERUN= leaves it out)
-	@$(BIN)/iter-bench verify $(if $(RERUN),--rerun $(RERUN)) README.md
+verify: $(STAMP) ## check records, tables, figures and numbers of the READMEs; train RERUN anew and compare (RERUN= leaves it out)
+	@$(BIN)/iter-bench verify $(if $(RERUN),--rerun $(RERUN)) README.md baselines/*/README.md
 
 wheel: $(STAMP) ## build the wheel and the source archive into dist/
 	rm -rf build dist # what an earlier build left would be packed

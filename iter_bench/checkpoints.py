@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from iter_bench.files import told_if_refused
 
 STATE = "state.json"
 WEIGHTS_FILE = "model.safetensors"
+SUMS = "sha256.json"
+"""In each folder: SHA-256 of its other files, by name."""
 
 
 class CheckpointFolder:
@@ -26,10 +30,10 @@ class CheckpointFolder:
 
     Args:
         folder: created when first written.
-        key: identifies the run; a folder written for another key is refused, never mixed.
+        key: what the training follows from, by name; a folder written for another key is refused, never mixed.
     """
 
-    def __init__(self, folder: Path, key: str):
+    def __init__(self, folder: Path, key: Mapping[str, str | int]):
         self.folder = folder
         self.key = key
 
@@ -52,7 +56,7 @@ class CheckpointFolder:
         def write(path: Path) -> None:
             save_file(weights, path / WEIGHTS_FILE)
             save_file(moments, path / "optimizer.safetensors")
-            content = {"key": self.key, "history": history}
+            content = {"key": dict(self.key), "history": history}
             (path / STATE).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
         with told_if_refused(self.folder, "finished epochs are kept; make room and run it again"):
@@ -65,6 +69,7 @@ class CheckpointFolder:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         write(new)
+        (new / SUMS).write_text(json.dumps(_sums(new), indent=1), encoding="utf-8")
         for path in new.iterdir():  # lie on the disk before the old ones go, or a power cut could cost both
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -78,20 +83,24 @@ class CheckpointFolder:
         """Puts the last whole epoch's state back and returns the history; an empty one where nothing is stored.
 
         Raises:
-            UserError: the folder belongs to another run, or a file in it is damaged.
+            UserError: the folder belongs to another run, or a file in it is damaged or missing.
         """
         path = self._existing("last")
         if path is None:
             return []
         try:
+            _check(path)
             content = json.loads((path / STATE).read_text(encoding="utf-8"))
             key, history = content["key"], content["history"]
             weights, moments = load_file(path / WEIGHTS_FILE), load_file(path / "optimizer.safetensors")
         except Exception as error:
             raise self._damaged(path, error) from error
-        if key != self.key:
-            raise UserError(f"{path} belongs to the run {key}, not to {self.key}; use another folder")
+        if other := [name for name, value in self.key.items() if key.get(name) != value]:
+            begun = f"{path} belongs to the run with another {', '.join(other)}"
+            raise UserError(f"{begun}; delete {self.folder} to start over, or use another folder")
         load_weights(module, weights)
+        if self._existing("best") is None and any(epoch["selected"] for epoch in history if "dev" in epoch):
+            raise self._damaged(self.folder / "best", "is missing")
         state = optimizer.state_dict()
         trained = [weight for group in optimizer.param_groups for weight in group["params"]]
         for name, value in moments.items():
@@ -111,13 +120,14 @@ class CheckpointFolder:
         if path is None:
             return None
         try:
+            _check(path)
             weights = load_file(path / WEIGHTS_FILE)
         except Exception as error:
             raise self._damaged(path, error) from error
         return {name: local(value).cpu() for name, value in _as_divided(module, weights).items()}
 
-    def _damaged(self, path: Path, error: Exception) -> UserError:
-        return UserError(f"{path}: the checkpoint is damaged ({error}); delete {self.folder} to start over")
+    def _damaged(self, path: Path, why: Exception | str) -> UserError:
+        return UserError(f"{path}: the checkpoint is damaged ({why}); delete {self.folder} to start over")
 
     def _existing(self, name: str) -> Path | None:
         """``name``, or the old one where a swap was cut off half-way."""
@@ -125,6 +135,31 @@ class CheckpointFolder:
             if path.exists():
                 return path
         return None
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    sums = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != SUMS:
+            with path.open("rb") as file:
+                sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums
+
+
+def _check(folder: Path) -> None:
+    """Raises what says which file isn't as it was written."""
+    written, found = json.loads((folder / SUMS).read_text(encoding="utf-8")), _sums(folder)
+    if changed := [name for name in written | found if written.get(name) != found.get(name)]:
+        raise ValueError(f"{', '.join(changed)}: not what was written")
+
+
+def fingerprint(weights: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256, in hex digits, of weights with their names."""
+    digest = hashlib.sha256()
+    for name, value in weights:
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

@@ -13,21 +13,22 @@ whose column NAME has what the cell says (case and punctuation apart), ``NAME`` 
 ``[OTHER=VALUE]`` picks by a further column, ``-`` has other sources and isn't checked. Each further line says what a cell is
 called in the file. A cell holds a number or ``mean ± deviation``, exactly or in percent, rounded to the decimals written.
 
-In prose, numbers with one to three decimals are looked at, outside code. Above a paragraph with such numbers stands
+In prose, numbers with decimals are looked at, outside code. Above a paragraph with such numbers stands
 ``<!-- from: tables/quick.csv -->`` (one file or more): ``mean ± deviation`` must be that of one row and column there, or of
-precision, recall or F1 in any convention of its runs; a lone number must be any of these. A paragraph or table after a
-line ``<!-- verify: REASON -->`` holds numbers that have other sources.
+precision, recall or F1 in any convention of its runs; a lone number must be any of these. Columns that are named behind the
+files, as in ``<!-- from: tables/quick.csv ner_f1 re_plus_f1 -->``, leave only what stands in these. A paragraph or table
+after a line ``<!-- verify: REASON -->`` holds numbers that have other sources.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-NUMBER = re.compile(r"(?<![\w.])(?<!Python )\d+\.\d{1,3}(?![\w.]*\w)")
+NUMBER = re.compile(r"(?<![\w.])(?<!Python )(?<!torch )\d+\.\d+(?![\w.]*\w)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
 EXCUSED = re.compile(r"^[^\n]*<!-- verify: \S[^\n]*?-->[^\n]*(?:\n[^\n]*\S[^\n]*)*", re.MULTILINE)
 TABLE = re.compile(
@@ -68,7 +69,7 @@ def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping
         problems += wrong
     prose = _blanked(TABLE, text)
     for paragraph in PARAGRAPH.finditer(prose):
-        number, wrong = _check_prose(paragraph, prose.count("\n", 0, paragraph.start("text")) + 1, measured)
+        number, wrong = _check_prose(paragraph, prose.count("\n", 0, paragraph.start("text")) + 1, measured, frames)
         checked += number
         problems += wrong
     prose = _blanked(PARAGRAPH, prose)
@@ -82,7 +83,7 @@ def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, str]]:
-    """(line, number) of each number with one to three decimals that stands outside code, excused paragraphs and tables."""
+    """(line, number) of each number with decimals that stands outside code, excused paragraphs and tables."""
     for line, content in enumerate(_blanked(TABLE, _blanked(EXCUSED, _blanked(CODE, text))).splitlines(), 1):
         yield from ((line, match[0]) for match in NUMBER.finditer(content))
 
@@ -100,13 +101,20 @@ def _blanked(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _check_prose(
-    paragraph: re.Match[str], line: int, measured: Mapping[str, Sequence[Measured]]
+    paragraph: re.Match[str], line: int, measured: Mapping[str, Sequence[Measured]], frames: Mapping[str, pd.DataFrame]
 ) -> tuple[int, list[tuple[int, str]]]:
     """Numbers looked at, and (line, problem); ``line`` is the paragraph's first."""
-    files = [name.strip() for name in paragraph["files"].split(",")]
+    *first, last = paragraph["files"].split(",")
+    last, *columns = last.split()
+    files = [name.strip() for name in (*first, last)]
     if missing := [name for name in files if name not in measured]:
         return 0, [(line - 1, f"the records give no {name} to hold this paragraph against") for name in missing]
-    known = [of for name in files for of in measured[name]]
+    if missing := [name for name in columns if not any(name in frames[file] for file in files)]:
+        return 0, [(line - 1, f"{', '.join(files)}: there is no column {name!r}") for name in missing]
+    if columns:
+        known = [of for file in files for column in columns for of in _measured_in(frames[file], column)]
+    else:
+        known = [of for file in files for of in measured[file]]
     cited: list[tuple[int, str, bool]] = []
     for match in SPREAD.finditer(paragraph["text"]):
         holds = any(std is not None and is_written(match[1], value) and is_written(match[2], std) for value, std in known)
@@ -115,9 +123,24 @@ def _check_prose(
         holds = any(part is not None and is_written(match[0], part) for of in known for part in of)
         cited.append((match.start(), match[0], holds))
     lines = [(line + paragraph["text"].count("\n", 0, start), text, holds) for start, text, holds in cited]
+    where = ", ".join(files) + (f" in {', '.join(columns)}" if columns else "")
     return sum(1 + ("±" in text) for _, text, _ in lines), [
-        (at, f"{text} is supported by no record of {', '.join(files)}") for at, text, holds in lines if not holds
+        (at, f"{text} is supported by no record of {where}") for at, text, holds in lines if not holds
     ]
+
+
+def _measured_in(frame: pd.DataFrame, column: str) -> list[Measured]:
+    """The values of a column, where the frame has it, with their deviations."""
+    if column not in frame:
+        return []
+    values = pd.to_numeric(frame[column], errors="coerce")
+    spreads = frame.get(_deviation(column, frame), pd.Series(index=frame.index))
+    return [(value, None if pd.isna(std) else std) for value, std in zip(values, spreads, strict=True) if not pd.isna(value)]
+
+
+def _deviation(column: str, columns: Container[str]) -> str:
+    """The column that holds the deviations of this one."""
+    return f"{column} std" if f"{column} std" in columns else f"{column}_std"
 
 
 def _check_table(table: re.Match[str], line: int, frames: Mapping[str, pd.DataFrame]) -> tuple[int, list[tuple[int, str]]]:
@@ -170,8 +193,7 @@ def _check_cell(cell: str, column: str, keys: Mapping[str, str], known: Sequence
     (file, row), name = found[0], picked["name"]
     if not (numbers := VALUE.fullmatch(cell)):
         return f"{cell!r} is neither a number nor `mean ± deviation`"
-    deviation = f"{name} std" if f"{name} std" in row else f"{name}_std"
-    for number, of in ((numbers[1], name), (numbers[2], deviation)):
+    for number, of in ((numbers[1], name), (numbers[2], _deviation(name, row))):
         if number is None:
             continue
         if of not in row:

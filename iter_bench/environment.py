@@ -22,7 +22,10 @@ PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 
 class Git(BaseModel):
-    """The checkout that the code ran from; ``dirty``: with changes that no commit holds (results aside)."""
+    """The checkout that the code ran from; ``dirty``: with changes that no commit holds (results aside).
+
+    Of a run that went on after an interruption it is the checkout that the run began in, dirty too if it went on in another.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

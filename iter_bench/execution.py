@@ -13,6 +13,7 @@ from functools import partial
 from itertools import chain, islice
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from iter_bench import records
@@ -174,6 +175,7 @@ _told: SimpleQueue[tuple[RunSettings, Event]] | None = None  # of a worker proce
 
 
 def _start(workers: int, gpu: str | None, told: SimpleQueue[tuple[RunSettings, Event]] | None) -> None:
+    Thread(target=_end_with_first, daemon=True).start()
     import torch
 
     global _told
@@ -181,6 +183,12 @@ def _start(workers: int, gpu: str | None, told: SimpleQueue[tuple[RunSettings, E
     torch.set_num_threads(max(1, len(usable_cores()) // workers))
     if gpu is not None:  # torch hasn't asked for devices yet
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+
+
+def _end_with_first() -> None:
+    """Ends this worker once the first process is gone, however that went; else it would hold its run, and hang in ``_told``."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _tell(execute: Execute, run: RunSettings) -> records.Record:

@@ -6,9 +6,9 @@ Nothing is trained and no weights are read. Data files are loaded where they are
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from iter_bench.devices import default_device
 from iter_bench.document import Dataset
 from iter_bench.encoders import availability
 from iter_bench.errors import UserError
-from iter_bench.run import Folders, load_splits
+from iter_bench.run import Folders, load_splits, other_documents
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
 from iter_bench.throughput.settings import WORKLOADS, workload_of
 
@@ -195,7 +195,7 @@ class _Look:
     """What loading showed: problems, or each split's fingerprint."""
 
     problems: tuple[str, ...] = ()
-    sha256: tuple[tuple[str, str], ...] = ()
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 def _look_at_data(
@@ -212,7 +212,7 @@ def _look_at_data(
             sizes[settings], looks[settings] = _expected(settings), _Look((str(error),))
         else:
             sizes[settings] = {role: _counted(dataset) for role, dataset in splits.items()}
-            looks[settings] = _Look(sha256=tuple((role, data.fingerprint(d.documents)) for role, d in splits.items()))
+            looks[settings] = _Look(sha256={role: data.fingerprint(d.documents) for role, d in splits.items()})
     return sizes, looks
 
 
@@ -243,12 +243,7 @@ def _expected(settings: DataSettings) -> dict[str, Size]:
 
 def _of_other_data(finished: Sequence[records.Record], looks: dict[DataSettings, _Look]) -> list[str]:
     """Finished runs whose documents aren't those that are here now, as after a stand-in was exchanged for the data set."""
-    other = [
-        record.run_id
-        for record in finished
-        for role, sha256 in looks[record.settings.data].sha256
-        if role in record.data and record.data[role].sha256 != sha256
-    ]
+    other = [record.run_id for record in finished if other_documents(record, looks[record.settings.data].sha256)]
     if not other:
         return []
-    return [f"{', '.join(dict.fromkeys(other))}: finished on other data; take other folders by --results and --work for these"]
+    return [f"{', '.join(other)}: finished on other data; take other folders by --results and --work for these"]

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-from rich.measure import Measurement
-
 from iter_bench import matrix, plots, search, tables
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.plots.catalogue import FIGURES
 from iter_bench.records import Record
 from iter_bench.tables.catalogue import TABLES, Sources
 from iter_bench.tables.profiles import SEARCH, profile_tables
+from iter_bench.terminal import console, print_whole
 
 
 def write_tables(records: Sequence[Record], folder: Path, name: str) -> list[Path]:
@@ -99,11 +97,10 @@ def _figures_of(records: Sequence[Record], name: str) -> dict[str, Callable[[], 
 def write_report(records: Sequence[Record], results: Path, name: str) -> list[Path]:
     """Writes ``tables/<name>.*`` and ``figures/<name>-*`` below ``results``, prints the table, and says where all is."""
     written = write_tables(records, results / "tables", name)
-    console = Console()
+    screen = console()
     shown = tables.rich_table(tables.formatted(tables.runs_table(records), full=False), name)
-    console.width = max(console.width, Measurement.get(console, console.options.update(width=200), shown).maximum)
-    console.print(shown)  # lines longer than the terminal are better than columns without their numbers
+    print_whole(shown, screen)
     written += write_figures(records, results / "figures", name)
     for folder, what in (("runs", "records"), ("tables", "tables"), ("figures", "figures")):
-        console.print(f"{what}: {results / folder}", soft_wrap=True)
+        screen.print(f"{what}: {results / folder}", soft_wrap=True)
     return written

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from iter_bench import data, environment, mistakes, records, scoring, systems
 from iter_bench.cluster import processes
@@ -22,6 +24,7 @@ from iter_bench.memory import PeakMemory
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
 
 PURPOSES = {"train": "train", "dev": "tune", "test": "score"}
+_GIT = TypeAdapter(environment.Git | None)
 LAMBDAS = tuple(round(0.05 * i, 2) for i in range(21))
 
 
@@ -53,6 +56,10 @@ class Folders:
     def encoder(self, run_id: str) -> Path:
         """The trained system's encoder alone, where another run started from it."""
         return self.work / run_id / "encoder"
+
+    def code(self, run_id: str) -> Path:
+        """The commit that the run began under."""
+        return self.work / run_id / "code.json"
 
     def predictions(self, run_id: str) -> Path:
         """Predictions on the test split, in SpERT JSON."""
@@ -95,11 +102,37 @@ def execute(
     Of processes that train together (``cluster/processes.py``) the first alone scores and writes; all get the record.
 
     Raises:
-        UserError: data, settings or a stored checkpoint can't be used, or another process does this run.
+        UserError: data, settings or a stored checkpoint can't be used, the run was finished on other documents, or another
+            process does it.
     """
     with only_process(folders.work / settings.run_id) if processes.is_first() else nullcontext():
         finished = _of_first(lambda: folders.finished(settings.run_id))
-        return finished or _execute(settings, folders, data_dir, report)
+        if finished is None:
+            return _execute(settings, folders, data_dir, report)
+        splits = load_splits(settings.data, data_dir)
+        if other := other_documents(finished, {role: data.fingerprint(split.documents) for role, split in splits.items()}):
+            where = f"{folders.records / finished.file_name}: finished on other documents ({', '.join(other)})"
+            raise DataError(f"{where}; take other folders by --results and --work for these")
+        return finished
+
+
+def other_documents(record: records.Record, sha256: Mapping[str, str]) -> list[str]:
+    """In which of the splits, role → `data.fingerprint`, a finished run saw other documents."""
+    return [role for role, of in sha256.items() if role in record.data and record.data[role].sha256 != of]
+
+
+def _code(file: Path, *, resumed: bool) -> environment.Git | None:
+    """The code that the run began with, by ``file``; dirty if another goes on with it, None where that isn't known."""
+    now = environment.git_state(Path(environment.__file__))
+    if not resumed:
+        with whole_file(file) as written:
+            written.write(_GIT.dump_json(now).decode() + "\n")
+        return now
+    try:
+        began = _GIT.validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return began if began == now or began is None else began.model_copy(update={"dirty": True})
 
 
 def _of_first(find: Callable[[], records.Record | None]) -> records.Record | None:
@@ -114,6 +147,8 @@ def _execute(
     settings: RunSettings, folders: Folders, data_dir: Path | None, report: Callable[[dict[str, Any]], None] | None
 ) -> records.Record:
     started = datetime.now(UTC)
+    resumed = folders.checkpoints(settings.run_id).exists()
+    code = _code(folders.code(settings.run_id), resumed=resumed) if processes.is_first() else None
     memory = PeakMemory()
     splits = load_splits(settings.data, data_dir)
     schema = splits["train"].schema
@@ -123,7 +158,6 @@ def _execute(
         encoder, schema, splits["train"].documents, settings.model, seed=settings.seed
     )
     described = {role: describe(system, dataset) for role, dataset in splits.items()}
-    resumed = folders.checkpoints(settings.run_id).exists()
     history = system.fit(
         splits["train"].documents,
         dev,
@@ -170,7 +204,7 @@ def _execute(
             device=str(default_device()),
             processes=processes.place()[1],
             lambda_curve=curve,
-            environment=environment.describe(),
+            environment=environment.describe().model_copy(update={"git": code}),
             started=started,
             finished=datetime.now(UTC),
         )

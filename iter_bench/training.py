@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from iter_bench import data
 from iter_bench.batching import undivided
-from iter_bench.checkpoints import CheckpointFolder, parts_of, put_back
+from iter_bench.checkpoints import CheckpointFolder, fingerprint, parts_of, put_back
 from iter_bench.cluster import launched, processes
 from iter_bench.cluster.sharding import ShardedModule
 from iter_bench.devices import autocast
@@ -131,6 +132,7 @@ def fit(
     settings: TrainingSettings,
     *,
     seed: int,
+    train_documents: Sequence[Document],
     dev: Sequence[Document],
     predict: Callable[[Sequence[Document]], Sequence[Extraction]],
     schema: Schema,
@@ -140,7 +142,10 @@ def fit(
 ) -> list[dict[str, Any]]:
     """`train` as a system's ``fit`` calls it: selects on ``dev`` where there is one, and stores its epochs in ``folder``.
 
+    An epoch that was stored there over other documents, with other settings or from another encoder is refused.
+
     Args:
+        train_documents: what the examples were made of.
         predict: the module's extractions as it is now.
         schema: what ``dev`` is scored by; without relation types NER decides.
         stage: name of the part that is trained, of a system with several; each epoch carries it.
@@ -148,7 +153,16 @@ def fit(
     select_by = settings.select_by
     if select_by == "auto":
         select_by = "re_plus" if schema.relation_types else "ner"
-    key = f"seed {seed}, {settings.model_dump_json()}"
+    checkpoints = None
+    if folder is not None:
+        key = {
+            "seed": seed,
+            "settings": settings.model_dump_json(),
+            "training documents": data.fingerprint(train_documents),
+            "dev documents": data.fingerprint(dev),
+            "encoder": fingerprint((n, p) for n, p in task.module.named_parameters() if not task.is_head(n)),
+        }
+        checkpoints = CheckpointFolder(folder, key)
     history = train(
         task,
         examples,
@@ -156,7 +170,7 @@ def fit(
         seed=seed,
         evaluate=(lambda: dev_scores(dev, predict(dev), schema)) if dev else None,
         select_by=select_by,
-        checkpoints=CheckpointFolder(folder, key) if folder else None,
+        checkpoints=checkpoints,
         report=None if report is None else (lambda event: report(event if stage is None else {**event, "stage": stage})),
     )
     return history if stage is None else [{**epoch, "stage": stage} for epoch in history]

@@ -1,5 +1,6 @@
 """Input of bulk extraction: a file is read as what it is, what is left out is said, damage costs only what is damaged."""
 
+import errno
 import io
 import json
 import os
@@ -35,6 +36,25 @@ def test_files_are_read_by_their_ending_and_what_is_left_out_is_said(tmp_path, c
         (tmp_path / name).write_text('{"text": "Ann met Bob."}\n')
         with pytest.raises(DataError, match=r"should end in \.txt, \.jsonl"):
             bulk.files_of(tmp_path / name)
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    for name in (".hidden", "a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.txt").write_text("Ann met Bob.\n")
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path).name in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    closed = {".hidden"}
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert bulk.files_of(tmp_path) == [tmp_path / "a" / "x.txt", tmp_path / "b" / "x.txt"], "what is hidden isn't read anyway"
+    closed.add("b")
+    with pytest.raises(DataError, match=r"/b: the folder can't be read: Permission denied$"):
+        bulk.files_of(tmp_path)
 
 
 def test_names_are_from_the_common_folder(tmp_path, monkeypatch):

@@ -58,6 +58,26 @@ def test_a_system_that_breaks_midway_costs_no_document(job, tmp_path):
     assert (done.documents, done.failed) == (48, 0) and [line["id"] for line in lines(tmp_path / "out")][-1] == "s47"
 
 
+class Noting(Stub):
+    def reachable(self, documents):
+        return Reachable([], Counter(), Counter({"words without sub-token": len(documents)}))
+
+
+def test_notes_are_counted_over_all_shards_and_kept(job):
+    job(Noting())
+    assert job(Stub()).finished().notes == Counter({"words without sub-token": 48})
+
+
+@pytest.mark.parametrize(
+    "content", ['{"documents": "12"}', "null", '{"documents": 12, "notes": 3}', '{"seconds": NaN}', '{"failed": -1}', "[1"]
+)
+def test_what_a_shard_left_is_read_or_named(job, tmp_path, content):
+    job(Stub())
+    (tmp_path / "out" / "done" / "part-000001.json").write_text(content)
+    with pytest.raises(UserError, match=r"part-000001\.json: is damaged \(.*; delete it and run again"):
+        job(Stub())
+
+
 def test_a_system_that_gives_too_few_extractions_is_broken(job, tmp_path):
     stub = Stub()
     stub.predict = lambda documents, **_: []

@@ -99,8 +99,9 @@ def test_what_is_written_of_a_value():
 
 
 def test_what_counts_as_a_number_in_prose():
-    text = "Python 3.11 v1.2.3 `7.5` [8.5](a9.5) 1.25, 2.5.\n```\n3.5\n```\n<!-- verify: -->\n4.5 % 5.125 6.0625 | 6.0"
-    assert list(numbers_in(text)) == [(1, "8.5"), (1, "1.25"), (1, "2.5"), (6, "4.5"), (6, "5.125"), (6, "6.0")]
+    text = "Python 3.11 torch 2.13 v1.2.3 `7.5` [8.5](a9.5) 1.25, 2.5.\n```\n3.5\n```\n"
+    text += "<!-- verify: -->\n4.5 % 5.125 6.0625 | 6.0"
+    assert list(numbers_in(text)) == [(1, "8.5"), (1, "1.25"), (1, "2.5"), (6, "4.5"), (6, "5.125"), (6, "6.0625"), (6, "6.0")]
 
 
 PROSE = """One of a file:
@@ -130,4 +131,27 @@ def test_each_change_in_prose_is_named_with_its_line(old, new, line, wanted):
     measured = {"tables/a.csv": [(0.58421, 0.0131), (0.8441, 0.009)], "tables/b.csv": [(0.25, None)]}
     assert check(PROSE, measured, {}) == (3, [])
     problems = check(PROSE.replace(old, new, 1), measured, {})[1]
+    assert any(problem.startswith(f"line {line}: ") and wanted in problem for problem in problems), problems
+
+
+NAMED = """<!-- from: tables/quick.csv, tables/speed.csv ner_f1 samples/s -->
+NER 93.8 and 90.3 ± 1.0, at 114 or 114.1 documents/s.
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "wanted"),
+    [
+        ("93.8", "75.0", 2, "75.0 is supported by no record of tables/quick.csv, tables/speed.csv in ner_f1, samples/s"),
+        ("90.3 ± 1.0", "93.8 ± 1.0", 2, "93.8 ± 1.0 is supported by no record"),
+        ("114.1", "64.0", 2, "64.0 is supported by no record"),  # a batch size
+        (" ner_f1", "", 2, "93.8 is supported by no record of tables/quick.csv, tables/speed.csv in samples/s"),
+        ("ner_f1", "f1", 1, "tables/quick.csv, tables/speed.csv: there is no column 'f1'"),
+        ("tables/speed.csv", "tables/slow.csv", 1, "the records give no tables/slow.csv"),
+    ],
+)
+def test_columns_that_a_paragraph_names_are_all_that_it_may_cite(old, new, line, wanted):
+    measured = {name: [] for name in FRAMES}
+    assert check(NAMED, measured, FRAMES) == (4, [])
+    problems = check(NAMED.replace(old, new, 1), measured, FRAMES)[1]
     assert any(problem.startswith(f"line {line}: ") and wanted in problem for problem in problems), problems

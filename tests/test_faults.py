@@ -227,7 +227,9 @@ def test_a_training_batch_beyond_the_memory_is_told_and_what_was_finished_goes_o
     losses = IterSystem.losses
     with monkeypatch.context() as patch:
         patch.setattr(IterSystem, "losses", little)
-        with pytest.raises(UserError, match=r"training batch of 16 samples.*3 GiB.*lower training\.batch_size"):
+        with pytest.raises(
+            UserError, match=r"memory with 16 samples at once.*3 GiB.*samples_at_once lower, or training\.batch_size"
+        ):
             fit(tiny_encoder, documents, tmp_path / "c", epochs=2)
     resumed = fit(tiny_encoder, documents, tmp_path / "c", epochs=2)
     assert [(e["loss"], e["dev"]) for e in resumed] == [(e["loss"], e["dev"]) for e in uncut]

@@ -88,4 +88,5 @@ def test_unsuitable_python_is_named_with_what_to_do(project):
 def test_verify_does_the_committed_run_anew_unless_told_not_to(project):
     for arguments, options in (([], "--rerun quick "), (["RERUN="], ""), (["RERUN=mine.toml"], "--rerun mine.toml ")):
         _, output, _ = make(project, "--dry-run", "verify", *arguments)
-        assert " ".join(output.splitlines()[-1].split()) == f".venv/bin/iter-bench verify {options}README.md"
+        texts = "README.md baselines/*/README.md"
+        assert " ".join(output.splitlines()[-1].split()) == f".venv/bin/iter-bench verify {options}{texts}"

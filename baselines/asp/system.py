@@ -127,6 +127,7 @@ class AspSystem:
             self.examples(train_documents),
             training,
             seed=seed,
+            train_documents=train_documents,
             dev=dev_documents,
             predict=self.predict,
             schema=self.schema,

@@ -6,17 +6,28 @@ killed the first. Those that two processes were killed over are done in eighths,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from iter_bench.errors import UserError
 
 PARTS = 8
 DEATHS = 5  # until it's known which of 512 documents it is: over all of them twice, then over 64, 8 and 1
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+def damaged(path: Path, error: ValidationError, then: str) -> UserError:
+    """What to say of a file of a bulk job that can't be read, and what to do ``then``."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return UserError(f"{path}: is damaged ({f'{where}: ' if where else ''}{first['msg']}); {then}")
 
 
 class Range(NamedTuple):
@@ -28,9 +39,18 @@ class Range(NamedTuple):
         deaths: how many processes are known to have been killed over them, alone or with others.
     """
 
-    first: int
-    count: int
-    deaths: int
+    first: Count
+    count: Count
+    deaths: Count
+
+
+class _Left(BaseModel):
+    """What the file holds: numbers of documents that are known to kill, and what a process is at work on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    killers: list[Count]
+    at_work: Range | None
 
 
 class Attempts:
@@ -49,15 +69,14 @@ class Attempts:
         self.killers: list[int] = []
         self.suspects: Range | None = None
         try:
-            left = json.loads(path.read_text(encoding="utf-8"))
-            self.killers = left["killers"]
-            if left["at_work"] is not None:
-                first, count, deaths = left["at_work"]
-                self.suspects = Range(first, count, deaths + 1)
+            left = _Left.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            pass
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path}: is damaged ({error}); delete it and run again") from None
+            return
+        except ValidationError as error:
+            raise damaged(path, error, "delete it and run again") from None
+        self.killers = left.killers
+        if left.at_work is not None:
+            self.suspects = left.at_work._replace(deaths=left.at_work.deaths + 1)
 
     @property
     def progress(self) -> tuple[int, ...]:
@@ -106,5 +125,5 @@ class Attempts:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         # not synchronised with the disk, which takes as long as many documents: it has to outlive a process, not a power cut
-        temporary.write_text(json.dumps({"killers": self.killers, "at_work": at_work}), encoding="utf-8")
+        temporary.write_text(_Left(killers=self.killers, at_work=at_work).model_dump_json(), encoding="utf-8")
         temporary.replace(self._path)

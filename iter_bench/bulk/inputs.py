@@ -53,7 +53,7 @@ def files_of(path: Path) -> list[Path]:
     out, and said.
 
     Raises:
-        DataError: there is nothing to read, or the file is of no kind that is known.
+        DataError: there is nothing to read, a folder can't be read, or the file is of no kind that is known.
     """
     if path.is_file():
         if _kind(path) not in KINDS:
@@ -62,11 +62,11 @@ def files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         raise DataError(f"{path}: there is no such file or folder")
     files, left = [], Counter[str]()
-    for found in sorted(path.rglob("*")):
+    for found in _below(path):
         folder = found.is_dir()
         if folder and not found.is_symlink():
             continue
-        if any(part[0] == "." for part in found.relative_to(path).parts):
+        if _hidden(found, path):
             left["hidden"] += 1
         elif folder:
             left["linked folder(s)"] += 1
@@ -79,6 +79,21 @@ def files_of(path: Path) -> list[Path]:
     if not files:
         raise DataError(f"{path}: holds no file that ends in {', '.join(KINDS)}")
     return files
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files and folders in it and in those in it, by name; linked folders aren't entered."""
+
+    def refused(error: OSError) -> None:
+        if not _hidden(Path(error.filename), folder):
+            raise DataError(f"{error.filename}: the folder can't be read: {error.strerror or error}") from error
+
+    walked = os.walk(folder, onerror=refused)
+    return sorted(Path(place, name) for place, folders, files in walked for name in (*folders, *files))
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part[0] == "." for part in path.relative_to(folder).parts)
 
 
 def names(files: Sequence[Path]) -> list[str]:

@@ -13,14 +13,16 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from iter_bench import __version__
-from iter_bench.bulk.attempts import Attempts
+from iter_bench.bulk.attempts import Attempts, Count, damaged
 from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks, names
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
@@ -46,14 +48,36 @@ class Done:
         notes: what tokenising changed or left out, counted by what it was.
     """
 
-    documents: int = 0
-    failed: int = 0
-    seconds: float = 0.0
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    documents: Count = 0
+    failed: Count = 0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     notes: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def read(cls, path: Path) -> Done:
+        """What `write` left.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            return _DONE.validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise damaged(path, error, "delete it and run again, and its shard is done anew") from None
+
+    def write(self, path: Path) -> None:
+        """Writes the file, whole or not at all."""
+        with whole_file(path) as file:
+            file.write(_DONE.dump_json(self).decode())
 
     def __add__(self, other: Done) -> Done:
         notes = self.notes + Counter(other.notes)
         return Done(self.documents + other.documents, self.failed + other.failed, self.seconds + other.seconds, notes)
+
+
+_DONE = TypeAdapter(Done)
 
 
 @dataclass(frozen=True)
@@ -167,7 +191,7 @@ class Job:
         path = self._path("done", number)
         if not path.exists():
             return None
-        done = _done(path)
+        done = Done.read(path)
         kinds = ("extracted", "failed") if done.failed else ("extracted",)
         return done if all(self._path(kind, number).exists() for kind in kinds) else None
 
@@ -206,17 +230,9 @@ class Job:
         done.seconds = round(time.perf_counter() - clock, 3)
         if not done.failed:
             self._path("failed", number).unlink()
-        with whole_file(self._path("done", number)) as file:
-            json.dump(asdict(done), file)
+        done.write(self._path("done", number))
         attempts.end()
         return done
-
-
-def _done(path: Path) -> Done:
-    try:
-        return Done(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: is damaged ({error}); delete it and run again, and its shard is done anew") from None
 
 
 def _predict(system: System, documents: Sequence[Document], batch_size: int, notes: Counter[str]) -> list[Extraction | str]:

@@ -19,10 +19,10 @@ def cost(
     """Calculate hours and energy of a large extraction from the throughput records of RESULTS, with the inputs."""
     from json import dumps
 
-    from rich.console import Console
     from rich.table import Table
 
     from iter_bench import records
+    from iter_bench.terminal import console, print_whole
     from iter_bench.throughput.cost import CALCULATION, costs
     from iter_bench.throughput.schema import ThroughputRecord
 
@@ -37,7 +37,6 @@ def cost(
         table.add_row(
             *("" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values())
         )
-    console = Console()
-    console.width = max(console.width, 200)  # lines longer than the terminal are better than columns without their numbers
-    console.print(table)
-    console.print(CALCULATION)
+    screen = console()
+    print_whole(table, screen, width=1000)
+    screen.print(CALCULATION)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from iter_bench.cli.options import DataDir, Json, SkipBad
+from iter_bench.terminal import console
 
 if TYPE_CHECKING:
     from iter_bench.data.table import Row
@@ -64,7 +64,7 @@ def list_(data_dir: DataDir = None, as_json: Json = False) -> None:
         types = f"{len(row['entity_types'])} + {len(row['relation_types'])}"
         here = f"lacks {', '.join(row['missing_files'])}" if row["missing_files"] else "yes"
         table.add_row(row["name"], row["title"], types, here, row["licence"], row["source"])
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -97,13 +97,13 @@ def stats(
     if as_json:
         typer.echo(json.dumps({"encoder": encoder, "rows": [_as_dict(row) for row in found], "absent": absent}, indent=1))
         return
-    console = Console()
-    console.print(_stats_table(found, encoder))
+    screen = console()
+    screen.print(_stats_table(found, encoder))
     for row in found:
         for what, count in row.notes.items():
-            console.print(f"{row.dataset} {row.split}: {count} {what}", highlight=False)
+            screen.print(f"{row.dataset} {row.split}: {count} {what}", highlight=False)
     if absent:
-        console.print(f"Not here: {', '.join(absent)} (`iter-bench data stats NAME` says what is missing and where it goes)")
+        screen.print(f"Not here: {', '.join(absent)} (`iter-bench data stats NAME` says what is missing and where it goes)")
 
 
 @app.command()

@@ -97,8 +97,9 @@ def _runs(folder: Path) -> Rows:
 
 
 def _print(rows: Rows) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from iter_bench.terminal import console, print_whole
 
     def text(value: Any) -> str:
         if isinstance(value, float):
@@ -108,4 +109,4 @@ def _print(rows: Rows) -> None:
     table = Table(*(name.replace("_", " ") for name in rows[0]))
     for row in rows:
         table.add_row(*map(text, row.values()))
-    Console().print(table)
+    print_whole(table, console())

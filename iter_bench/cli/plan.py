@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
+
+from iter_bench.terminal import print_whole
 
 if TYPE_CHECKING:
     from iter_bench.preflight import Line, Plan
@@ -29,8 +30,7 @@ def show(plan: Plan, console: Console) -> None:
         memory = "?" if line.memory is None else f"{line.memory / 2**30:.1f}"
         cells = (str(len(line.runs)), str(line.finished), _hours(line), basis, memory, "no" if line.problems else "yes")
         table.add_row(f"{run.data.dataset}{context}", run.system, encoder, *cells)
-    console.width = max(console.width, Measurement.get(console, console.options.update(width=200), table).maximum)
-    console.print(table)
+    print_whole(table, console)
     total, possible = plan.hours(plan.lines), plan.hours([line for line in plan.lines if not line.problems])
     runs = sum(len(line.runs) for line in plan.lines)
     rest = f"; the {len(plan.can_run)} that can run: {_of(possible)}" if plan.problems and plan.can_run else ""

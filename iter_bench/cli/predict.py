@@ -128,10 +128,11 @@ def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:
     if done.documents != total:
         raise UserError(f"{job.folder}: {total} documents were counted, and {done.documents} are done; use another folder")
     rate = f", {done.documents / done.seconds:.1f} a second and process" if done.seconds else ""
-    console.print(f"{done.documents} documents{rate}, {before} of them finished before; in {job.folder / 'extracted'}")
+    told = f"{done.documents} documents{rate}, {before} of them finished before; in {job.folder / 'extracted'}"
+    console.print(told, soft_wrap=True)
     if done.notes:
         console.print(counted(done.notes))
     if done.failed:
-        console.print(f"{done.failed} documents failed; which and why: {job.folder / 'failed'}")
+        console.print(f"{done.failed} documents failed; which and why: {job.folder / 'failed'}", soft_wrap=True)
         if done.failed == done.documents:
             raise UserError("nothing was extracted: all documents failed")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
+from iter_bench import terminal
 from iter_bench.cli.notes import lines_of
 from iter_bench.settings import RunSettings
 
-console = Console(stderr=True, log_path=False)
+console = terminal.console(stderr=True, log_path=False)
 
 
 def label(run: RunSettings) -> str:
@@ -25,7 +25,7 @@ class RunProgress:
 
     def __init__(self, runs: int):
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -56,13 +56,13 @@ class RunProgress:
             stage = f"  {event['stage']}" if "stage" in event else ""
             console.log(f"{label(run)}{stage}  epoch {event['epoch'] + 1}  loss {loss:.2f}{dev}  {event['seconds']:.0f} s")
         elif "killed" in event:
-            console.log(f"[yellow]begun again[/yellow] {label(run)}: {escape(event['killed'])}")
+            console.log(Text("begun again", "yellow"), f"{label(run)}: {event['killed']}")
         else:
             self._bars.advance(self._runs)
             if (steps := self._steps.pop(run.run_id, None)) is not None:
                 self._bars.remove_task(steps)
             if "failed" in event:
-                console.log(f"[red]failed[/red] {label(run)}: {escape(event['failed'])}")
+                console.log(Text("failed", "red"), f"{label(run)}: {event['failed']}")
             else:
                 for data in event["finished"].data.values():
                     self._note([f"{run.data.dataset} {line}" for line in lines_of(data)])

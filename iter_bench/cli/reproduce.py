@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from iter_bench.cli.options import DataDir, Engine, OnEngine, Results, Work
 from iter_bench.errors import SettingsError, UserError
@@ -44,6 +43,7 @@ def reproduce(
     from iter_bench.cluster import launched
     from iter_bench.report import write_report
     from iter_bench.run import Folders
+    from iter_bench.terminal import console as new_console
 
     if json and not plan:
         raise SettingsError("--json goes with --plan")
@@ -60,7 +60,7 @@ def reproduce(
     if plan and json:
         typer.echo(dumps(planned.as_json(), indent=1))
         return
-    show(planned, Console(stderr=not plan))
+    show(planned, new_console(stderr=not plan))
     if planned.problems:
         said = f"profile {profile}: {len(runs) - len(planned.can_run)} of {len(runs)} runs lack something:\n{missing(planned)}"
         if plan:
@@ -68,7 +68,7 @@ def reproduce(
         elif not what_can_run:
             raise UserError(f"{said}\nNothing was started; --what-can-run starts the other {len(planned.can_run)}.")
         else:
-            console.print(said, markup=False, highlight=False)
+            console.print(said, highlight=False)
     if plan:
         return
     runs, finished = planned.can_run, sum(line.finished for line in planned.lines if not line.problems)

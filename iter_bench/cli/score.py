@@ -34,8 +34,9 @@ def show(scores: dict[str, dict[str, Any]], *, json: bool) -> None:
     if json:
         typer.echo(dumps(scores, indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from iter_bench.terminal import console
 
     table = Table("convention", "criterion", title="micro P, R, F1 and macro F1, in percent")
     for name in ("P", "R", "F1", "macro", "tp", "fp", "fn"):
@@ -46,4 +47,4 @@ def show(scores: dict[str, dict[str, Any]], *, json: bool) -> None:
             counts = (entry["tp"], entry["fp"], entry["fn"])
             table.add_row(convention, criterion, *(f"{100 * x:.2f}" for x in ratios), *map(str, counts))
         table.add_section()
-    Console().print(table)
+    console().print(table)

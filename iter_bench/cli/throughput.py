@@ -43,7 +43,7 @@ def throughput(
 
     sweep = sweep or ("gpu" if default_device().type == "cuda" else "quick")
     wanted, folder, here = load_sweep(sweep), results / "throughput", work / "throughput"
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
         bar = bars.add_task("cells", total=None)
 

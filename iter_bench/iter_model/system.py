@@ -130,6 +130,7 @@ class IterSystem:
             self.examples(train_documents),
             training,
             seed=seed,
+            train_documents=train_documents,
             dev=dev_documents,
             predict=self.predict,
             schema=self.schema,

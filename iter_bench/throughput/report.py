@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.measure import Measurement
-
 from iter_bench import plots, records, summary
 from iter_bench.errors import UserError
 from iter_bench.plots.throughput import FIGURES
 from iter_bench.tables import rich_table
 from iter_bench.tables.throughput import TABLES, brief, of_reading
+from iter_bench.terminal import console, print_whole
 from iter_bench.throughput.readings import READINGS
 from iter_bench.throughput.schema import ThroughputRecord
 
@@ -34,10 +32,7 @@ def write(results: Path) -> list[Path]:
 
 def show(measured: Sequence[ThroughputRecord]) -> None:
     """Prints the table of each reading that anything was measured in; published figures stand in the files."""
-    console = Console()
+    screen = console()
     for name in READINGS:
         if len(text := brief(made := of_reading(name, measured))):
-            table = rich_table(text, made.title)
-            # lines longer than the terminal are better than columns without their numbers
-            console.width = max(console.width, Measurement.get(console, console.options.update(width=300), table).maximum)
-            console.print(table)
+            print_whole(rich_table(text, made.title), screen, width=300)

@@ -6,6 +6,8 @@ import os
 import shutil
 import tarfile
 import zipfile
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow
@@ -19,7 +21,9 @@ from baselines.asp.configuration import VERSION as ASP_VERSION
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
 from iter_bench import matrix, records, scoring
-from iter_bench.bulk import items, marks
+from iter_bench.bulk import Done, items, marks
+from iter_bench.bulk.attempts import Attempts
+from iter_bench.cli.notes import counted
 from iter_bench.cli.train import run_settings
 from iter_bench.data import fetching, spert
 from iter_bench.document import Document, Entity, Extraction, Schema
@@ -131,6 +135,20 @@ def bulk_items(path: Path, _: bool) -> None:
     assert total == len(found) and [next(items([path], begin)) for begin in begins] == found[::2]
 
 
+def attempts(path: Path, _: bool) -> None:
+    found = Attempts(path)
+    assert found.progress >= (0,) and all(isinstance(number, int) for number in found.killers)
+    if found.suspects is None or found.suspects.count:  # else the system is broken, and there are none
+        ranges = found.ranges(4, 2)
+        assert ranges[0][0] == 0 and all(end == begin for (_, end), (begin, _) in pairwise(ranges))
+
+
+def done(path: Path, _: bool) -> None:
+    found = Done.read(path)
+    total = found + Done(1, 1, 1.0, Counter({"x": 1}))
+    assert total.documents == found.documents + 1 and total.seconds >= 1 and counted(total.notes)
+
+
 def kind(expected, load):
     def read(path: Path, _: bool) -> None:
         assert isinstance(load(path), expected)
@@ -219,6 +237,8 @@ FORMATS = {
     "lines.jsonl": (LINES, bulk_items),
     "lines.txt": ("Ann met Bob.\n\n\té\n", bulk_items),
     "rows.parquet": (parquet(), bulk_items),
+    "done.json": ('{"documents": 4, "failed": 1, "seconds": 0.5, "notes": {"words without sub-token": 2}}', done),
+    "attempts.json": ('{"killers": [1], "at_work": [2, 2, 1]}', attempts),
     "record.json": (as_json(record()), kind(records.Record, records.load)),
     "throughput.json": (as_json(measured()), kind(ThroughputRecord, lambda path: records.load(path, ThroughputRecord))),
     "profile.toml": (PROFILE, kind(list, lambda path: matrix.load_profile(str(path)).runs())),

@@ -95,7 +95,7 @@ class CheckpointFolder:
             weights, moments = load_file(path / WEIGHTS_FILE), load_file(path / "optimizer.safetensors")
         except Exception as error:
             raise self._damaged(path, error) from error
-        if other := [name for name, value in self.key.items() if key.get(name) != value]:
+        if other := [name for name, value in self.key.items() if not isinstance(key, dict) or key.get(name) != value]:
             begun = f"{path} belongs to the run with another {', '.join(other)}"
             raise UserError(f"{begun}; delete {self.folder} to start over, or use another folder")
         load_weights(module, weights)

@@ -76,7 +76,7 @@ class Tagger:
         examples = [(w, self.tags(w, flat(train_documents[w.document].entities)[0])) for w in windows]
         dev = [replace(document, relations=()) for document in dev_documents]  # entities alone decide which epoch is best
         schema = Schema(self.schema.entity_types)
-        select = {"train_documents": train, "dev": dev, "predict": self.predict, "schema": schema}
+        select = {"train_documents": train_documents, "dev": dev, "predict": self.predict, "schema": schema}
         return fit(self, examples, training, seed=seed, folder=folder, report=report, **select)
 
     def is_head(self, name):

@@ -36,18 +36,18 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 
 @contextmanager
 def predicting(module: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
-    """``autocast`` for prediction: linear layers hold their weights in ``compute_dtype`` meanwhile, converted once.
+    """``autocast`` for prediction: for bf16, linear layers hold their weights in it meanwhile, converted once.
 
     Autocast alone would convert every weight in every pass: it remembers nothing in inference mode, nor in compiled code. The
     numbers are the same.
     """
-    dtype = getattr(torch, compute_dtype(device, precision))
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear) and layer.weight.dtype != dtype]
+    lower = compute_dtype(device, precision) == "bfloat16"
+    layers = [layer for layer in module.modules() if lower and isinstance(layer, nn.Linear)]
     own = [dict(layer.named_parameters(recurse=False)) for layer in layers]
     try:
         for layer, weights in zip(layers, own, strict=True):
             for name, weight in weights.items():
-                setattr(layer, name, nn.Parameter(weight.detach().to(dtype), requires_grad=False))
+                setattr(layer, name, nn.Parameter(weight.detach().bfloat16(), requires_grad=False))
         with autocast(device, precision):
             yield
     finally:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +30,32 @@ GPU_CHUNK = 16
 
 class OutOfMemory(UserError):
     """There is less memory than one sample, or a batch that can't be divided, needs."""
+
+
+@dataclass
+class Formed:
+    """Batches, as they were formed.
+
+    Attributes:
+        sizes: samples of each.
+        halved: how many ran out of memory, so that they were halved.
+    """
+
+    sizes: list[int] = field(default_factory=list)
+    halved: int = 0
+
+
+_formed: ContextVar[Formed] = ContextVar("formed")
+
+
+@contextmanager
+def noting(formed: Formed) -> Iterator[None]:
+    """Adds to ``formed`` what batches ``in_batches`` forms within."""
+    token = _formed.set(formed)
+    try:
+        yield
+    finally:
+        _formed.reset(token)
 
 
 def token_budget(device: torch.device) -> int:
@@ -76,6 +104,7 @@ def in_batches(
     """
     waiting = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")[::-1].tolist()
     begun: tuple[list[int], Callable[[], None]] | None = None
+    formed = _formed.get(Formed())
 
     def smaller(rows: list[int], reason: str) -> int:
         longest = lengths[rows[0]]
@@ -83,6 +112,7 @@ def in_batches(
             raise OutOfMemory(f"{name(rows[0])}: out of memory with this document alone, {longest} long ({reason})")
         if torch.cuda.is_available():  # what the failed attempt held is free only now that its frames are gone
             torch.cuda.empty_cache()
+        formed.halved += 1
         log.warning("out of memory with %d samples at once; going on with %d (%s)", len(rows), len(rows) // 2, reason)
         return max(1, longest) * (len(rows) // 2)
 
@@ -95,6 +125,7 @@ def in_batches(
             end, reason = _without_memory(lambda rows=rows: begin(rows))
             if reason is None:
                 del waiting[: len(rows)]
+                formed.sizes.append(len(rows))
         if begun is not None:  # whose memory is free afterwards: what failed beside it is tried again as it was
             before, finish = begun
             _, failed = _without_memory(finish)

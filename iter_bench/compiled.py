@@ -17,7 +17,7 @@ BACKEND = "inductor"
 """The compiler, as torch names it."""
 
 GRAPHS = 64
-"""Most of one function: one a width, and with or without a mask."""
+"""Most of one function: of the first width and of all others, of a single row and of several, with a mask and without."""
 
 APART = {"float32": 1e-4, "bfloat16": 2e-2}
 """Most that compiled states may differ from the plain ones, relative to their length."""
@@ -29,7 +29,8 @@ class Compiled:
     Args:
         plain: what to compile, as one graph.
         name: what it computes, for the note.
-        dynamic: whether one graph should do for all sizes; otherwise, for all sizes of the arguments' first dimension.
+        dynamic: whether the first graph should do for all sizes; otherwise it does for all sizes of the arguments' first
+            dimension, and from the second size of another one on a second graph does for all.
 
     Attributes:
         graphs: how many graphs were compiled.

@@ -79,7 +79,7 @@ class Environment(BaseModel):
 
     def hardware(self, device: str) -> str:
         """The hardware in a few words, for captions and to tell machines apart; ``device`` is the one torch used."""
-        gpus = [gpu.name for gpu in self.gpus] if device.startswith("cuda") else []
+        gpus = ([gpu.name for gpu in self.gpus] or ["unknown GPU"]) if device.startswith("cuda") else []
         cores = "1 core" if self.usable_cores == 1 else f"{self.usable_cores or '?'} cores"
         return ", ".join([*dict.fromkeys(gpus), f"{self.cpu or 'unknown CPU'} ({cores})"])
 

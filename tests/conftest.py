@@ -11,6 +11,12 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hides CUDA from all tests but those for it: systems take it where present, and the others are for the CPU."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of the real corpora, for tests that read them."""
@@ -26,7 +32,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            pytest.skip("needs CUDA")
+            pytest.skip("needs CUDA, which only `pytest -m gpu` shows to tests")
 
 
 @pytest.fixture(scope="session")

@@ -83,3 +83,4 @@ def test_hardware_names_the_gpu_only_where_it_was_used():
     described = environment.describe().model_copy(update={"gpus": [gpu, gpu], "cpu": "Some CPU", "usable_cores": 4})
     assert described.hardware("cuda:0") == "Fast GPU, Some CPU (4 cores)"
     assert described.hardware("cpu") == "Some CPU (4 cores)"
+    assert described.model_copy(update={"gpus": []}).hardware("cuda") == "unknown GPU, Some CPU (4 cores)", "no CPU's records"

@@ -20,12 +20,22 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import (
 )
 
 
+@lru_cache(maxsize=16)
+@torch.compiler.assume_constant_result
+def _buckets(buckets: int, most: int, device: torch.device) -> Tensor:
+    """[most + 1] bucket of each distance; all beyond ``most`` have the last one's embedding. Compiled code holds it."""
+    with torch.inference_mode(False):
+        places = torch.empty(most + 1, 1)
+        return build_relative_position(places, places[:1], bucket_size=buckets, max_position=most)[0, :, 0].to(device)
+
+
 @lru_cache(maxsize=256)
 def _relative_positions(length: int, buckets: int, most: int, device: torch.device) -> Tensor:
     """[1, N, N] bucket of each query's distance to each key."""
     with torch.inference_mode(False):
-        places = torch.empty(length, 1)
-        return build_relative_position(places, places, bucket_size=buckets, max_position=most).to(device)
+        place = torch.arange(length, device=device)
+        distance = place[:, None] - place
+        return (distance.sign() * _buckets(buckets, most, device)[distance.abs().clamp_max(most)])[None]
 
 
 def reached_positions(config: DebertaV2Config, length: int) -> tuple[int, int]:
@@ -33,7 +43,8 @@ def reached_positions(config: DebertaV2Config, length: int) -> tuple[int, int]:
     buckets, most = getattr(config, "position_buckets", -1), getattr(config, "max_relative_positions", -1)
     most = config.max_position_embeddings if most < 1 else most
     span = buckets if buckets > 0 else most
-    greatest = _greatest(length, buckets, most)
+    # compiled code has a symbol for the length, and no table has a bucket of that: as if each distance had its own
+    greatest = length - 1 if torch.compiler.is_compiling() else _greatest(length, buckets, most)
     return max(-greatest, -span), min(greatest, span - 1)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
 
 import numpy as np
 import torch
 
 from iter_bench import data, environment, systems
+from iter_bench.batching import Formed, noting
 from iter_bench.devices import default_device, synchronize
 from iter_bench.document import Document, Schema
 from iter_bench.errors import SettingsError
@@ -19,7 +21,7 @@ from iter_bench.throughput.conditions import Watch, measure_power
 from iter_bench.throughput.measurable import Compiles, CountsFlops, CountsReads, DescribesExecution, TakesStructure
 from iter_bench.throughput.outputs import CHECKED, Prepared, check
 from iter_bench.throughput.protocol import measure, problems
-from iter_bench.throughput.schema import Ceiling, MeasuredDocuments, Structure, ThroughputRecord, Work, rate_of, stored
+from iter_bench.throughput.schema import Batches, Ceiling, MeasuredDocuments, Structure, ThroughputRecord, Work, rate_of, stored
 from iter_bench.throughput.settings import CellSettings, Subject
 from iter_bench.throughput.workloads import subtokens
 from iter_bench.tokenization import forget_words
@@ -84,7 +86,8 @@ def run_cell(
     batch_size, rules = settings[0].batch_size, settings[0].rules
     ready = [prepare(of.subject, system, documents) for of, system in zip(settings, built, strict=True)]
     wrong = [check(prepared, documents, batch_size) for prepared in ready]
-    calls = [lambda prepared=prepared: prepared.predict(documents, batch_size) for prepared in ready]
+    formed = [Formed() for _ in ready]
+    calls = [partial(_call, *of, documents, batch_size) for of in zip(ready, formed, strict=True)]
 
     def wait() -> None:
         synchronize(device)
@@ -92,12 +95,13 @@ def run_cell(
     watch = Watch(device)
     with watch.looking():
         samples = [stored(of) for of in measure(calls, rules, synchronize=wait, before=forget_words)]
-    conditions, described = watch.seen(), environment.describe()
+    conditions, described, batches = watch.seen(), environment.describe(), [_batches(of) for of in formed]
     records = []
     for i, (prepared, call, seconds) in enumerate(zip(ready, calls, samples, strict=True)):
         system = prepared.system
         execution = dict(system.execution) if isinstance(system, DescribesExecution) else {}
         ceiling = ceiling_of(execution["dtype"]) if "dtype" in execution else None
+        halved = batches[i].problems if batches[i] else ()
         records.append(
             ThroughputRecord(
                 run_id=settings[i].run_id,
@@ -108,7 +112,8 @@ def run_cell(
                 samples=seconds,
                 rate=rate_of(seconds, len(documents)),
                 parts=parts_of(call, device),
-                problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules)),
+                batches=batches[i],
+                problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules), *halved),
                 beside=tuple(other.name for other in built if other is not system),
                 conditions=conditions,
                 work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
@@ -124,6 +129,18 @@ def run_cell(
             )
         )
     return records
+
+
+def _call(prepared: Prepared, formed: Formed, documents: Sequence[Document], batch_size: int) -> None:
+    """The timed region, and a note of its batches."""
+    with noting(formed):
+        prepared.predict(documents, batch_size)
+
+
+def _batches(formed: Formed) -> Batches | None:
+    """As a record holds them; None of a system whose batches nobody noted."""
+    sizes = formed.sizes
+    return Batches(samples=(min(sizes), median(sizes), max(sizes)), halved=formed.halved) if sizes else None
 
 
 def describe(documents: Sequence[Document], prepared: Prepared) -> MeasuredDocuments:

@@ -41,7 +41,8 @@ def check_record(record: ThroughputRecord, name: str) -> Iterator[str]:
     if record.rate != rate_of(samples, record.documents.documents):
         yield "rate: isn't the median, 5th and 95th percentile of the samples"
     stated = tuple(problem for problem in record.problems if not problem.startswith(OUTPUT))
-    if stated != (again := (*problems(samples, settings.rules), *record.conditions.problems(settings.rules))):
+    halved = record.batches.problems if record.batches else ()
+    if stated != (again := (*problems(samples, settings.rules), *record.conditions.problems(settings.rules), *halved)):
         yield f"problems: the rules give {list(again)}, besides outputs, not {list(stated)}"
     yield from _work(record)
     if sum(samples) > (record.finished - record.started).total_seconds():

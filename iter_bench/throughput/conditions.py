@@ -33,11 +33,11 @@ class Watch:
     """Looks at the machine from its construction on.
 
     Args:
-        device: that is measured on; on a CPU nothing of a GPU is asked.
+        device: that is measured on; on a CPU, and without NVML, nothing of a GPU is asked.
     """
 
     def __init__(self, device: torch.device):
-        self._gpu = _Gpu(device) if device.type == "cuda" else None
+        self._gpu = _gpu(device)
         self._cores = usable_cores()
         self._begin = (time.perf_counter(), *self._cpu())
 
@@ -88,9 +88,10 @@ def measure_power(
 ) -> Power | None:
     """Mean power and joules a document while ``call`` (``documents`` documents) repeats for ``WINDOW`` seconds.
 
-    None on a CPU, and on a GPU whose driver counts no energy. ``synchronize`` and ``before`` are those of `protocol.measure`.
+    None on a CPU, without NVML, and on a GPU whose driver counts no energy. ``synchronize`` and ``before`` are those of
+    `protocol.measure`.
     """
-    if device.type != "cuda" or (gpu := _Gpu(device)).energy() is None:
+    if (gpu := _gpu(device)) is None or gpu.energy() is None:
         return None
     synchronize()
     start, joules, calls = time.perf_counter(), gpu.energy(), 0
@@ -101,6 +102,18 @@ def measure_power(
         calls += 1
     seconds, joules = time.perf_counter() - start, gpu.energy() - joules
     return Power(watts=joules / seconds, joules_per_sample=joules / (calls * documents), seconds=seconds)
+
+
+def _gpu(device: torch.device) -> _Gpu | None:
+    """None on a CPU, and where NVML is missing or doesn't know the GPU: then nothing is known of it."""
+    if device.type != "cuda":
+        return None
+    import pynvml
+
+    try:
+        return _Gpu(device)
+    except pynvml.NVMLError:
+        return None
 
 
 class _Gpu:

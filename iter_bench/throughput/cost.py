@@ -21,9 +21,9 @@ def costs(records: Sequence[ThroughputRecord], documents: int) -> list[dict[str,
 
     Returns:
         ``system``, ``encoder``, ``setting`` (the system's own), ``workload``, ``density`` (entities per 100 words of it),
-        ``structure``, ``dtype``, ``hardware``, ``batch_size`` (documents that were in a batch) and ``run`` of the record;
-        ``documents_per_second`` and ``joules_per_document`` (None: not measured) as measured; ``joules_per_million``,
-        ``hours`` (of one device) and ``kwh``, calculated.
+        ``structure``, ``dtype``, ``hardware``, ``batch_size`` (the most documents that a batch may have) and ``run`` of
+        the record; ``documents_per_second`` and ``joules_per_document`` (None: not measured) as measured;
+        ``joules_per_million``, ``hours`` (of one device) and ``kwh``, calculated.
     """
     fastest: dict[tuple[Any, ...], ThroughputRecord] = {}
     for record in records:

@@ -45,6 +45,23 @@ class Conditions(Part):
         return found
 
 
+class Batches(Part):
+    """The batches that the calls of a measurement formed, each system counting in its own samples.
+
+    Attributes:
+        samples: of a batch: least, median, most. Windows of ITER and ASP, of PL-Marker examples of either stage.
+        halved: how many ran out of memory, so that they were halved.
+    """
+
+    samples: tuple[Count, Measured, Count]
+    halved: Count
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why these make a run INVALID: it didn't have the batch size that its settings name."""
+        return ("out of memory: batches were halved",) if self.halved else ()
+
+
 WINDOW = 10.0
 """Seconds over which energy is read at least: the driver's counter moves in steps of up to a tenth of a second."""
 
@@ -125,6 +142,7 @@ class ThroughputRecord(AnyRecord):
     samples: tuple[Measured, ...]
     rate: Rate
     parts: dict[str, Measured] = Field(default_factory=dict)
+    batches: Batches | None = None
     problems: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     conditions: Conditions
@@ -146,7 +164,7 @@ class ThroughputRecord(AnyRecord):
 
     @property
     def batch(self) -> int:
-        """Documents of a batch; a call may have fewer than fit into one."""
+        """The most documents that a batch may have; a budget of sub-tokens may allow fewer (``batches``)."""
         return min(self.settings.batch_size, self.documents.documents)
 
     @property

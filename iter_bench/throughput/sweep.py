@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import Field
 
 from iter_bench import environment, records
+from iter_bench.batching import undivided
 from iter_bench.devices import default_device
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import encoder_config, max_length
@@ -31,6 +32,9 @@ from iter_bench.throughput.settings import DENSITY, WORKLOADS, CellSettings, Rul
 from iter_bench.throughput.workloads import documents_of, of_dataset, of_length
 
 SWEEPS = Path(__file__).parent / "sweeps"
+
+LESS = "choose a smaller encoder, shorter documents or a smaller batch size"
+"""What to do where memory ends."""
 
 
 class Group(Settings):
@@ -179,7 +183,22 @@ def run(
     waiting = [cell for cell, found in earlier if not any(found)] + [cell for _, cell in sorted(again, key=lambda of: of[0])]
     outcome.finished = len(every) - len(waiting)
     ceiling_of = cache(lambda dtype: measure_ceiling(device, dtype))
-    built: dict[str, System | UserError] = {}
+    built: dict[str, System | str] = {}
+
+    def measured(cell: Cell) -> list[ThroughputRecord]:
+        """Records of the cell, none where it can't be measured; its systems are held by ``built`` alone once it has ended."""
+        documents, schema = documents_of(cell.workload, data_dir)
+        _build(cell, built, schema, documents)
+        systems = [(subject, built[_key(subject, cell.workload)]) for subject in cell.subjects]
+        outcome.skipped += [f"{subject.system}: {why}" for subject, why in systems if isinstance(why, str)]
+        ready = [(subject, system) for subject, system in systems if not isinstance(system, str)]
+        there = [_valid(record) for record in _earlier(cell, folder, here, hardware, [subject for subject, _ in ready])]
+        if all(there):  # as far as the cell can be measured at all
+            outcome.finished += bool(there)
+            return []
+        settings = [cell.settings(subject, hardware) for subject, _ in ready]
+        return cells.run_cell([system for _, system in ready], settings, documents, ceiling_of)
+
     longest = 0.0
     for number, cell in enumerate(waiting, 1):
         begun = time.monotonic()
@@ -189,17 +208,8 @@ def run(
         report(Step(cell, number, len(waiting)))
         made: list[ThroughputRecord] = []
         try:
-            documents, schema = documents_of(cell.workload, data_dir)
-            _build(cell, built, schema, documents)
-            systems = [(subject, built[_key(subject, cell.workload)]) for subject in cell.subjects]
-            outcome.skipped += [f"{subject.system}: {why}" for subject, why in systems if isinstance(why, UserError)]
-            ready = [(subject, system) for subject, system in systems if not isinstance(system, UserError)]
-            there = [_valid(record) for record in _earlier(cell, folder, here, hardware, [subject for subject, _ in ready])]
-            if all(there):  # as far as the cell can be measured at all
-                outcome.finished += bool(there)
-            else:
-                settings = [cell.settings(subject, hardware) for subject, _ in ready]
-                made = cells.run_cell([system for _, system in ready], settings, documents, ceiling_of)
+            with undivided("the systems of this cell", LESS):
+                made = measured(cell)
         except UserError as error:
             outcome.skipped.append(f"{cell}: {error}")
         for record in made:
@@ -247,7 +257,7 @@ def _invalid_since(found: Sequence[ThroughputRecord | None]) -> datetime:
     return max((record.finished for record in found if record and not record.valid), default=datetime.max.replace(tzinfo=UTC))
 
 
-def _build(cell: Cell, built: dict[str, System | UserError], schema: Schema, documents: Sequence[Document]) -> None:
+def _build(cell: Cell, built: dict[str, System | str], schema: Schema, documents: Sequence[Document]) -> None:
     """Adds the cell's systems to ``built``, or why one can't be measured; those of other cells make room."""
     wanted = {_key(subject, cell.workload): subject for subject in cell.subjects}
     for gone in built.keys() - wanted.keys():
@@ -255,9 +265,10 @@ def _build(cell: Cell, built: dict[str, System | UserError], schema: Schema, doc
     for key, subject in wanted.items():
         if key not in built:
             try:
-                built[key] = cells.build(subject, schema, documents)
+                with undivided("its weights", LESS):
+                    built[key] = cells.build(subject, schema, documents)
             except UserError as error:
-                built[key] = error
+                built[key] = str(error)  # the error itself would hold what was built so far
 
 
 def _key(subject: Subject, workload: Workload) -> str:

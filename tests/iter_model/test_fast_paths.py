@@ -8,9 +8,9 @@ import transformers
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from iter_bench import data
+from iter_bench import compiled, data
 from iter_bench.batching import OutOfMemory, chunks
-from iter_bench.encoders import load_tokenizer, row_width, shares_rows, states
+from iter_bench.encoders import encoder_from_config, load_tokenizer, row_width, shares_rows, states
 from iter_bench.iter_model import modeling
 from iter_bench.iter_model import system as iter_system
 from iter_bench.iter_model.batch import collate_inputs
@@ -27,6 +27,16 @@ FAMILIES = {
     "roberta": transformers.RobertaConfig(**SMALL, pad_token_id=0),
     "albert": transformers.AlbertConfig(**SMALL, embedding_size=8, pad_token_id=0),
     "t5": transformers.T5Config(vocab_size=30522, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2),
+    "deberta": transformers.DebertaV2Config(
+        **SMALL | {"type_vocab_size": 0},
+        relative_attention=True,
+        position_buckets=16,
+        max_relative_positions=40,
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+    ),
     "modernbert": transformers.ModernBertConfig(**SMALL, pad_token_id=0, local_attention=8),
 }
 
@@ -217,7 +227,7 @@ def test_nothing_waits_for_the_device_and_pairs_take_bounded_memory(name, width,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bert", "t5"])
+@pytest.mark.parametrize("name", ["bert", "t5", "deberta"])
 def test_a_compiled_encoder_takes_effect_with_few_graphs_and_gives_the_same(name, tmp_path, caplog, monkeypatch):
     system, documents = build(FAMILIES[name], tmp_path)
     plain = system.predict(documents, batch_size=4)
@@ -225,18 +235,36 @@ def test_a_compiled_encoder_takes_effect_with_few_graphs_and_gives_the_same(name
     system.compile(documents[:5])
     found = system.predict(documents, batch_size=4)
     assert [(e.id, e.entities, e.relations) for e in found] == [(e.id, e.entities, e.relations) for e in plain]
-    compiled = system.module.states
-    assert system.execution["compile"] == f"inductor, graphs: {compiled.graphs}" and compiled.problem is None
+    code = system.module.states
+    assert system.execution["compile"] == f"inductor, graphs: {code.graphs}" and code.problem is None
     widths = {inputs.tokens.input_ids.shape[1] for inputs in batches}
-    assert len(batches) > 3 and widths <= {64, 128}
-    assert 0 < compiled.graphs <= 2 * len(widths), "a batch of a single row has a graph of its own"
+    assert len(batches) > 3 and (widths <= {64, 128} or (name == "deberta" and len(widths) > 2))
+    assert 0 < code.graphs <= 2 * len(widths), "a batch of a single row has a graph of its own"
     assert "iter_bench" not in {record.name for record in caplog.records}
+
+
+@pytest.mark.parametrize("name", ["bert", "t5", "deberta"])
+def test_one_graph_is_of_the_first_width_and_one_of_all_others_and_neither_asks_the_host(name, monkeypatch):
+    torch._dynamo.reset()  # which remembers what sizes earlier tests had
+    graphs = []
+    monkeypatch.setattr(compiled, "lookup_backend", lambda name: lambda graph, _: graphs.append(graph) or graph.forward)
+    torch.manual_seed(4)
+    encoder = encoder_from_config(FAMILIES[name]).eval()
+    code = compiled.Compiled(states, "the encoder")
+    for width in (64, 128, 192, 30, 300):
+        ids, segment = torch.randint(1000, 2000, (3, width)), torch.ones(3, width, dtype=torch.long)
+        segment[0, -9:] = 0
+        with torch.inference_mode():
+            found, expected = (run(encoder, ids, segment, None, padded=True)[segment > 0] for run in (code, states))
+        assert torch.allclose(found, expected, atol=1e-6), width
+    assert (code.problem, code.graphs, len(graphs)) == (None, 2, 2)
+    called = {str(node.target) for graph in graphs for node in graph.graph.nodes}
+    assert not called & {"item", "tolist", "cpu", "numpy"}, "nothing waits"
+    assert name == "t5" or not any("method log " in target for target in called), "DeBERTa's buckets are looked up"
 
 
 @pytest.mark.slow
 def test_a_compiler_that_fails_or_errs_is_told_and_not_used(tmp_path, caplog, monkeypatch):
-    from iter_bench import compiled
-
     def fails(graph, inputs):
         raise ValueError("no compiler here")
 

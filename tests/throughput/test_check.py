@@ -35,7 +35,7 @@ CHANGES = {
     "settings": ({"run_id": "0" * 12}, "run_id is 000000000000"),
     "system": ({"system": "asp"}, "system is asp, the settings name iter"),
     "structure": ({"structure": "predicted"}, "structure is predicted"),
-    "machine": ({"device": "cuda:0", "environment": {"cpu": "Faster CPU"}}, "the environment says Faster CPU"),
+    "machine": ({"device": "cuda:0", "environment": {"cpu": "Faster CPU"}}, "the environment says unknown GPU, Faster CPU"),
     "time": ({"finished": (START + timedelta(seconds=5)).isoformat()}, "last longer than from started to finished"),
     "no samples": ({"samples": []}, "samples: there are none"),
     "field": ({"documents": {"documents": 0}}, "documents.documents: "),

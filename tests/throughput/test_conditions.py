@@ -80,6 +80,23 @@ def test_a_gpu_is_looked_at_while_it_computes(gpu, monkeypatch):
     assert gpu.looks == looks, "nobody looks any more"
 
 
+@pytest.mark.parametrize("refused", ["nvmlInit", "nvmlDeviceGetHandleByUUID"])
+def test_without_nvml_nothing_is_known_of_the_gpu_and_measuring_goes_on(refused, gpu, monkeypatch):
+    """The driver's library is missing, or doesn't know the GPU."""
+
+    def refuse(*_):
+        raise Gpu.NVMLError("not found")
+
+    monkeypatch.setattr(Gpu, refused, refuse)
+    watch = Watch(CUDA)
+    with watch.looking():
+        pass
+    seen = watch.seen()
+    assert seen.sm_clock is seen.memory_clock is seen.power_limited is seen.gpu_processes is None and seen.slowed == ()
+    assert seen.problems(Rules(others=1)) == []
+    assert measure_power(refuse, 4, CUDA, synchronize=refuse, before=refuse) is None
+
+
 def test_a_short_measurement_is_looked_at_too_and_what_a_look_raises_is_told(gpu, monkeypatch):
     watch = Watch(CUDA)
     with watch.looking():

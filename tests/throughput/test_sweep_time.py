@@ -1,4 +1,4 @@
-"""Whether sweeps fit into the time that they have, by clocks that the test moves."""
+"""Whether sweeps fit into the time that they have, by clocks that the test moves, and into a GPU's memory, by shapes."""
 
 import math
 from datetime import timedelta
@@ -13,14 +13,17 @@ from baselines.asp.generation import width_of
 from baselines.plmarker.stage import GPU_ROWS
 from baselines.plmarker.system import PlMarkerSystem
 from iter_bench import records
+from iter_bench.encoders import max_length
 from iter_bench.throughput import cells
 from iter_bench.throughput.protocol import measure, problems
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.sweep import Sweep, cells_of, load_sweep, run
-from iter_bench.throughput.workloads import documents_of
+from iter_bench.throughput.workloads import documents_of, subtokens
 
 PASS, BATCH, RATE = 0.008, 0.01, 200e12
 """Seconds of a pass of ASP's decoder, of any other batch at least, and operations a second: slower than a GPU should be."""
+MEMORY, ROWS = 80e9 * 0.9, 65536
+"""Bytes of a GPU that tensors may take, and the most sub-tokens of an encoder's pass: PL-Marker's budget, the larger one."""
 SAMPLE = 24
 """Documents that stand for all of a call."""
 
@@ -50,22 +53,48 @@ def seconds_of(system, documents, cell):
     return waits + many * system.flops(documents, given) / RATE
 
 
+def held_by(system, documents, cell):
+    """Bytes of a batch in bf16: an encoder's pass, and what ASP's decoder holds of all of the batch at its worst moment."""
+    module = system.ner.module if isinstance(system, PlMarkerSystem) else system.module
+    encoder, limit = module.encoder.config, max_length(module.encoder.config)
+    longest = min(max(subtokens(documents)), limit or math.inf)
+    batch = min(cell.batch_size, cell.workload.count)
+    tokens = min(ROWS, batch * longest)
+    # scores or a bias of each query with each key, twice, and a dozen tensors of states
+    held = tokens * (2 * encoder.num_attention_heads * longest + 12 * encoder.hidden_size) * 2
+    if system.name != "asp":
+        return held
+    given = system.prepare_structure(documents, system.reachable(documents).extractions)
+    sources, shape, width = system._sources(documents)[1], system.module.decoder.shape, system.config.settings.width
+    position = 2 * shape.layers * shape.heads * shape.head_width * 2  # keys and values
+    read = batch * max(len(source.input_ids) for source in sources) * position
+    room = max(len(source.copied) for source in sources) + width + 16
+    more = max(max(len(of.actions) for of in given) + width - room, room // 2)
+    first, grown = batch * room * position, batch * (room + more) * position
+    # two shares and their sum, of every pair of the batch at once
+    pairs = batch * max(len(of.classes) for of in given) * system.module.link_head.inner.out_features * 3 * 2
+    return held + read + max(read + first, first + grown, grown + pairs)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpu", "parameters"])
-def test_every_cell_can_become_valid_within_its_limit_and_a_call_of_the_command(name, monkeypatch):
+def test_every_cell_can_become_valid_within_its_limit_and_a_call_of_the_command_and_fits_into_80_gb(name, monkeypatch):
     for module in ("iter_bench.iter_model", "baselines.asp", "baselines.plmarker"):
         monkeypatch.setattr(f"{module}.system.default_device", lambda: torch.device("meta"))
     sweep, built = load_sweep(name), {}
     for cell in cells_of(sweep, None)[0]:
         size = {"count": min(cell.workload.count, SAMPLE if cell.workload.length is None else 6)}
         documents, schema = documents_of(cell.workload.model_copy(update=size))
-        seconds = []
+        seconds, weights, held = [], 0, []
         for subject in cell.subjects:
             key = (subject.system, subject.encoder, schema)
             if key not in built:
                 with torch.device("meta" if subject.encoder.startswith("random:") else "cpu"):
                     built[key] = cells.build(subject, schema, documents)
             seconds.append(seconds_of(built[key], documents, cell))
+            weights += (4 + 2) * built[key].parameters  # as they are kept, and converted
+            held.append(held_by(built[key], documents, cell))
+        assert weights + max(held) < MEMORY, f"{cell}: {weights / 1e9:.0f} GB of weights, {[f'{of / 1e9:.0f}' for of in held]}"
         now = [0.0]
 
         def call(duration, now=now):

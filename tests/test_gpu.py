@@ -1,0 +1,128 @@
+"""What only CUDA can show: `pytest -m gpu`. No GPU was there yet, so only the bodies were run, on a CPU in its place."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from iter_bench.throughput.shown import look
+
+from iter_bench import data, systems
+from iter_bench.throughput import cells
+from iter_bench.throughput.conditions import Watch, measure_power
+from iter_bench.throughput.outputs import APART, CHECKED
+from iter_bench.throughput.settings import Subject
+from iter_bench.throughput.sweep import Sweep, run
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+ENCODER = str(Path(__file__).parent / "fixtures" / "tiny_bert")
+CORPUS = data.load("synthetic-w1", "train")
+DOCUMENTS = CORPUS.documents[:12]
+NAMES = sorted(systems.REGISTRY)
+
+
+def built(name, device, monkeypatch):
+    """A system on the device, in fp32; its weights depend on no device."""
+    for module in ("iter_bench.iter_model", "baselines.asp", "baselines.plmarker"):
+        monkeypatch.setattr(f"{module}.system.default_device", lambda: device)
+    system = systems.system_class(name).build(ENCODER, CORPUS.schema, DOCUMENTS, {}, seed=5)
+    assert {weights.device.type for weights in system.module.parameters()} == {device.type}
+    system.precision = "fp32"
+    return system
+
+
+def decisive(system):
+    """The system, with weights that decide at random."""
+    torch.manual_seed(3)
+    for name, weights in system.module.named_parameters():
+        if weights.dim() > 1:
+            weights.data += ((0.3 if "encoder" not in name else 0.05) * torch.randn(weights.shape)).to(weights.device)
+    return system
+
+
+def plain(extractions):
+    return [(e.id, set(e.entities), set(e.relations)) for e in extractions]
+
+
+def test_cuda_is_hidden_from_tests_that_are_not_for_it():
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "" and not torch.cuda.is_available()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_in_fp32_extractions_and_states_are_those_of_the_cpu(name, monkeypatch):
+    there, here = (decisive(built(name, device, monkeypatch)) for device in (CUDA, CPU))
+    expected = here.predict(DOCUMENTS, batch_size=4)
+    assert sum(len(e.entities) for e in expected) > 12
+    found = there.predict(DOCUMENTS, batch_size=4)
+    assert plain(found) == plain(expected)
+    for one, other in zip(found, expected, strict=True):
+        scores = {item: item.score for item in (*other.entities, *other.relations)}
+        assert [x.score for x in (*one.entities, *one.relations)] == pytest.approx(
+            [scores[x] for x in (*one.entities, *one.relations)], abs=1e-3
+        )
+    every = range(len(DOCUMENTS))
+    of_cpu = here.plain_states(DOCUMENTS, here.prepare_structure(DOCUMENTS, expected), every)
+    structure = there.prepare_structure(DOCUMENTS, expected)
+    one_by_one = there.plain_states(DOCUMENTS, structure, every)
+    with look(of_cpu) as in_batches:
+        there.predict(DOCUMENTS, batch_size=4, structure=structure)
+    for states in (one_by_one, in_batches):
+        assert states.keys() == of_cpu.keys()
+        for key, wanted in of_cpu.items():
+            assert (states[key].cpu() - wanted).norm() <= APART * wanted.norm()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_harness_finds_nothing_wrong(precision, name, monkeypatch):
+    system = built(name, CUDA, monkeypatch)
+    system.precision = precision
+    assert cells.check(cells.prepare(Subject(system=name), system, DOCUMENTS), DOCUMENTS, 4) == []
+    assert system.execution["dtype"] == {"fp32": "float32", "bf16": "bfloat16"}[precision]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_compiling_works_and_changes_nothing(name, monkeypatch):
+    system = built(name, CUDA, monkeypatch)
+    system.compile(DOCUMENTS[:CHECKED])
+    assert "inductor, graphs: " in system.execution["compile"] and "none" not in system.execution["compile"]
+    assert cells.check(cells.prepare(Subject(system=name), system, DOCUMENTS), DOCUMENTS, 4) == []
+    assert "none" not in system.execution["compile"], "nor did it fail at other sizes"
+
+
+@pytest.mark.gpu
+def test_the_driver_is_asked_while_it_computes():
+    matrix, begun = torch.ones(2048, 2048, device=CUDA), time.monotonic()
+
+    def work():
+        (matrix @ matrix).sum().item()
+
+    watch = Watch(CUDA)
+    with watch.looking():
+        while time.monotonic() - begun < 1:
+            work()
+    seen = watch.seen()
+    for clock in (seen.sm_clock, seen.memory_clock):
+        assert clock is not None and 0 < clock[0] <= clock[1] <= clock[2]
+    assert 0 <= seen.power_limited <= 1 and (seen.gpu_processes is None or seen.gpu_processes >= 1)
+    power = measure_power(work, 1, CUDA, synchronize=lambda: torch.cuda.synchronize(CUDA), before=lambda: None)
+    assert power is None or (1 < power.watts < 2000 and power.joules_per_sample > 0)
+
+
+@pytest.mark.gpu
+def test_a_cell_is_valid_or_says_why(tmp_path):
+    """Of the machine alone, that is: its outputs are right, and its memory suffices."""
+    rules = {"warm_up": 1, "repetitions": 5, "seconds": 1, "limit": 20}
+    group = {"subjects": [{"system": name} for name in NAMES], "lengths": [32], "batch_sizes": [4]}
+    outcome = run(Sweep(description="Short.", minutes=10, subtokens=512, rules=rules, group=[group]), tmp_path, tmp_path / "h")
+    assert not outcome.skipped and sorted(record.system for record in outcome.measured) == NAMES
+    for record in outcome.measured:
+        assert not any(problem.startswith(("wrong output", "out of memory")) for problem in record.problems)
+        assert record.device == str(CUDA) and record.batches.samples[2] <= 4
+        assert record.execution["dtype"] == ("bfloat16" if CUDA.type == "cuda" else "float32")
+        assert 0 < record.work.share < 1 and sum(record.parts.values()) > 0
+        assert (record.peak_memory is not None) == (CUDA.type == "cuda")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from iter_bench.throughput.shown import look
+from iter_bench.observation.shown import look
 
 from iter_bench import data, systems
 from iter_bench.throughput import cells

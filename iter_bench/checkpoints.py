@@ -95,10 +95,10 @@ class CheckpointFolder:
             weights, moments = load_file(path / WEIGHTS_FILE), load_file(path / "optimizer.safetensors")
         except Exception as error:
             raise self._damaged(path, error) from error
+        load_weights(module, weights)  # which names another model or other types
         if other := [name for name, value in self.key.items() if not isinstance(key, dict) or key.get(name) != value]:
             begun = f"{path} belongs to the run with another {', '.join(other)}"
             raise UserError(f"{begun}; delete {self.folder} to start over, or use another folder")
-        load_weights(module, weights)
         if self._existing("best") is None and any(epoch["selected"] for epoch in history if "dev" in epoch):
             raise self._damaged(self.folder / "best", "is missing")
         state = optimizer.state_dict()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from iter_bench.observation.shown import look
 
 from iter_bench import data, systems
+from iter_bench.observation.shown import look
 from iter_bench.throughput import cells
 from iter_bench.throughput.conditions import Watch, measure_power
 from iter_bench.throughput.outputs import APART, CHECKED

@@ -33,9 +33,9 @@ def test_table_1_by_hand():
     shared = "same encoder for all | minilm | gold, sdpa, float32 | 22.7 M | 8 | 10 | embedded | 63.0 | 3.0 | "
     shared += "{} | Some CPU (2 cores) |"
     assert [line for line in tables.markdown(made.shown).splitlines() if "Some CPU" in line] == [
-        "| CoNLL04 | ITER | T5-small | 54 | 64 | 1x RTX 4090 | 1040.55 |  | "
+        "| CoNLL04 | ITER | T5-small | 54 | 64 | 1x RTX 4090 | 1040.55 |  |  | "
         + shared.format("100 [99.1, 101] |  | 40.0% | 2 G"),
-        "| CoNLL04 | ASP | T5-small | 64 | 64 | 1x RTX 4090 | 44.459 | 23.4× | " + shared.format("5 [4.1, 5.9] | 20× |  | "),
+        "| CoNLL04 | ASP | T5-small | 64 | 64 | 1x RTX 4090 | 44.459 | 23.4× |  | " + shared.format("5 [4.1, 5.9] | 20× |  | "),
     ]
     assert list(brief(made).columns[-2:]) == ["share of ceiling", "hardware"] and len(brief(made)) == 2
 

@@ -21,6 +21,7 @@ from iter_bench.encoders import (
     max_length,
 )
 from iter_bench.encoders.architectures import hyper_parameters
+from iter_bench.encoders.availability import problem
 from iter_bench.errors import SettingsError
 
 BERT_LIKE = {
@@ -308,6 +309,10 @@ def test_other_families_are_named_in_the_refusal(tmp_path):
 def test_a_missing_folder_is_called_that(name):
     with pytest.raises(SettingsError, match="no such folder"):
         load_encoder(name)
+
+
+def test_a_plan_says_of_what_can_be_no_name_that_it_is_none():
+    assert "no repository of the hub can be called that" in problem("a[b]") and problem("minilm") is None
 
 
 @pytest.mark.parametrize("name", ["bert-base-cased", "someone/something", "not a name"])

@@ -22,6 +22,8 @@ from iter_bench.encoders import encoder_from_config, states, states_of_layers
 from iter_bench.observation.shown import show
 
 HEADS = ("open_head.", "type_head.", "link_head.")
+PAIRS_AT_ONCE = 2**17
+"""Pairs of entities that are combined at a time: a batch of long documents has more than memory holds."""
 
 
 def _without_padding(input_ids: Tensor, attention_mask: Tensor) -> Iterator[tuple[int, ...]]:
@@ -79,7 +81,9 @@ class AspModel(nn.Module):
 
     def link_logits(self, states: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Logits [P, 1 + 2·|T_R|] of pairs of rows of ``states``."""
-        return self.link_head.logits(self.link_head.share(states)[first] + self.link_head.share(states, 1)[second])
+        left, right = self.link_head.share(states), self.link_head.share(states, 1)
+        parts = zip(first.split(PAIRS_AT_ONCE), second.split(PAIRS_AT_ONCE), strict=True)
+        return torch.cat([self.link_head.logits(left[one] + right[other]) for one, other in parts])
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss's two parts, each summed over its positions and divided by the number of samples."""

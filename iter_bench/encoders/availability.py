@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from transformers import AutoConfig, PreTrainedModel
 
 from iter_bench.encoders.architectures import HUB_NAMES, RANDOM, hyper_parameters
@@ -32,8 +32,11 @@ def problem(name: str) -> str | None:
     if source.local:
         there = Path(source.location, "config.json").is_file()
         return None if there else f"encoder {name!r}: {source.location} lacks config.json"
-    if (random and name.removeprefix(RANDOM) in HUB_NAMES) or _is_cached(source.location):
-        return None
+    try:
+        if (random and name.removeprefix(RANDOM) in HUB_NAMES) or _is_cached(source.location):
+            return None
+    except HFValidationError:
+        return f"encoder {name!r}: there is no such folder, and no repository of the hub can be called that"
     if constants.HF_HUB_OFFLINE:
         return f"encoder {name!r}: {source.location} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it"
     if (answer := _ask_hub(source.location)) is None:

@@ -141,6 +141,17 @@ def test_the_encoder_reads_only_rows_of_similar_length_together(tiny, monkeypatc
     assert shapes == expected and len(shapes) > 2
 
 
+def test_pairs_in_parts_have_the_logits_of_pairs_at_once(tiny, monkeypatch):
+    model, combined = tiny(count=2)[0].module, []
+    states = torch.randn(9, model.link_head.width, dtype=torch.float64)
+    first, second = torch.triu_indices(9, 9, 1)
+    logits, combine = model.link_logits(states, first, second), model.link_head.logits
+    monkeypatch.setattr("baselines.asp.modeling.PAIRS_AT_ONCE", 10)
+    monkeypatch.setattr(model.link_head, "logits", lambda inner: combined.append(len(inner)) or combine(inner))
+    assert torch.allclose(model.link_logits(states, first, second), logits) and combined == [10, 10, 10, 6]
+    assert model.link_logits(states, first[:0], second[:0]).shape == (0, logits.shape[1])
+
+
 def test_teacher_forcing_gives_the_logits_of_decoding(tiny):
     """What is decided step by step, given as gold, has the same states; so training sees what decoding sees."""
     system, documents = tiny(decoding="stepwise")

@@ -10,6 +10,7 @@ from throughput_examples import Echo
 
 from baselines.asp.actions import COPY
 from baselines.asp.generation import width_of
+from baselines.asp.modeling import PAIRS_AT_ONCE
 from baselines.plmarker.stage import GPU_ROWS
 from baselines.plmarker.system import PlMarkerSystem
 from iter_bench import records
@@ -65,14 +66,17 @@ def held_by(system, documents, cell):
     if system.name != "asp":
         return held
     given = system.prepare_structure(documents, system.reachable(documents).extractions)
-    sources, shape, width = system._sources(documents)[1], system.module.decoder.shape, system.config.settings.width
+    sources, shape = system._sources(documents)[1], system.module.decoder.shape
+    width = width_of(system.config.settings, batch, torch.device("cuda"))
     position = 2 * shape.layers * shape.heads * shape.head_width * 2  # keys and values
     read = batch * max(len(source.input_ids) for source in sources) * position
     room = max(len(source.copied) for source in sources) + width + 16
     more = max(max(len(of.actions) for of in given) + width - room, room // 2)
     first, grown = batch * room * position, batch * (room + more) * position
-    # two shares and their sum, of every pair of the batch at once
-    pairs = batch * max(len(of.classes) for of in given) * system.module.link_head.inner.out_features * 3 * 2
+    # two shares and their sum, of as many pairs of the batch as are combined at once
+    pairs = (
+        min(PAIRS_AT_ONCE, batch * max(len(of.classes) for of in given)) * system.module.link_head.inner.out_features * 3 * 2
+    )
     return held + read + max(read + first, first + grown, grown + pairs)
 
 

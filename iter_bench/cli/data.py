@@ -167,7 +167,7 @@ def _as_dict(row: Row) -> dict[str, Any]:
         "measured": {**asdict(row.measured), **share} if row.measured else None,
         "expected_samples": row.expected,
         "paper_samples": row.paper_samples,
-        "paper": row.paper.model_dump() if row.paper else None,
+        "paper": row.paper,
         "notes": row.notes,
     }
 
@@ -180,7 +180,7 @@ def _stats_table(rows: list[Row], encoder: str) -> Table:
         table.add_column(column, justify="right")
     for row in rows:
         m = row.measured
-        omega, overlap = (row.paper.omega, row.paper.overlap) if row.paper else (None, None)
+        omega, overlap = (row.paper["omega"], row.paper["overlap"]) if row.paper else (None, None)
         cells = (
             _beside(m.samples if m else "not here", row.paper_samples),
             str(m.entities) if m else "",

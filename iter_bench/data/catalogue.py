@@ -36,16 +36,6 @@ class Folds(_Table):
     seed: int
 
 
-class PaperRow(_Table):
-    """The data set's row in the data table of the camera-ready paper, as printed."""
-
-    train: str
-    dev: str
-    test: str
-    omega: int
-    overlap: str
-
-
 class Entry(_Table):
     """One data set."""
 
@@ -71,7 +61,6 @@ class Entry(_Table):
     )
     max_span_words: int = Field(ge=1, description="PL-Marker's limit on the words of a candidate span")
     samples: dict[str, int] = Field(description="expected number of samples by split")
-    paper: PaperRow | None = None
     licence: str
     source: str
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from iter_bench import published
 from iter_bench.data import ade, catalogue, loading, synthetic
-from iter_bench.data.catalogue import MissingData, PaperRow
+from iter_bench.data.catalogue import MissingData
 from iter_bench.data.statistics import CountSubtokens, Statistics, statistics
 
 
@@ -20,7 +23,7 @@ class Row:
         measured: the figures, or None where the split's file is not there.
         expected: number of samples of the distribution, where it is known.
         paper_samples: as the paper prints them for this split.
-        paper: the data set's whole row in the paper; only beside the split that its ω and overlap share are of.
+        paper: the data set's whole row of `published.data`; only beside the split that its ω and overlap share are of.
         notes: what the load changed or left out.
     """
 
@@ -29,7 +32,7 @@ class Row:
     measured: Statistics | None
     expected: int | None = None
     paper_samples: str | None = None
-    paper: PaperRow | None = None
+    paper: Mapping[str, Any] | None = None
     notes: dict[str, int] = field(default_factory=dict)
 
 
@@ -52,12 +55,12 @@ def rows(
             Row(name, split, statistics(loading.load(name, split).documents, count_subtokens)) for split in synthetic.SPLITS
         ]
     entry = catalogue.entry(name)
-    main = "all" if entry.folds else "train"
+    main, printed = "all" if entry.folds else "train", published.data_row(name)
     found: list[Row] = []
     failed: list[MissingData] = []
     for split in entry.files:
-        paper_samples = getattr(entry.paper, "train" if split == "all" else split) if entry.paper else None
-        paper = entry.paper if split == main else None
+        paper_samples = printed["train" if split == "all" else split] if printed else None
+        paper = printed if split == main else None
         try:
             dataset = loading.load(name, split, data_dir=data_dir, skip_bad=skip_bad)
         except MissingData as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +82,11 @@ def released() -> pd.DataFrame:
 def data() -> pd.DataFrame:
     """Table 2: samples a split as printed, ``omega``, and the share of samples with overlapping entities."""
     return _read("data")
+
+
+def data_row(name: str) -> dict[str, Any] | None:
+    """The row of ``data()`` for a data set of the catalogue; None where the paper has none."""
+    return data().set_index("dataset").to_dict("index").get(DATASETS.get(name))
 
 
 def same_encoder(printed: str, measured: str) -> bool:

@@ -21,9 +21,8 @@ def conventions(records: Sequence[Record]) -> Made:
     records = on_test(records)
     rows = []
     for group in group_runs(records):
-        about = {"dataset": group.dataset, "system": group.system, "encoder": group.encoder, "setting": group.setting}
         for criterion in (c for c in CRITERIA if c in group.records[0].scores.test["strict"]):
-            row = about | {"runs": len(group.records), "criterion": LABELS[criterion]}
+            row = group.about | {"runs": len(group.records), "criterion": LABELS[criterion]}
             for convention in CONVENTIONS:
                 row[convention], row[f"{convention} std"] = percent(group, criterion, convention)
             row |= {f"difference {name}": row[name] - row["strict"] for name in ("pl_marker", "surface")}
@@ -43,13 +42,12 @@ def types(records: Sequence[Record]) -> Made:
     records = on_test(records)
     rows = []
     for group in group_runs(records):
-        about = {"dataset": group.dataset, "system": group.system, "encoder": group.encoder, "setting": group.setting}
         tests = [record.scores.test["strict"] for record in group.records]
         for criterion in (c for c in ("ner", "re_plus") if c in tests[0]):
             for name in sorted({name for test in tests for name in test[criterion].per_type}):
                 tallies = [test[criterion].per_type[name] for test in tests if name in test[criterion].per_type]
                 hit, spurious, missed = (sum(getattr(tally, field) for tally in tallies) for field in ("tp", "fp", "fn"))
-                row = about | {"runs": len(tests), "criterion": LABELS[criterion], "type": name}
+                row = group.about | {"runs": len(tests), "criterion": LABELS[criterion], "type": name}
                 row |= {"hit": hit, "missed": missed, "spurious": spurious}
                 rows.append(row | {"strict F1": 100 * precision_recall_f1(hit, spurious, missed)[2]})
     columns = ["dataset", "system", "encoder", "setting", "runs", "criterion", "type", "hit", "missed", "spurious", "strict F1"]

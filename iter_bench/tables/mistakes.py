@@ -88,8 +88,7 @@ def given_entities(record: Record) -> tuple[float, float, float]:
 
 
 def _about(group: Group) -> dict[str, Any]:
-    about = {"dataset": group.dataset, "system": group.system, "encoder": group.encoder, "setting": group.setting}
-    return about | {"runs": len(group.records)}
+    return group.about | {"runs": len(group.records)}
 
 
 def _made(

@@ -51,6 +51,11 @@ class Group:
         return self.records[0].encoder
 
     @property
+    def about(self) -> dict[str, Any]:
+        """The columns that name the group in a table."""
+        return {"dataset": self.dataset, "system": self.system, "encoder": self.encoder, "setting": self.setting}
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """The distinct seeds."""
         return tuple(sorted({record.settings.seed for record in self.records}))
@@ -155,15 +160,7 @@ def _columns() -> list[str]:
 
 def _row(group: Group) -> dict[str, Any]:
     records = group.records
-    row: dict[str, Any] = {
-        "dataset": group.dataset,
-        "system": group.system,
-        "encoder": group.encoder,
-        "setting": group.setting,
-        "parameters": records[0].parameters,
-        "seeds": len(group.seeds),
-        "folds": len(group.folds),
-    }
+    row = group.about | {"parameters": records[0].parameters, "seeds": len(group.seeds), "folds": len(group.folds)}
     for criterion in CRITERIA:
         for name in RATIOS:
             tests = [r.scores.test["strict"] for r in records]

@@ -69,10 +69,9 @@ def _made(
             continue
         used += group.records
         words = np.array([len(document.words) for document in documents])
-        about = {"dataset": group.dataset, "system": group.system, "encoder": group.encoder, "setting": group.setting}
         for value in sorted(set(keys.tolist())):
             of = keys == value
-            row = about | {"runs": len(group.records), name: value if name == "ω" else float(words[of].mean())}
+            row = group.about | {"runs": len(group.records), name: value if name == "ω" else float(words[of].mean())}
             row |= {"from": int(words[of].min()), "to": int(words[of].max()), "documents": int(of.sum())}
             for criterion in (c for c in CRITERIA if c in group.records[0].documents):
                 counts = np.array([record.documents[criterion] for record in group.records])[:, of]

@@ -55,8 +55,7 @@ def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Mad
 
 
 def _about(group: Group) -> dict[str, Any]:
-    row = {"dataset": group.dataset, "system": group.system, "encoder": group.encoder, "setting": group.setting}
-    row["runs"] = len(group.records)
+    row = group.about | {"runs": len(group.records)}
     for name, criterion in (("NER", "ner"), ("RE+", "re_plus")):
         row[f"measured {name} F1"], row[f"measured {name} F1 std"] = percent(group, criterion, "strict")
     return row

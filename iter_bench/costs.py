@@ -119,11 +119,11 @@ class Costs:
         """Bytes that training takes at most: measured on this hardware, or estimated; None where nothing is known."""
         kind = "host" if self.device.type == "cpu" else "device"
         of = (self.hardware, run.system, encoder)
-        samples = _at_once(run)
+        samples = run.training.at_once
         peaks = [
             getattr(r.peak_memory, kind) or 0
             for r, _ in self._measured
-            if (r.hardware, r.system, r.settings.encoder) == of and _at_once(r.settings) == samples
+            if (r.hardware, r.system, r.settings.encoder) == of and r.settings.training.at_once == samples
         ]
         if any(peaks):
             return max(peaks)
@@ -162,11 +162,6 @@ class Costs:
         if dtype not in self._products:
             self._products[dtype] = measure_ceiling(self.device, dtype).flops
         return self._products[dtype]
-
-
-def _at_once(run: RunSettings) -> int:
-    """Samples whose activations a step of training holds."""
-    return min(run.training.batch_size, run.training.samples_at_once or run.training.batch_size)
 
 
 def _work(run: RunSettings, encoder: str, sizes: dict[str, Size]) -> float | None:

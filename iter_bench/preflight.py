@@ -139,9 +139,9 @@ def plan(runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None, *
         memory = costs.memory(first, encoder, sizes[first.data])
         if memory and capacity and memory > capacity:
             found.append(
-                f"{first.system} over {encoder} needs about {memory / 2**30:.0f} GiB to train with batches of "
-                f"{first.training.batch_size}, and there are {capacity / 2**30:.0f}; take a smaller encoder or batch, "
-                "or set training.samples_at_once"
+                f"{first.system} over {encoder} needs about {memory / 2**30:.0f} GiB to train with {first.training.at_once} "
+                f"samples at once, and there are {capacity / 2**30:.0f}; take a smaller encoder, or set "
+                "training.samples_at_once lower"
             )
         cost = costs.of(first, encoder, sizes[first.data]) if len(finished) < len(group) else Cost(0.0, "finished before")
         basis = [cost.basis, *dict.fromkeys(size.basis for size in sizes[first.data].values() if size.basis)]

@@ -175,6 +175,11 @@ class TrainingSettings(Settings):
     patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better dev score")
     select_by: Literal["auto", "ner", "re", "re_plus"] = Field("auto", description="auto: re_plus, or ner without relations")
 
+    @property
+    def at_once(self) -> int:
+        """The most samples whose activations a step holds."""
+        return min(self.batch_size, self.samples_at_once or self.batch_size)
+
 
 def dtype_of(precision: str, device: str) -> str:
     """Torch's name of the type of matrix products on ``device``; ``auto`` is bf16 on CUDA and fp32 on the CPU."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from iter_bench.errors import UserError
+from iter_bench.observation.parts import part
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -165,6 +166,28 @@ def ahead(work: Callable[[_S], _T], items: Sequence[_S]) -> Iterator[_T]:
             yield done
             done = following.result()
         yield done
+
+
+def in_lots(
+    documents: Sequence[_S], batch_size: int, device: torch.device, prepare: Callable[[Sequence[_S]], _T]
+) -> Iterator[tuple[Sequence[_S], _T]]:
+    """The ``chunks`` of the documents, each with what ``prepare``, which tokenises, makes of it ``ahead``."""
+    lots = chunks(documents, batch_size, device)
+    prepared = ahead(prepare, lots)
+    for lot in lots:
+        with part("tokenise"):
+            ready = next(prepared)
+        yield lot, ready
+
+
+def delayed(items: Iterable[_T]) -> Iterator[_T]:
+    """The items, each only once the one after it was made: what a GPU was asked of that one it computes meanwhile."""
+    made: list[_T] = []
+    for item in items:
+        made.append(item)
+        if len(made) > 1:
+            yield made.pop(0)
+    yield from made
 
 
 @contextmanager

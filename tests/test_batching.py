@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iter_bench import data, systems
-from iter_bench.batching import OutOfMemory, ahead, chunks, in_batches, in_rows
+from iter_bench.batching import OutOfMemory, ahead, chunks, delayed, in_batches, in_rows
 from iter_bench.data.synthetic import SCHEMA
 
 ENCODER = str(Path(__file__).parent / "fixtures" / "tiny_bert")
@@ -81,6 +81,16 @@ def test_work_ahead_keeps_its_order_and_raises_where_it_is_due():
     with pytest.raises(ZeroDivisionError):
         next(done)
     assert log[:3] == [1, 2, 0] and 4 not in log and list(ahead(work, [])) == []
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_what_is_delayed_comes_once_the_next_is_made(count):
+    log = []
+    made = (log.append(f"make {i}") or i for i in range(count))
+    for i in delayed(made):
+        log.append(f"use {i}")
+    steps = [step for i in range(count) for step in (f"make {i}", f"use {i - 1}")] + [f"use {count - 1}"]
+    assert log == [step for step in steps if step != "use -1"]
 
 
 @given(st.lists(st.integers(1, 60), min_size=1), st.integers(1, 40), st.integers(60, 130), st.randoms())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from baselines.asp.plain import plain_states
 from baselines.asp.source import Source, source_of
 from baselines.asp.warm_start import decoder_for, shape_of
 from iter_bench import systems
-from iter_bench.batching import in_batches
+from iter_bench.batching import in_batches, in_lots
 from iter_bench.checkpoints import load_module, save_module
 from iter_bench.devices import compute_dtype, default_device, predicting
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema
@@ -171,8 +172,21 @@ class AspSystem:
     ) -> list[Extraction]:
         """One extraction a document, greedily decoded; ``structure`` as ``prepare_structure`` gave it for them."""
         self.module.eval()
-        with part("tokenise"):
-            windows, sources = self._sources(documents)
+        found, given = [], None if structure is None else iter(structure)
+        with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
+            for lot, (windows, sources) in in_lots(documents, batch_size, self.device, self._sources):
+                of_lot = None if given is None else list(islice(given, len(windows)))
+                found += self._extract(lot, windows, sources, batch_size, of_lot)
+        return found
+
+    def _extract(
+        self,
+        documents: Sequence[Document],
+        windows: Sequence[Window],
+        sources: Sequence[Source],
+        batch_size: int,
+        structure: Sequence[Imposed] | None,
+    ) -> list[Extraction]:
         found: list[Extraction | None] = [None] * len(windows)
 
         def run(rows: list[int]) -> None:
@@ -188,8 +202,7 @@ class AspSystem:
                     found[row] = extraction if given is None else given[i].as_given(extraction)
 
         lengths = [len(source.input_ids) for source in sources]
-        with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
-            in_batches(lengths, batch_size, run, name=lambda i: documents[windows[i].document].id)
+        in_batches(lengths, batch_size, run, name=lambda i: documents[windows[i].document].id)
         with part("decode"):
             return self.windows.merge(found, windows, documents)
 

@@ -5,8 +5,9 @@ Both stages compute, and move to the host, all that they compute otherwise; then
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,14 @@ from iter_bench.document import Document, Entity, Extraction, Relation
 
 IMPOSSIBLE = -100.0
 """Log-probability of every class but the imposed one."""
+
+
+class InOrder(NamedTuple):
+    """What is left of an ``Imposed`` for the documents that follow."""
+
+    spans: Iterator[np.ndarray]
+    entities: Iterator[tuple[Entity, ...]]
+    pairs: Iterator[np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,10 @@ class Imposed:
     entities: list[tuple[Entity, ...]]
     pairs: list[np.ndarray]
     relations: list[dict[Relation, Relation]]
+
+    def in_order(self) -> InOrder:
+        """What both stages read, for lots of the documents one after the other."""
+        return InOrder(iter(self.spans), iter(self.entities), iter(self.pairs))
 
     def as_given(self, found: Sequence[Extraction]) -> list[Extraction]:
         """The extractions with symmetric relations the way round that was given."""

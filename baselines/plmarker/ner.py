@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -77,16 +77,30 @@ class NerStage(Stage):
         return [_example(window, candidates, NONE) for window, candidates in prepared]
 
     def find(
-        self, documents: Sequence[Document], batch_size: int, given: Sequence[np.ndarray] | None = None
-    ) -> list[tuple[Entity, ...]]:
-        """The entities of each document, in order of position; ``given``: read in place of what is decided."""
-        with part("tokenise"):
-            prepared = self.candidates(documents)
-            examples = self.unlabelled(prepared)
+        self,
+        documents: Sequence[Document],
+        prepared: Sequence[tuple[Window, Candidates]],
+        examples: Sequence[Example],
+        batch_size: int,
+        given: Sequence[np.ndarray] | None = None,
+    ) -> Callable[[], list[tuple[Entity, ...]]]:
+        """The entities of each document, in order of position; computed at once, and waited for where they're asked for.
+
+        Args:
+            documents: any.
+            prepared, examples: their ``candidates``, and what ``unlabelled`` makes of these.
+            batch_size: the most windows of a pass.
+            given: read in place of what is decided.
+        """
         names = [documents[window.document].id for window, _ in prepared]
         decided = self.decide(examples, batch_size, _best_class, names)
-        with part("decode"):
-            return self._entities(len(documents), prepared, decided if given is None else given)
+
+        def entities() -> list[tuple[Entity, ...]]:
+            with part("decode"):
+                rows = decided()
+                return self._entities(len(documents), prepared, rows if given is None else given)
+
+        return entities
 
     def _entities(
         self, count: int, prepared: Sequence[tuple[Window, Candidates]], decided: Sequence[np.ndarray]

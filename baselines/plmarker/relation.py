@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -89,19 +89,20 @@ class RelationStage(Stage):
         return prepared
 
     def pairs(
-        self, documents: Sequence[Document], entities: Sequence[Sequence[Entity]]
+        self, documents: Sequence[Document], entities: Sequence[Sequence[Entity]], windows: Sequence[Window] | None = None
     ) -> tuple[list[Example], list[np.ndarray]]:
         """An example for each subject of each window, and its pairs [P, 3]: document, subject and object by their indices.
 
         Args:
             documents: any.
             entities: of each document; spans differ.
+            windows: of the documents, where they were made before.
         """
         examples: list[Example] = []
         pairs: list[np.ndarray] = []
         index_of = [{entity: i for i, entity in enumerate(of)} for of in entities]
         found = [Extraction(d.id, tuple(of)) for d, of in zip(documents, entities, strict=True)]
-        windows = self.windows.windows(documents)
+        windows = self.windows.windows(documents) if windows is None else windows
         for window, within in zip(windows, self.windows.within(found, windows), strict=True):
             held = _held(window, within.entities)
             index = np.array([index_of[window.document][entity] for entity in within.entities])
@@ -116,21 +117,35 @@ class RelationStage(Stage):
         self,
         documents: Sequence[Document],
         entities: Sequence[Sequence[Entity]],
+        windows: Sequence[Window],
         batch_size: int,
-        given: Sequence[np.ndarray] | None = None,
-    ) -> list[Extraction]:
-        """The relations between the given entities of each document, and these; ``given``: read in place of the scores."""
+        given: Iterator[np.ndarray] | None = None,
+    ) -> Callable[[], list[Extraction]]:
+        """The relations between the given entities of each document, and these; computed at once, waited for when asked for.
+
+        Args:
+            documents: any.
+            entities: of each document.
+            windows: of the documents.
+            batch_size: the most documents whose subjects share a pass.
+            given: read in place of the scores, one array an example.
+        """
         with part("tokenise"):
             spans = [one_per_span(of) for of in entities]
-            examples, pairs = self.pairs(documents, spans)
+            examples, pairs = self.pairs(documents, spans, windows)
         names = [documents[columns[0, 0]].id for columns in pairs]
         decided = self.decide(examples, len(examples), _scores, names, groups_of(examples, pairs, batch_size))
-        with part("decode"):
-            scored = None
-            if examples:
-                rows, columns = np.concatenate(decided if given is None else given), np.concatenate(pairs)
-                scored = ScoredPairs(*columns.T, rows[:, :-1], rows[:, -1].astype(np.int64))
-            return decode_pairs([d.id for d in documents], spans, scored, self.config, self.classes)
+        read = None if given is None else list(islice(given, len(examples)))
+
+        def extractions() -> list[Extraction]:
+            with part("decode"):
+                scores, scored = decided(), None
+                if examples:
+                    rows, columns = np.concatenate(scores if read is None else read), np.concatenate(pairs)
+                    scored = ScoredPairs(*columns.T, rows[:, :-1], rows[:, -1].astype(np.int64))
+                return decode_pairs([d.id for d in documents], spans, scored, self.config, self.classes)
+
+        return extractions
 
 
 def _scores(classes: Tensor, types: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.modeling import HEADS, PairModel, scored
 from baselines.plmarker.packing import Batch, Example, collate
 from iter_bench.batching import in_batches
-from iter_bench.devices import compute_dtype, predicting
+from iter_bench.devices import compute_dtype, predicting, sent
 from iter_bench.document import Document
 from iter_bench.encoders import first_position, max_length
 from iter_bench.observation.parts import part
@@ -97,8 +97,10 @@ class Stage:
         summary: Callable[[Tensor, Tensor | None], Tensor],
         names: Sequence[str],
         groups: Sequence[Sequence[int]] | None = None,
-    ) -> list[np.ndarray]:
-        """What ``summary`` says of the logits of each example's pairs, [P, k]; one transfer from the device for all.
+    ) -> Callable[[], list[np.ndarray]]:
+        """What ``summary`` says of the logits of each example's pairs, [P, k], computed at once; one transfer from the device.
+
+        It is waited for where it's asked for, so that a GPU's host can do something else meanwhile.
 
         Args:
             examples: in any order.
@@ -108,7 +110,7 @@ class Stage:
             groups: indices of the examples that may share a pass; none: all may.
         """
         if not examples:
-            return []
+            return list
         self.module.eval()
         order: list[int] = []
         found: list[Tensor] = []
@@ -132,9 +134,13 @@ class Stage:
                     name=lambda i, group=group: names[group[i]],
                 )
         counts = np.array([len(examples[i].first) for i in order])
-        with part("decode"):
-            rows_of = np.split(torch.cat(found).cpu().numpy(), np.cumsum(counts)[:-1])
+        decided = sent(torch.cat(found))
+
+        def in_order() -> list[np.ndarray]:
+            rows_of = np.split(decided().numpy(), np.cumsum(counts)[:-1])
             return [rows for _, rows in sorted(zip(order, rows_of, strict=True), key=lambda pair: pair[0])]
+
+        return in_order
 
     @torch.inference_mode()
     def plain_states(self, examples: Sequence[Example]) -> dict[Hashable, Tensor]:

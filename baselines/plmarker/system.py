@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
+from baselines.plmarker.candidates import Candidates
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
 from baselines.plmarker.flops import stage_flops
-from baselines.plmarker.imposed import Imposed, imposed
+from baselines.plmarker.imposed import Imposed, InOrder, imposed
 from baselines.plmarker.layers import check_family
 from baselines.plmarker.ner import NerStage
+from baselines.plmarker.packing import Example
 from baselines.plmarker.reachable import reachable
 from baselines.plmarker.relation import RelationStage, groups_of
 from iter_bench import systems
+from iter_bench.batching import delayed, in_lots
 from iter_bench.checkpoints import load_module, save_module
 from iter_bench.data.catalogue import catalogue
 from iter_bench.devices import compute_dtype, default_device
@@ -27,10 +31,14 @@ from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
 from iter_bench.encoders.flops import linear_weights
 from iter_bench.settings import TrainingSettings, validated
 from iter_bench.training import fit, seed_everything
+from iter_bench.windows import Window
 
 RELEASED_SPAN_WORDS = 8
 COVERED = 0.99
 """Share of the training entities that L lets through at least where no catalogue gives it, as the catalogue's L do."""
+
+Prepared = tuple[list[tuple[Window, Candidates]], list[Example], list[Window]]
+"""Of some documents, all that is done before stage 1: its candidates and their examples, and the windows of stage 2."""
 
 
 def _span_words(schema: Schema, train: Sequence[Document]) -> int:
@@ -204,12 +212,34 @@ class PlMarkerSystem:
         self, documents: Sequence[Document], *, batch_size: int = 8, structure: Imposed | None = None
     ) -> list[Extraction]:
         """One extraction a document; ``structure`` as ``prepare_structure`` gave it for them."""
-        entities = self.ner.find(documents, batch_size, structure and structure.spans)
-        if structure is None:
-            return self.find_relations(documents, entities, batch_size=batch_size)
-        if self.relation is None:
-            return self.find_relations(documents, structure.entities)
-        return structure.as_given(self.relation.find(documents, structure.entities, batch_size, structure.pairs))
+        lots = in_lots(documents, batch_size, self.device, self._prepared)
+        given = None if structure is None else structure.in_order()
+        both = delayed(self._begun(lot, prepared, batch_size, given) for lot, prepared in lots)
+        found = [extraction for end in delayed(begin() for begin in both) for extraction in end()]
+        return found if structure is None else structure.as_given(found)
+
+    def _prepared(self, documents: Sequence[Document]) -> Prepared:
+        candidates = self.ner.candidates(documents)
+        windows = [] if self.relation is None else self.relation.windows.windows(documents)
+        return candidates, self.ner.unlabelled(candidates), windows
+
+    def _begun(
+        self, documents: Sequence[Document], prepared: Prepared, batch_size: int, given: InOrder | None
+    ) -> Callable[[], Callable[[], list[Extraction]]]:
+        """Computes stage 1, gives what begins stage 2; that gives what ends it, so that lots of documents can overlap."""
+        candidates, examples, windows = prepared
+        spans = None if given is None else list(islice(given.spans, len(candidates)))
+        found = self.ner.find(documents, candidates, examples, batch_size, spans)
+
+        def relations() -> Callable[[], list[Extraction]]:
+            entities = found()
+            if given is not None:
+                entities = list(islice(given.entities, len(documents)))
+            if self.relation is None:
+                return lambda: [Extraction(d.id, tuple(of)) for d, of in zip(documents, entities, strict=True)]
+            return self.relation.find(documents, entities, windows, batch_size, given and given.pairs)
+
+        return relations
 
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> Imposed:
         """The extractions as decisions of both stages that ``predict`` takes in place of their own."""
@@ -235,7 +265,8 @@ class PlMarkerSystem:
 
     def find_entities(self, documents: Sequence[Document], *, batch_size: int = 8) -> list[tuple[Entity, ...]]:
         """Stage 1: the entities of each document."""
-        return self.ner.find(documents, batch_size)
+        candidates = self.ner.candidates(documents)
+        return self.ner.find(documents, candidates, self.ner.unlabelled(candidates), batch_size)()
 
     def find_relations(
         self, documents: Sequence[Document], entities: Sequence[Sequence[Entity]], *, batch_size: int = 8
@@ -243,7 +274,7 @@ class PlMarkerSystem:
         """Stage 2: relations between the given entities, wherever these are from."""
         if self.relation is None:
             return [Extraction(d.id, tuple(of)) for d, of in zip(documents, entities, strict=True)]
-        return self.relation.find(documents, entities, batch_size)
+        return self.relation.find(documents, entities, self.relation.windows.windows(documents), batch_size)()
 
     def reachable(self, documents: Sequence[Document]) -> systems.Reachable:
         """What of the gold annotation candidates, windows and overlap filters let through."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
+from iter_bench.devices import sent
 from iter_bench.encoders import encoder_dims, encoder_from_config, states
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.iter_model import decoding, loss, released
@@ -91,19 +92,12 @@ class Pending:
 
     def __init__(self, packed: Tensor, entities: int, pairs: int, relation_types: int):
         self._sizes = (entities, pairs, relation_types)
-        self._host, self._arrived = packed, None
-        if packed.is_cuda:
-            self._host = torch.empty_like(packed, device="cpu", pin_memory=True)
-            self._host.copy_(packed, non_blocking=True)
-            self._arrived = torch.cuda.Event()
-            self._arrived.record()
+        self._packed = sent(packed)
 
     def found(self) -> Found:
         """The decisions, waited for; entries beyond the true counts are dropped."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
         entities, pairs, relation_types = self._sizes
-        counts, rows, ends, link = np.split(self._host.numpy(), np.cumsum([3, entities * 5, pairs * 2]))
+        counts, rows, ends, link = np.split(self._packed().numpy(), np.cumsum([3, entities * 5, pairs * 2]))
         needed = Sizes(*counts.astype(np.int64).tolist())
         rows = rows.reshape(-1, 5)[: needed.entities]
         window, left, right, kind = rows[:, :4].T.astype(np.int64)

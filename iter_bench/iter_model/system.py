@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from iter_bench import systems
-from iter_bench.batching import ahead, chunks, in_batches, token_budget
+from iter_bench.batching import in_batches, in_lots, token_budget
 from iter_bench.data.statistics import omega
 from iter_bench.devices import compute_dtype, default_device, predicting
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Schema
@@ -235,15 +236,11 @@ class IterSystem:
         structure: Sequence[Imposed] | None = None,
     ) -> list[Extraction]:
         self.module.eval()
-        together = chunks(documents, batch_size, self.device)
-        prepared, found, used = ahead(self._prepared, together), [], 0
+        found, given = [], None if structure is None else iter(structure)
         with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
-            for chunk in together:
-                with part("tokenise"):
-                    windows, slots = next(prepared)
-                given = None if structure is None else structure[used : used + len(windows)]
-                used += len(windows)
-                found += self._extract(chunk, windows, slots, link_threshold, batch_size, given)
+            for lot, (windows, slots) in in_lots(documents, batch_size, self.device, self._prepared):
+                of_lot = None if given is None else list(islice(given, len(windows)))
+                found += self._extract(lot, windows, slots, link_threshold, batch_size, of_lot)
         return found
 
     def _prepared(self, documents: Sequence[Document]) -> tuple[list[Window], list[Slots]]:

@@ -1,7 +1,5 @@
 """What a GPU is given is tested on the CPU: rows that windows share, lists of fixed lengths, batches in flight, no wait."""
 
-import threading
-
 import pytest
 import torch
 import transformers
@@ -9,7 +7,7 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from iter_bench import compiled, data
-from iter_bench.batching import OutOfMemory, chunks
+from iter_bench.batching import OutOfMemory
 from iter_bench.encoders import encoder_from_config, load_tokenizer, row_width, shares_rows, states
 from iter_bench.iter_model import modeling
 from iter_bench.iter_model import system as iter_system
@@ -19,7 +17,6 @@ from iter_bench.iter_model.system import IterSystem
 from iter_bench.iter_model.targets import slots_of
 from iter_bench.throughput import cells
 from iter_bench.throughput.settings import Subject
-from iter_bench.tokenization import WindowTokenizer
 
 SMALL = {"vocab_size": 30522, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 FAMILIES = {
@@ -168,32 +165,6 @@ def test_the_harness_sees_whether_windows_that_share_rows_see_each_other(tmp_pat
     assert "states are up to" in cells.check(ready, documents, 7)[0]
 
 
-def test_documents_are_tokenised_ahead_in_parts_and_come_out_in_order(tmp_path, monkeypatch):
-    """As on a GPU, with windows of which a document has several, so that imposed decisions must find their part."""
-    system, documents = build(FAMILIES["bert"], tmp_path)
-    system.windows = WindowTokenizer(system.tokenizer, 24)
-    gold = system.reachable(documents).extractions
-    structure = system.prepare_structure(documents, gold)
-    assert len(structure) > len(documents) + 5
-    whole, imposed = system.predict(documents), system.predict(documents, structure=structure)
-    assert sum(len(e.relations) for e in whole) > 10 < sum(len(e.relations) for e in imposed)
-
-    threads = []
-    prepared = system._prepared
-    monkeypatch.setattr(system, "_prepared", lambda part: threads.append(threading.current_thread()) or prepared(part))
-    monkeypatch.setattr(iter_system, "chunks", lambda documents, size, _: chunks(documents, size, torch.device("cuda")))
-    monkeypatch.setattr("iter_bench.batching.GPU_CHUNK", 2)
-    for found, wanted in (
-        (system.predict(documents, batch_size=2), whole),
-        (system.predict(documents, batch_size=2, structure=structure), imposed),
-    ):
-        for one, other in zip(flat(found), flat(wanted), strict=True):
-            assert one[0] == other[0] and set(one[1]) == set(other[1]) and set(one[2]) == set(other[2])
-    parts = 1 + -(-(len(documents) - 2) // 4)
-    assert len(threads) == 2 * parts and threads.count(threading.main_thread()) == 2, "the first of each call"
-    assert system.predict([]) == []
-
-
 class Largest(TorchDispatchMode):
     """The most rows of ``width`` numbers that a tensor had."""
 
@@ -222,7 +193,7 @@ def test_nothing_waits_for_the_device_and_pairs_take_bounded_memory(name, width,
             pending = system.module.extract(inputs, Sizes(8, 8, 2**14))
         with pytest.raises(DynamicOutputShapeException):
             system.module.extract(inputs)
-    assert pending._host.shape[0] > 3 * 2**14
+    assert len(pending._packed()) > 3 * 2**14
     assert largest.rows == max(1024, 3 * len(inputs.window)) < 2**12, "of a part's pairs, or of spans"
 
 

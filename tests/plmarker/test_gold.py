@@ -37,7 +37,7 @@ def perfect(system: PlMarkerSystem, documents: list[Document]) -> list[Extractio
 
 def checked(examples, answers):
     assert [len(e.first) for e in examples] == [len(a) for a in answers]
-    return answers
+    return lambda: answers
 
 
 def check(system: PlMarkerSystem, documents: list[Document]) -> Counter:

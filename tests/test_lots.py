@@ -1,0 +1,83 @@
+"""As on a GPU, documents go in lots: each is tokenised while the one before computes, and nothing comes out otherwise."""
+
+import threading
+from itertools import pairwise
+
+import pytest
+import torch
+
+from iter_bench import batching, data, systems
+from iter_bench.batching import chunks
+from iter_bench.data.synthetic import SCHEMA
+from iter_bench.tokenization import WindowTokenizer
+
+
+@pytest.fixture
+def documents():
+    by_length = sorted(data.load("synthetic", "train").documents[:200], key=lambda document: len(document.words))
+    return by_length[:12] + by_length[-5:]
+
+
+@pytest.fixture(params=sorted(systems.REGISTRY))
+def system(request, tiny_encoder, documents):
+    """One in float64 that decides at random, and reads long documents in several windows, so that lots have unlike counts."""
+    built = systems.system_class(request.param).build(tiny_encoder, SCHEMA, documents, {}, seed=3)
+    torch.manual_seed(4)
+    for weights in built.module.double().parameters():
+        weights.data += 0.05 * torch.randn_like(weights)
+    for part in (built.ner, built.relation) if request.param == "plmarker" else (built,):
+        part.windows = WindowTokenizer(built.tokenizer, 24)
+    return built
+
+
+@pytest.fixture
+def begun(system, monkeypatch):
+    """What PL-Marker's stages begin with, in order."""
+    log = []
+    for name in ("ner", "relation") if system.name == "plmarker" else ():
+        stage = getattr(system, name)
+        find = stage.find
+
+        def noting(documents, *rest, name=name, find=find):
+            log.append((name, documents[0].id))
+            return find(documents, *rest)
+
+        monkeypatch.setattr(stage, "find", noting)
+    return log
+
+
+def test_lots_are_tokenised_ahead_and_come_out_in_order(system, documents, begun, monkeypatch):
+    structure = system.prepare_structure(documents, system.reachable(documents).extractions)
+    whole, imposed = system.predict(documents), system.predict(documents, structure=structure)
+    assert sum(len(e.entities) for e in whole) > 10 < sum(len(e.relations) for e in imposed)
+
+    threads = []
+    prepare = "_sources" if system.name == "asp" else "_prepared"
+    prepared = getattr(system, prepare)
+    monkeypatch.setattr(system, prepare, lambda lot: threads.append(threading.current_thread()) or prepared(lot))
+    monkeypatch.setattr(batching, "chunks", lambda documents, size, _: chunks(documents, size, torch.device("cuda")))
+    monkeypatch.setattr(batching, "GPU_CHUNK", 2)
+    begun.clear()
+    for found, wanted in (
+        (system.predict(documents, batch_size=2), whole),
+        (system.predict(documents, batch_size=2, structure=structure), imposed),
+    ):
+        for one, other in zip(found, wanted, strict=True):
+            assert one.id == other.id
+            assert spans(one.entities) == spans(other.entities) and {*map(ends, one.relations)} == {*map(ends, other.relations)}
+    lots = [documents[0].id, *(document.id for document in documents[2::4])]
+    assert len(threads) == 2 * len(lots) and threads.count(threading.main_thread()) == 2, "the first of each call"
+    if begun:
+        ner, relation = ([lot for name, lot in begun if name == stage] for stage in ("ner", "relation"))
+        assert ner == relation == 2 * lots
+        order = [("ner", lots[0]), *(step for a, b in pairwise(lots) for step in (("ner", b), ("relation", a)))]
+        assert begun == 2 * [*order, ("relation", lots[-1])], "stage 2 of a lot once stage 1 of the next was asked for"
+    assert system.predict([]) == []
+
+
+def spans(entities):
+    return {(entity.start, entity.end, entity.type) for entity in entities}
+
+
+def ends(relation):
+    return *spans((relation.head,)), *spans((relation.tail,)), relation.type

@@ -74,7 +74,7 @@ def imposed(extraction: Extraction, slots: Slots, config: IterConfig) -> Imposed
     for relation in extraction.relations:
         if relation.head in order and relation.tail in order:
             links[order[relation.head], order[relation.tail], kinds[relation.type]] = True
-    return Imposed(is_left, spans, links.reshape(-1, len(kinds)))
+    return Imposed(is_left, spans, links.reshape(len(order) ** 2, len(kinds)))
 
 
 def decisions_of(windows: Sequence[Imposed]) -> Decisions:

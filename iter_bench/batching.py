@@ -171,7 +171,10 @@ def ahead(work: Callable[[_S], _T], items: Sequence[_S]) -> Iterator[_T]:
 def in_lots(
     documents: Sequence[_S], batch_size: int, device: torch.device, prepare: Callable[[Sequence[_S]], _T]
 ) -> Iterator[tuple[Sequence[_S], _T]]:
-    """The ``chunks`` of the documents, each with what ``prepare``, which tokenises, makes of it ``ahead``."""
+    """The ``chunks`` of the documents, each with what ``prepare``, which tokenises, makes of it ``ahead``.
+
+    Batches are formed of one at a time; so what memory turned out to allow is found anew in each.
+    """
     lots = chunks(documents, batch_size, device)
     prepared = ahead(prepare, lots)
     for lot in lots:

@@ -36,20 +36,28 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 
 @contextmanager
 def predicting(module: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
-    """``autocast`` for prediction: for bf16, linear layers hold their weights in it meanwhile, converted once.
+    """``autocast`` for prediction, with the weights ``lowered``."""
+    with lowered(module, device, precision), autocast(device, precision):
+        yield
+
+
+@contextmanager
+def lowered(module: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
+    """For bf16, linear layers hold their weights in it meanwhile, converted once; those that do already are left.
 
     Autocast alone would convert every weight in every pass: it remembers nothing in inference mode, nor in compiled code. The
     numbers are the same.
     """
     lower = compute_dtype(device, precision) == "bfloat16"
-    layers = [layer for layer in module.modules() if lower and isinstance(layer, nn.Linear)]
+    layers = [
+        layer for layer in module.modules() if lower and isinstance(layer, nn.Linear) and layer.weight.dtype != torch.bfloat16
+    ]
     own = [dict(layer.named_parameters(recurse=False)) for layer in layers]
     try:
         for layer, weights in zip(layers, own, strict=True):
             for name, weight in weights.items():
                 setattr(layer, name, nn.Parameter(weight.detach().bfloat16(), requires_grad=False))
-        with autocast(device, precision):
-            yield
+        yield
     finally:
         for layer, weights in zip(layers, own, strict=True):
             for name, weight in weights.items():

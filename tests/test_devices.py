@@ -1,14 +1,15 @@
 """Prediction in bf16: weights of linear layers are converted once a call, to the numbers that autocast alone gives."""
 
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from iter_bench import data, systems
+from iter_bench import batching, data, systems
+from iter_bench.batching import chunks
 from iter_bench.data.synthetic import SCHEMA
-from iter_bench.devices import autocast, predicting
+from iter_bench.devices import predicting
 
 SYSTEMS = sorted(systems.REGISTRY)
 
@@ -42,7 +43,10 @@ def system(request, tiny_encoder, documents):
     return built
 
 
-def test_weights_are_converted_once_a_call_however_many_batches_and_passes_it_takes(system, documents):
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_weights_are_converted_once_a_call_however_many_batches_it_takes(system, documents, device, monkeypatch):
+    """Where documents go in lots too, as on a GPU."""
+    monkeypatch.setattr(batching, "chunks", lambda documents, size, _: chunks(documents, size, torch.device(device)))
     structure = system.prepare_structure(documents, system.reachable(documents).extractions)
     with Conversions(system.module) as conversions:
         system.predict(documents, batch_size=1, structure=structure)
@@ -57,13 +61,8 @@ def test_the_numbers_are_those_of_autocast(system, documents, monkeypatch):
 
     extractions, states = found()
 
-    @contextmanager
-    def only_autocast(_, device, precision):
-        with autocast(device, precision):
-            yield
-
-    for module in ("iter_bench.iter_model.system", "baselines.asp.system", "baselines.plmarker.stage"):
-        monkeypatch.setattr(f"{module}.predicting", only_autocast)
+    for module in ("iter_bench.devices", "baselines.plmarker.system"):
+        monkeypatch.setattr(f"{module}.lowered", lambda *_: nullcontext())
     plain, plain_states = found()
     assert extractions == plain and states.keys() == plain_states.keys()
     assert all(torch.equal(value, plain_states[key]) for key, value in states.items())

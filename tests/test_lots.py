@@ -9,13 +9,16 @@ import torch
 from iter_bench import batching, data, systems
 from iter_bench.batching import chunks
 from iter_bench.data.synthetic import SCHEMA
+from iter_bench.document import Document, Schema
 from iter_bench.tokenization import WindowTokenizer
 
 
 @pytest.fixture
 def documents():
+    """Also one without windows and one without entities."""
     by_length = sorted(data.load("synthetic", "train").documents[:200], key=lambda document: len(document.words))
-    return by_length[:12] + by_length[-5:]
+    bare = [Document("invisible", ("\u200b",)), Document("short", ("Rome",))]
+    return by_length[:9] + bare + by_length[9:12] + by_length[-5:]
 
 
 @pytest.fixture(params=sorted(systems.REGISTRY))
@@ -47,9 +50,11 @@ def begun(system, monkeypatch):
 
 
 def test_lots_are_tokenised_ahead_and_come_out_in_order(system, documents, begun, monkeypatch):
+    windows = (system.ner if system.name == "plmarker" else system).windows
+    assert len(windows.windows(documents)) > len(documents) + 5
     structure = system.prepare_structure(documents, system.reachable(documents).extractions)
     whole, imposed = system.predict(documents), system.predict(documents, structure=structure)
-    assert sum(len(e.entities) for e in whole) > 10 < sum(len(e.relations) for e in imposed)
+    assert sum(len(e.relations) for e in whole) > 10 < sum(len(e.relations) for e in imposed)
 
     threads = []
     prepare = "_sources" if system.name == "asp" else "_prepared"
@@ -73,6 +78,17 @@ def test_lots_are_tokenised_ahead_and_come_out_in_order(system, documents, begun
         order = [("ner", lots[0]), *(step for a, b in pairwise(lots) for step in (("ner", b), ("relation", a)))]
         assert begun == 2 * [*order, ("relation", lots[-1])], "stage 2 of a lot once stage 1 of the next was asked for"
     assert system.predict([]) == []
+
+
+@pytest.mark.parametrize("name", sorted(systems.REGISTRY))
+def test_lots_without_relations(name, tiny_encoder, documents, monkeypatch):
+    bare = [Document(d.id, d.words, d.entities) for d in documents]
+    system = systems.system_class(name).build(tiny_encoder, Schema(SCHEMA.entity_types), bare, {}, seed=3)
+    reachable = system.reachable(bare).extractions
+    structure = system.prepare_structure(bare, reachable)
+    monkeypatch.setattr(batching, "chunks", lambda documents, size, _: chunks(documents, size, torch.device("cuda")))
+    found = system.predict(bare, batch_size=2, structure=structure)
+    assert [(e.id, spans(e.entities), e.relations) for e in found] == [(e.id, spans(e.entities), ()) for e in reachable]
 
 
 def spans(entities):

@@ -134,7 +134,8 @@ class Stage:
                     name=lambda i, group=group: names[group[i]],
                 )
         counts = np.array([len(examples[i].first) for i in order])
-        decided = sent(torch.cat(found))
+        with part("decode"):
+            decided = sent(torch.cat(found))
 
         def in_order() -> list[np.ndarray]:
             rows_of = np.split(decided().numpy(), np.cumsum(counts)[:-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,7 @@ from iter_bench import systems
 from iter_bench.batching import delayed, in_lots
 from iter_bench.checkpoints import load_module, save_module
 from iter_bench.data.catalogue import catalogue
-from iter_bench.devices import compute_dtype, default_device
+from iter_bench.devices import compute_dtype, default_device, lowered
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer
 from iter_bench.encoders.flops import linear_weights
@@ -214,8 +215,11 @@ class PlMarkerSystem:
         """One extraction a document; ``structure`` as ``prepare_structure`` gave it for them."""
         lots = in_lots(documents, batch_size, self.device, self._prepared)
         given = None if structure is None else structure.in_order()
-        both = delayed(self._begun(lot, prepared, batch_size, given) for lot, prepared in lots)
-        found = [extraction for end in delayed(begin() for begin in both) for extraction in end()]
+        with ExitStack() as stack:
+            for stage in self._stages.values():  # around all lots: weights are converted once
+                stack.enter_context(lowered(stage.module, self.device, stage.precision))
+            both = delayed(self._begun(lot, prepared, batch_size, given) for lot, prepared in lots)
+            found = [extraction for end in delayed(begin() for begin in both) for extraction in end()]
         return found if structure is None else structure.as_given(found)
 
     def _prepared(self, documents: Sequence[Document]) -> Prepared:

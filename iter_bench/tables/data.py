@@ -18,19 +18,17 @@ def data_table(stored: Mapping[str, Any]) -> Made:
     Args:
         stored: what ``iter-bench data stats --json`` printed, or nothing.
     """
-    printed = published.data().set_index("dataset")
+    printed = published.data().set_index("dataset").to_dict("index")
     rows: list[dict[str, Any]] = []
     there = [row for row in stored.get("rows", ()) if row["measured"]]
     known = {row["dataset"] for row in there}
-    absent = [name for name in printed.index if name not in {published.DATASETS.get(name) for name in known}]
+    absent = [name for name in printed if name not in {published.DATASETS.get(name) for name in known}]
     for row in stored.get("rows", ()):
         if row["dataset"] not in known:
             continue
-        title = published.DATASETS.get(row["dataset"])
         cells = {"dataset": row["dataset"], "split": row["split"], "published samples": row["paper_samples"]}
-        if row["paper"] and title:
-            entry = printed.loc[title]
-            cells |= {"published ω": str(entry["omega"]), "published overlap": entry["overlap"]}
+        if row["paper"] and (entry := published.data_row(row["dataset"])):
+            cells |= _of_all(entry)
         if not (measured := row["measured"]):
             rows.append(cells)
             continue
@@ -39,12 +37,9 @@ def data_table(stored: Mapping[str, Any]) -> Made:
         low, high, average = measured["subtokens"]
         rows.append(cells | {"measured sub-tokens": f"{low} / {high} / {average:.2f}"})
     for name in absent:
-        entry = printed.loc[name]
         for split in ("train", "dev", "test"):
-            cells = {"dataset": name, "split": split, "published samples": entry[split]}
-            if split == "train":
-                cells |= {"published ω": str(entry["omega"]), "published overlap": entry["overlap"]}
-            rows.append(cells)
+            cells = {"dataset": name, "split": split, "published samples": printed[name][split]}
+            rows.append(cells | (_of_all(printed[name]) if split == "train" else {}))
     columns = ["dataset", "split", *(f"published {name}" for name in ("samples", "ω", "overlap"))]
     columns += [f"measured {name}" for name in ("samples", "entities", "relations", "ω", "overlap", "sub-tokens")]
     notes = ["Published: by data set, ω and the share of samples with overlapping entities of all splits; ADE has ten folds."]
@@ -54,6 +49,10 @@ def data_table(stored: Mapping[str, Any]) -> Made:
     return Made(
         "Table 2: data sets", pd.DataFrame(rows, columns=columns), (*notes, *([f"{'; '.join(counts)}."] if counts else []))
     )
+
+
+def _of_all(entry: Mapping[str, Any]) -> dict[str, str]:
+    return {"published ω": str(entry["omega"]), "published overlap": entry["overlap"]}
 
 
 PARAMETERS = (

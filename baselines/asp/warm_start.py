@@ -1,8 +1,8 @@
 """Which decoder goes with an encoder, and its first weights.
 
 T5 and BART have a decoder of their own, pre-trained. BERT and RoBERTa have none: theirs is made of the encoder's layers. Its
-cross-attention starts as a copy of the same layer's self-attention and reads what that layer of the encoder reads, the last one
-the encoder's output; its own self-attention starts mute. So the state that copied a sub-token starts as about what the encoder
+cross-attention starts as a copy of the same layer's self-attention and reads what that layer of the encoder reads; so the
+encoder's last layer isn't needed. Its own self-attention starts mute. So the state that copied a sub-token starts as about what the encoder
 says of it, and training adds what was written before.
 """
 

@@ -25,7 +25,7 @@ def predict(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help=".txt (a line a text), .jsonl or .parquet (text or words, and id), or a folder of these."),
+        typer.Option(help=".txt (a line a text), .jsonl, .ndjson or .parquet (text or words, and id), or a folder of these."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write JSON lines in shards into this folder; run again to go on where it was.")

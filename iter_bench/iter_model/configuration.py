@@ -1,6 +1,6 @@
 """Configuration of the reference ITER, with every point where paper and released code differ as a named setting.
 
-``docs/iter.md`` has the table of these settings: what the paper says, what the released code does, what scores best.
+``docs/iter.md`` has the table of these settings: what the paper says, what the released code does, and what was measured.
 """
 
 from __future__ import annotations

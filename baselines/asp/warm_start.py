@@ -2,8 +2,8 @@
 
 T5 and BART have a decoder of their own, pre-trained. BERT and RoBERTa have none: theirs is made of the encoder's layers. Its
 cross-attention starts as a copy of the same layer's self-attention and reads what that layer of the encoder reads; so the
-encoder's last layer isn't needed. Its own self-attention starts mute. So the state that copied a sub-token starts as about what the encoder
-says of it, and training adds what was written before.
+encoder's last layer isn't needed. Its own self-attention starts mute. So the state that copied a sub-token starts as about what
+the encoder says of it, and training adds what was written before.
 """
 
 from __future__ import annotations

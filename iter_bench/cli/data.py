@@ -69,7 +69,7 @@ def list_(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 @app.command()
 def stats(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: synthetic, and all whose files are here.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: synthetic, and those here.")] = None,
     data_dir: DataDir = None,
     encoder: Annotated[str, typer.Option(help="Whose tokenizer counts the sub-tokens.")] = "minilm",
     as_json: Json = False,

@@ -61,10 +61,13 @@ STRUCTURES = {
 def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     """A panel for each data set and machine, as in the paper: its Table 1 hollow, what was measured here filled.
 
+    Line-ups that compare settings of one system are left to the figures of readings, which tell settings apart.
+
     Raises:
         UserError: there is no VALID record of a data set.
     """
     shown = [record for record in records if record.valid and record.settings.workload.name in WORKLOADS]
+    shown = [record for record in shown if not _compared(record.settings.lineup)]
     panels: dict[tuple[int, str], list[ThroughputRecord]] = {}
     for record in shown:
         panels.setdefault((list(WORKLOADS).index(record.settings.workload.name), record.hardware), []).append(record)
@@ -98,13 +101,15 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
 def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Plot:
     """One of the `READINGS`: for each line-up a panel of data sets, and one of lengths for each batch size and density.
 
-    A panel is of one machine and one set of rules. One length alone is no curve, and left to the table.
+    A panel is of one machine and one set of rules. One length alone is no curve, and of settings of one system one mark alone
+    compares nothing: these are left to the table.
 
     Raises:
         UserError: no VALID record of the reading is of a data set, or no two of a panel are of different lengths.
     """
     valid = [record for record in by_reading(records)[name] if record.valid]
     sets = _panels(record for record in valid if record.settings.workload.name in WORKLOADS)
+    sets = [of for of in sets if len(of) > 1 or not _compared(of[0].settings.lineup)]
     curves = _panels(record for record in valid if record.settings.workload.length is not None)
     curves = [of for of in curves if len({record.settings.workload.length for record in of}) > 1]
     if not sets and not curves:

@@ -219,6 +219,18 @@ def test_a_panel_and_the_caption_say_what_a_line_up_compares():
     assert "speculative" not in figures.of_reading("same-encoder", records[:2]).caption
 
 
+def test_settings_of_a_system_stand_in_the_figure_of_their_reading_alone_and_only_beside_each_other():
+    pair = [Subject(system="asp", model={"lookahead": outputs}) for outputs in (4, 6)]
+    first, other = measured("asp", workload=CONLL04, lineup=pair), measured(workload=CONLL04)
+    settings = first.settings.model_copy(update={"subject": pair[1]})
+    second = first.model_copy(update={"settings": settings, "run_id": settings.run_id})
+    for records, panels in (([first, other], 1), ([first, second, other], 2)):
+        assert len(figures.of_reading("same-encoder", records).figure.axes) == panels
+    (ax,) = figures.by_size([first, second, other]).figure.axes
+    drawn = {line.get_label() for line in ax.lines}
+    assert "ITER, measured" in drawn and "ASP, measured" not in drawn
+
+
 def test_captions_say_which_documents_are_generated():
     there = data_set("conll04", corpus="conll04")
     for draw in (figures.by_size, partial(figures.of_reading, "same-encoder")):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class NerStage(Stage):
         prepared: Sequence[tuple[Window, Candidates]],
         examples: Sequence[Example],
         batch_size: int,
-        given: Sequence[np.ndarray] | None = None,
+        given: Iterator[np.ndarray] | None = None,
     ) -> Callable[[], list[tuple[Entity, ...]]]:
         """The entities of each document, in order of position; computed at once, and waited for where they're asked for.
 
@@ -90,15 +91,16 @@ class NerStage(Stage):
             documents: any.
             prepared, examples: their ``candidates``, and what ``unlabelled`` makes of these.
             batch_size: the most windows of a pass.
-            given: read in place of what is decided.
+            given: read in place of what is decided, one array an example.
         """
         names = [documents[window.document].id for window, _ in prepared]
         decided = self.decide(examples, batch_size, _best_class, names)
+        read = None if given is None else list(islice(given, len(examples)))
 
         def entities() -> list[tuple[Entity, ...]]:
             with part("decode"):
                 rows = decided()
-                return self._entities(len(documents), prepared, rows if given is None else given)
+                return self._entities(len(documents), prepared, rows if read is None else read)
 
         return entities
 

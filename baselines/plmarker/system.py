@@ -213,37 +213,41 @@ class PlMarkerSystem:
         self, documents: Sequence[Document], *, batch_size: int = 8, structure: Imposed | None = None
     ) -> list[Extraction]:
         """One extraction a document; ``structure`` as ``prepare_structure`` gave it for them."""
-        lots = in_lots(documents, batch_size, self.device, self._prepared)
         given = None if structure is None else structure.in_order()
         with ExitStack() as stack:
             for stage in self._stages.values():  # around all lots: weights are converted once
                 stack.enter_context(lowered(stage.module, self.device, stage.precision))
-            both = delayed(self._begun(lot, prepared, batch_size, given) for lot, prepared in lots)
-            found = [extraction for end in delayed(begin() for begin in both) for extraction in end()]
+            # each stage of a lot is waited for once the same of the next was begun
+            entities = (
+                (lot, windows, self.ner.find(lot, candidates, examples, batch_size, given and given.spans))
+                for lot, (candidates, examples, windows) in in_lots(documents, batch_size, self.device, self._prepared)
+            )
+            relations = (self._relations(lot, windows, of(), batch_size, given) for lot, windows, of in delayed(entities))
+            found = [extraction for extractions in delayed(relations) for extraction in extractions()]
         return found if structure is None else structure.as_given(found)
 
     def _prepared(self, documents: Sequence[Document]) -> Prepared:
         candidates = self.ner.candidates(documents)
-        windows = [] if self.relation is None else self.relation.windows.windows(documents)
-        return candidates, self.ner.unlabelled(candidates), windows
+        return candidates, self.ner.unlabelled(candidates), self._windows(documents)
 
-    def _begun(
-        self, documents: Sequence[Document], prepared: Prepared, batch_size: int, given: InOrder | None
-    ) -> Callable[[], Callable[[], list[Extraction]]]:
-        """Computes stage 1, gives what begins stage 2; that gives what ends it, so that lots of documents can overlap."""
-        candidates, examples, windows = prepared
-        spans = None if given is None else list(islice(given.spans, len(candidates)))
-        found = self.ner.find(documents, candidates, examples, batch_size, spans)
+    def _windows(self, documents: Sequence[Document]) -> list[Window]:
+        """Those of stage 2; without it none."""
+        return [] if self.relation is None else self.relation.windows.windows(documents)
 
-        def relations() -> Callable[[], list[Extraction]]:
-            entities = found()
-            if given is not None:
-                entities = list(islice(given.entities, len(documents)))
-            if self.relation is None:
-                return lambda: [Extraction(d.id, tuple(of)) for d, of in zip(documents, entities, strict=True)]
-            return self.relation.find(documents, entities, windows, batch_size, given and given.pairs)
-
-        return relations
+    def _relations(
+        self,
+        documents: Sequence[Document],
+        windows: Sequence[Window],
+        entities: Sequence[Sequence[Entity]],
+        batch_size: int,
+        given: InOrder | None = None,
+    ) -> Callable[[], list[Extraction]]:
+        """Stage 2, computed at once and waited for where it's asked for; without it the entities alone."""
+        if given is not None:
+            entities = list(islice(given.entities, len(documents)))
+        if self.relation is None:
+            return lambda: [Extraction(d.id, tuple(of)) for d, of in zip(documents, entities, strict=True)]
+        return self.relation.find(documents, entities, windows, batch_size, given and given.pairs)
 
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> Imposed:
         """The extractions as decisions of both stages that ``predict`` takes in place of their own."""
@@ -276,9 +280,7 @@ class PlMarkerSystem:
         self, documents: Sequence[Document], entities: Sequence[Sequence[Entity]], *, batch_size: int = 8
     ) -> list[Extraction]:
         """Stage 2: relations between the given entities, wherever these are from."""
-        if self.relation is None:
-            return [Extraction(d.id, tuple(of)) for d, of in zip(documents, entities, strict=True)]
-        return self.relation.find(documents, entities, self.relation.windows.windows(documents), batch_size)()
+        return self._relations(documents, self._windows(documents), entities, batch_size)()
 
     def reachable(self, documents: Sequence[Document]) -> systems.Reachable:
         """What of the gold annotation candidates, windows and overlap filters let through."""

@@ -64,7 +64,7 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     Line-ups that compare settings of one system are left to the figures of readings, which tell settings apart.
 
     Raises:
-        UserError: there is no VALID record of a data set.
+        UserError: there is no VALID record of a data set in such a line-up of systems.
     """
     shown = [record for record in records if record.valid and record.settings.workload.name in WORKLOADS]
     shown = [record for record in shown if not _compared(record.settings.lineup)]
@@ -72,7 +72,7 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     for record in shown:
         panels.setdefault((list(WORKLOADS).index(record.settings.workload.name), record.hardware), []).append(record)
     if not panels:
-        raise UserError("no VALID record holds documents of a data set; measure first (`iter-bench throughput`)")
+        raise UserError("no VALID record compares systems on a data set; measure first (`iter-bench throughput`)")
     figure, axes = grid(len(panels))
     labels = []
     for ax, ((_, hardware), members) in zip(axes, sorted(panels.items()), strict=True):

@@ -27,7 +27,7 @@ def data_table(stored: Mapping[str, Any]) -> Made:
         if row["dataset"] not in known:
             continue
         cells = {"dataset": row["dataset"], "split": row["split"], "published samples": row["paper_samples"]}
-        if row["paper"] and (entry := published.data_row(row["dataset"])):
+        if row["paper"] and (entry := printed.get(published.DATASETS.get(row["dataset"]))):
             cells |= _of_all(entry)
         if not (measured := row["measured"]):
             rows.append(cells)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from iter_bench.cluster import processes
 from iter_bench.cluster.sharding import divided, local, whole
 from iter_bench.errors import UserError
-from iter_bench.files import told_if_refused
+from iter_bench.files import sha256_of, told_if_refused
 
 STATE = "state.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -141,8 +141,7 @@ def _sums(folder: Path) -> dict[str, str]:
     sums = {}
     for path in sorted(folder.iterdir()):
         if path.name != SUMS:
-            with path.open("rb") as file:
-                sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            sums[path.name] = sha256_of(path)
     return sums
 
 

@@ -21,7 +21,7 @@ from iter_bench.devices import default_device
 from iter_bench.document import Dataset
 from iter_bench.encoders import availability
 from iter_bench.errors import UserError
-from iter_bench.run import Folders, load_splits, other_documents
+from iter_bench.run import Folders, load_splits, other_documents, other_weights
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
 from iter_bench.throughput.settings import WORKLOADS, workload_of
 
@@ -135,7 +135,7 @@ def plan(runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None, *
         encoder, problems = _encoder(first, runs, folders, blocked)
         found = [*dict.fromkeys(problem for run in group for problem in bad[run.data].problems), *problems]
         finished = [record for run in group if (record := folders.finished(run.run_id))]
-        found += _of_other_data(finished, bad)
+        found += _of_other_data(finished, bad) + _of_other_weights(finished)
         memory = costs.memory(first, encoder, sizes[first.data])
         if memory and capacity and memory > capacity:
             found.append(
@@ -247,3 +247,14 @@ def _of_other_data(finished: Sequence[records.Record], looks: dict[DataSettings,
     if not other:
         return []
     return [f"{', '.join(other)}: finished on other data; take other folders by --results and --work for these"]
+
+
+def _of_other_weights(finished: Sequence[records.Record]) -> list[str]:
+    """Finished runs of one encoder, a folder, whose weights aren't those that are there now."""
+    of = {str(record.weights): record for record in finished}  # one look a kind of weights
+    changed = {weights for weights, record in of.items() if other_weights(record)}
+    if not changed:
+        return []
+    other = ", ".join(record.run_id for record in finished if str(record.weights) in changed)
+    holds = f"{other}: finished with other weights than {finished[0].settings.encoder} holds now"
+    return [f"{holds}; take other folders by --results and --work for these"]

@@ -18,7 +18,7 @@ from iter_bench.cluster import processes
 from iter_bench.data import spert
 from iter_bench.devices import default_device
 from iter_bench.document import Dataset, Document, Extraction, Schema
-from iter_bench.errors import DataError, UserError
+from iter_bench.errors import DataError, SettingsError, UserError
 from iter_bench.files import only_process, told_if_refused, whole_file
 from iter_bench.memory import PeakMemory
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
@@ -113,12 +113,31 @@ def execute(
         if other := other_documents(finished, {role: data.fingerprint(split.documents) for role, split in splits.items()}):
             where = f"{folders.records / finished.file_name}: finished on other documents ({', '.join(other)})"
             raise DataError(f"{where}; take other folders by --results and --work for these")
+        if other := other_weights(finished):
+            where = f"{folders.records / finished.file_name}: finished with other weights ({', '.join(other)})"
+            raise DataError(f"{where}; take other folders by --results and --work for these")
         return finished
 
 
 def other_documents(record: records.Record, sha256: Mapping[str, str]) -> list[str]:
     """In which of the splits, role → `data.fingerprint`, a finished run saw other documents."""
     return [role for role, of in sha256.items() if role in record.data and record.data[role].sha256 != of]
+
+
+def other_weights(record: records.Record) -> list[str]:
+    """Which files of weights have changed, since a run was finished, in the folder that its encoder names, if that is here."""
+    encoder = record.settings.encoder
+    if record.weights is None or not record.weights.sha256 or encoder.startswith(TRAINED):
+        return []
+    from iter_bench.encoders import source_of, weights_of
+
+    try:
+        if not source_of(encoder).local:  # a hub's repository may go on, and the record names the commit
+            return []
+    except SettingsError:
+        return []
+    then, now = record.weights.sha256, weights_of(encoder)[1]
+    return sorted(file for file in then.keys() | now.keys() if then.get(file) != now.get(file))
 
 
 def _code(file: Path, *, resumed: bool) -> environment.Git | None:
@@ -133,6 +152,17 @@ def _code(file: Path, *, resumed: bool) -> environment.Git | None:
     except (OSError, ValidationError):
         return None
     return began if began == now or began is None else began.model_copy(update={"dirty": True})
+
+
+def _weights(encoder: str) -> records.EncoderWeights | None:
+    """What the encoder's name gives now; None of a name that only a system of one's own knows."""
+    from iter_bench.encoders import weights_of
+
+    try:
+        commit, sha256 = weights_of(encoder)
+    except UserError:
+        return None
+    return records.EncoderWeights(commit=commit, sha256=sha256)
 
 
 def _of_first(find: Callable[[], records.Record | None]) -> records.Record | None:
@@ -154,6 +184,7 @@ def _execute(
     schema = splits["train"].schema
     dev = splits["dev"].documents if "dev" in splits else ()
     encoder = processes.of_first(lambda: encoder_of(settings, folders))
+    weights = _weights(encoder) if processes.is_first() else None
     system = systems.system_class(settings.system).build(
         encoder, schema, splits["train"].documents, settings.model, seed=settings.seed
     )
@@ -190,6 +221,7 @@ def _execute(
             settings=settings,
             scores=scores,
             data=described,
+            weights=weights,
             history=history,
             durations={"training": sum(epoch["seconds"] for epoch in history), "scoring": time.perf_counter() - trained},
             prediction=records.Prediction(documents=len(test), seconds=seconds, batch_size=settings.training.batch_size),

@@ -174,25 +174,29 @@ def word_rule(folder: Path) -> WordRule:
     return entry.words if entry else "joined"
 
 
-def load_system(folder: str | Path) -> System:
-    """The system stored in ``folder``; anything else is taken for an ITER checkpoint, ours or released.
+def load_system(name: str | Path) -> System:
+    """The system stored in a folder or the hub's repository ``owner/name[@revision]``.
 
-    Where its folder tells the run that trained it, it computes in the precision of that run, as when its record was scored.
+    Anything without this suite's mark is taken for an ITER checkpoint, ours or released. Where its folder tells the run that
+    trained it, it computes in the precision of that run, as when its record was scored.
     A system of one's own is imported from where Python finds it, never from the folder itself, which may come from others.
 
     Raises:
         UserError: the folder is damaged, holds no system, or names code of its own.
     """
-    path = Path(folder) / SYSTEM_FILE
-    name = _stored_name(path) if path.is_file() else "iter"
-    if name in REGISTRY:
-        loader = system_class(name)
+    from iter_bench import hub
+
+    folder = hub.folder_of(name)
+    path = folder / SYSTEM_FILE
+    system_name = _stored_name(path) if path.is_file() else "iter"
+    if system_name in REGISTRY:
+        loader = system_class(system_name)
     else:
-        with _no_code_of(Path(folder)):
-            loader = system_class(name)
-    trained = run_of(Path(folder))
+        with _no_code_of(folder):
+            loader = system_class(system_name)
+    trained = run_of(folder)
     try:
-        system = loader.load(Path(folder))
+        system = loader.load(folder)
     except UserError:
         raise
     except Exception as error:  # damaged configurations make transformers and torch raise anything

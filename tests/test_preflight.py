@@ -14,6 +14,7 @@ from iter_bench.data.synthetic import SCHEMA
 from iter_bench.devices import autocast
 from iter_bench.document import Document
 from iter_bench.errors import UserError
+from iter_bench.records import EncoderWeights
 from iter_bench.run import Folders
 from iter_bench.settings import RunSettings
 from iter_bench.throughput import ceiling
@@ -108,13 +109,14 @@ def test_a_finished_run_on_other_data_and_a_model_too_large_are_named(somewhere_
     first = matrix.load_profile("mixed.toml").runs()[0]
     folders = Folders()
     old = record(1).model_copy(update={"settings": first, "run_id": first.run_id})
-    records.write(old, folders.records)
+    records.write(old.model_copy(update={"weights": EncoderWeights(sha256={"model.safetensors": "0" * 64})}), folders.records)
     folders.predictions(first.run_id).parent.mkdir(parents=True)
     folders.predictions(first.run_id).write_text("[]")
     small = environment.describe().model_copy(update={"memory": 2**20})
     monkeypatch.setattr(preflight.environment, "describe", lambda: small)
     said = str(CliRunner().invoke(app, ["reproduce", "--profile", "mixed.toml"]).exception)
     assert f"{first.run_id}: finished on other data" in said
+    assert f"{first.run_id}: finished with other weights than minilm holds now" in said
     assert "iter over minilm needs about" in said and "there are 0" in said
 
 

@@ -1,7 +1,9 @@
 """What is taken up again: only what began with the same documents, encoder and settings, undamaged; records say the code."""
 
+import hashlib
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from record_examples import record
@@ -12,7 +14,8 @@ from iter_bench.data.synthetic import SCHEMA
 from iter_bench.environment import Git
 from iter_bench.errors import DataError, UserError
 from iter_bench.files import whole_file
-from iter_bench.run import Folders, execute
+from iter_bench.records import EncoderWeights
+from iter_bench.run import Folders, execute, other_weights
 from iter_bench.settings import DataSettings, RunSettings, TrainingSettings
 
 DOCUMENTS = data.load("synthetic", "train").documents[:16]
@@ -92,6 +95,17 @@ def test_a_finished_run_counts_only_over_the_documents_that_it_saw(tmp_path):
     assert execute(finished.settings, folders).data == same
 
 
+def test_a_finished_run_counts_only_with_the_weights_that_it_began_with(tmp_path, tiny_encoder):
+    encoder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder")) / "model.safetensors"
+    weights = EncoderWeights(sha256={encoder.name: hashlib.sha256(encoder.read_bytes()).hexdigest()})
+    finished = record(encoder=str(encoder.parent)).model_copy(update={"weights": weights})
+    assert other_weights(finished) == []
+    encoder.write_bytes(encoder.read_bytes()[:-1] + b"?")
+    assert other_weights(finished) == [encoder.name]
+    shutil.rmtree(encoder.parent)  # so nobody can tell
+    assert other_weights(finished) == [] == other_weights(finished.model_copy(update={"weights": None}))
+
+
 class Interrupted(Exception):
     pass
 
@@ -117,3 +131,9 @@ def test_a_record_tells_the_code_that_its_run_began_with(tmp_path, tiny_encoder,
     checked_out(later)
     done = execute(run, folders, report=lambda event: checked_out("c"))  # while it trains
     assert done.environment.git == Git(commit="a" * 40, dirty=dirty)
+    weights = Path(tiny_encoder, "model.safetensors")
+    assert done.weights == EncoderWeights(sha256={weights.name: hashlib.sha256(weights.read_bytes()).hexdigest()})
+    assert execute(run, folders) == done
+    monkeypatch.setattr("iter_bench.encoders.weights_of", lambda encoder: (None, {weights.name: "0" * 64}))
+    with pytest.raises(DataError, match=rf"{done.file_name}: finished with other weights \(model\.safetensors\)"):
+        execute(run, folders)

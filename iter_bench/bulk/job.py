@@ -21,13 +21,13 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from iter_bench import __version__
+from iter_bench import __version__, hub
 from iter_bench.bulk.attempts import Attempts, Count, damaged
 from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks, names
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
 from iter_bench.execution import reason
-from iter_bench.files import whole_file
+from iter_bench.files import sha256_of, whole_file
 from iter_bench.systems import System, load_system, word_rule
 from iter_bench.text import WordRule, as_json
 
@@ -164,9 +164,14 @@ class Job:
         """How far it's known which documents of a shard kill their process (`Attempts.progress`)."""
         return self._attempts(number).progress
 
+    def load(self) -> System:
+        """The system, as `load_system`; of the hub that commit which the job began with."""
+        begun = self._begun["system"]
+        return load_system(begun if hub.NAME.fullmatch(begun) else self.system)
+
     def run(self, shards: Sequence[int], *, batch_size: int, report: Callable[[Done], None]) -> None:
         """Does the shards of these numbers; ``report`` is told of each. Raises as `shard` does."""
-        system = load_system(self.system)
+        system = self.load()
         for number in shards:
             report(self.shard(system, number, batch_size))
 
@@ -287,26 +292,11 @@ def _broken(why: str) -> UserError:
 
 
 def _fingerprint(system: str) -> str:
-    """What tells the system from others: the SHA-256 over the files of its folder, or its name on the hub with the revision."""
-    folder, digest = Path(system), hashlib.sha256()
-    if not folder.is_dir():
-        return f"{system} {_revision(system)}"
+    """What tells the system from others: the SHA-256 over the files of its folder, or its name on the hub with the commit."""
+    folder, digest = hub.folder_of(system), hashlib.sha256()
+    if not Path(system).is_dir():
+        return f"{hub.split(system)[0]}@{folder.name}"
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest.update(str(path.relative_to(folder)).encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()
-
-
-def _revision(name: str) -> str:
-    """The commit that loading takes: the newest, or without a network the one on this machine."""
-    from iter_bench.iter_model.released import HUB_NAME
-
-    if not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name}: there is no such folder")
-    try:
-        import huggingface_hub
-
-        return Path(huggingface_hub.hf_hub_download(name, "config.json")).parent.name
-    except (OSError, ValueError) as error:
-        raise UserError(f"{name}: there is no such folder, and the hub has no model of that name for us ({error})") from None

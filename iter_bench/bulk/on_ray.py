@@ -15,7 +15,7 @@ from iter_bench.bulk.attempts import DEATHS
 from iter_bench.bulk.job import Done, Job
 from iter_bench.cluster.ray_connection import Place, connected, machines
 from iter_bench.errors import UserError
-from iter_bench.systems import System, load_system
+from iter_bench.systems import System
 
 BLOCKS = 1000  # that shards are handed out in at most; each costs the command a little memory
 RETRIES = 3 * DEATHS  # of a block whose worker is killed: three documents that kill are found at one start
@@ -95,7 +95,7 @@ class _Worker:
 
     @cached_property
     def system(self) -> System:
-        return load_system(self.job.system)
+        return self.job.load()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -6,7 +6,6 @@ expects, and they are written under these names, so no path in an archive can le
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from iter_bench.data import catalogue
 from iter_bench.errors import DataError, SettingsError
+from iter_bench.files import sha256_of
 
 TRIES = 3
 LARGEST = 2**30
@@ -133,8 +133,7 @@ def _checked(source: str, sha256: str, wanted: Collection[str], scratch: Path) -
         raise DataError(f"{source}: only http and https are loaded from; load it by other means, and name the file")
     path = Path(source)
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
     if digest != sha256:

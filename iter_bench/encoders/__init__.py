@@ -2,7 +2,7 @@
 
 from iter_bench.encoders.architectures import KNOWN
 from iter_bench.encoders.families import encoder_dims, encoder_from_config, first_position, max_length
-from iter_bench.encoders.loading import encoder_config, load_encoder, load_tokenizer, quiet
+from iter_bench.encoders.loading import encoder_config, load_encoder, load_tokenizer, quiet, source_of, weights_of
 from iter_bench.encoders.states import row_width, shares_rows, states, states_of_layers
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "quiet",
     "row_width",
     "shares_rows",
+    "source_of",
     "states",
     "states_of_layers",
+    "weights_of",
 ]

@@ -6,19 +6,25 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from huggingface_hub import HfApi, constants, try_to_load_from_cache
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from transformers import AutoConfig, PreTrainedModel
 
+from iter_bench import hub
 from iter_bench.encoders.architectures import HUB_NAMES, RANDOM, hyper_parameters
 from iter_bench.encoders.families import encoder_from_config
 from iter_bench.encoders.loading import encoder_config, source_of
-from iter_bench.errors import SettingsError
+from iter_bench.errors import SettingsError, UserError
 from iter_bench.settings import TRAINED
 
 TIMEOUT = 10
 """Seconds that the hub has for an answer; one that doesn't come is not waited for again."""
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 @cache
@@ -33,7 +39,7 @@ def problem(name: str) -> str | None:
         there = Path(source.location, "config.json").is_file()
         return None if there else f"encoder {name!r}: {source.location} lacks config.json"
     try:
-        if (random and name.removeprefix(RANDOM) in HUB_NAMES) or _is_cached(source.location):
+        if (random and name.removeprefix(RANDOM) in HUB_NAMES) or hub.is_here(source.location):
             return None
     except HFValidationError:
         return f"encoder {name!r}: there is no such folder, and no repository of the hub can be called that"
@@ -44,33 +50,29 @@ def problem(name: str) -> str | None:
     return f"encoder {name!r}: {source.location} is not on this machine, and {answer}; or name a folder that holds it"
 
 
-def _is_cached(repository: str) -> bool:
-    def there(file: str) -> bool:
-        return isinstance(try_to_load_from_cache(repository, file), str)
-
-    return there("config.json") and any(map(there, WEIGHTS))
-
-
 _unreachable = False
 
 
-def _ask_hub(repository: str) -> str | None:
+def _ask_hub(name: str) -> str | None:
     global _unreachable
+    repository, revision = hub.split(name)
     if _unreachable:
         return "the hub can't be reached"
     try:
-        files = {file.rfilename for file in HfApi().model_info(repository, timeout=TIMEOUT).siblings or ()}
+        files = {file.rfilename for file in HfApi().model_info(repository, revision=revision, timeout=TIMEOUT).siblings or ()}
     except GatedRepoError:
         return "the hub gives it only to those who accepted its terms"
     except RepositoryNotFoundError:
         return "the hub has no repository of that name"
+    except RevisionNotFoundError:
+        return f"the hub has no revision {revision} of it"
     except HfHubHTTPError as error:
         return f"the hub answers {error.response.status_code if error.response is not None else 'nothing'}"
     except Exception:  # no name, no route, no answer in time: each HTTP client has its own errors
         _unreachable = True
         return "the hub can't be reached"
     return (
-        None if files & set(WEIGHTS) else "its repository holds no safetensors file (docs/encoders.md says how to convert it)"
+        None if files & {hub.ONE_FILE, hub.INDEX} else "it holds no model.safetensors (docs/encoders.md says how to convert it)"
     )
 
 
@@ -84,11 +86,11 @@ def architecture(name: str) -> PreTrainedModel | None:
     try:
         if short in HUB_NAMES:
             config = AutoConfig.for_model(**hyper_parameters(short))
-        elif (source := source_of(base)).local or _is_cached(source.location):
+        elif (source := source_of(base)).local or hub.is_here(source.location):
             config = encoder_config(base)
         else:
             return None
         with torch.device("meta"):
             return encoder_from_config(config)
-    except SettingsError:
+    except UserError:
         return None

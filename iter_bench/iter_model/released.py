@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers.utils import cached_file
 
 from iter_bench.errors import UserError
 from iter_bench.iter_model.configuration import IterConfig
@@ -23,60 +22,54 @@ from iter_bench.iter_model.configuration import IterConfig
 if TYPE_CHECKING:
     from iter_bench.iter_model.modeling import IterModel
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 SHARD = re.compile(r"[\w.-]+\.safetensors")
 WEIGHTS = {"model.": "encoder.", "is_l.": "is_left.", "lr_score.": "is_span.", "rr_score.": "is_link."}
 
 
-def _read_config(name: str | Path) -> dict[str, Any] | None:
-    folder = Path(name).is_dir()
-    if not folder and not HUB_NAME.fullmatch(str(name)):  # the hub is only asked for owner/name
-        raise UserError(f"{name}: there is no such folder, so no checkpoint can be read there; name a folder that holds one")
-    if folder and not (Path(name) / "config.json").exists():
+def _read_config(folder: Path) -> dict[str, Any] | None:
+    if not (folder / "config.json").exists():
         return None
     try:
-        path = Path(name) / "config.json" if folder else Path(cached_file(str(name), "config.json"))
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        where = "there" if folder else "from the hub, and there is no such folder here"
-        raise UserError(f"{name}: no checkpoint can be read {where} ({error}); name a folder that holds one") from None
+        raise UserError(f"{folder}: no checkpoint can be read there ({error}); name a folder that holds one") from None
 
 
-def is_released(name: str | Path) -> bool:
-    """Whether ``name`` (a folder or a hub name) holds a checkpoint of the released code rather than one of ours.
+def is_released(folder: Path) -> bool:
+    """Whether ``folder`` holds a checkpoint of the released code rather than one of ours.
 
     Raises:
         UserError: it holds neither.
     """
-    config = _read_config(name)
+    config = _read_config(folder)
     if not isinstance(config, dict) or config.get("model_type") != "iter":
-        raise UserError(f"{name}: no ITER checkpoint is there (config.json with model_type iter); name a folder that holds one")
+        raise UserError(f"{folder}: no ITER checkpoint is there (config.json with model_type iter); name one that holds it")
     return "transformer_config" in config
 
 
-def load(model_class: type[IterModel], name: str | Path) -> IterModel:
+def load(model_class: type[IterModel], folder: Path) -> IterModel:
     """The model that a released checkpoint holds, in evaluation mode.
 
     Raises:
         UserError: the configuration can't be used; weights are missing, damaged or don't fit it.
     """
-    config = IterConfig.from_dict(_read_config(name) or {})
+    config = IterConfig.from_dict(_read_config(folder) or {})
     model = model_class(config)
     loaded: set[str] = set()
     unexpected: list[str] = []
-    for weights in _weights(name):
+    for weights in _weights(folder):
         ours = dict(_renamed(weights, config))
         try:
             unexpected += model.load_state_dict(ours, strict=False).unexpected_keys
         except RuntimeError as error:
-            raise UserError(f"{name}: the weights don't fit its config.json: {error}") from None
+            raise UserError(f"{folder}: the weights don't fit its config.json: {error}") from None
         loaded |= ours.keys()
     model.tie_weights()
     missing = [key for key, _ in model.named_parameters() if key not in loaded]  # of tied weights one name is enough
     if missing or unexpected:
         raise UserError(
-            f"{name}: {len(missing)} weights are missing and {len(unexpected)} not expected, the first is "
+            f"{folder}: {len(missing)} weights are missing and {len(unexpected)} not expected, the first is "
             f"{(missing + unexpected)[0]!r}; do the weights belong to its config.json?"
         )
     return model.eval()
@@ -93,28 +86,28 @@ def _renamed(weights: dict[str, Tensor], config: IterConfig) -> Iterator[tuple[s
             yield WEIGHTS[prefix] + key.removeprefix(prefix), value
 
 
-def _weights(name: str | Path) -> Iterator[dict[str, Tensor]]:
+def _weights(folder: Path) -> Iterator[dict[str, Tensor]]:
     """The weights, file by file: of the one file, or of those that an index names (from 5 GB on)."""
-    if (path := _file(name, WEIGHTS_FILE)) is not None:
+    if (path := _file(folder, WEIGHTS_FILE)) is not None:
         yield _read_weights(path)
         return
-    if (index := _file(name, INDEX_FILE)) is None:
-        raise UserError(f"{name} has a released ITER's config.json but neither {WEIGHTS_FILE} nor {INDEX_FILE}")
+    if (index := _file(folder, INDEX_FILE)) is None:
+        raise UserError(f"{folder} has a released ITER's config.json but neither {WEIGHTS_FILE} nor {INDEX_FILE}")
     missing = _file_of_each_weight(index)
     for shard in sorted(set(missing.values())):
-        if (path := _file(name, shard)) is None:
-            raise UserError(f"{name}: {INDEX_FILE} names {shard}, which isn't there; fetch the checkpoint again")
+        if (path := _file(folder, shard)) is None:
+            raise UserError(f"{folder}: {INDEX_FILE} names {shard}, which isn't there; fetch the checkpoint again")
         weights = _read_weights(path)
         missing = {key: file for key, file in missing.items() if key not in weights}
         yield weights
     if missing:
         key, shard = next(iter(missing.items()))
-        raise UserError(f"{name}: {shard} lacks {key!r}, which {INDEX_FILE} says is there; fetch the checkpoint again")
+        raise UserError(f"{folder}: {shard} lacks {key!r}, which {INDEX_FILE} says is there; fetch the checkpoint again")
 
 
-def _file_of_each_weight(index: str) -> dict[str, str]:
+def _file_of_each_weight(index: Path) -> dict[str, str]:
     try:
-        files = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"]
+        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         if not files or not all(isinstance(file, str) for file in files.values()):
             raise TypeError("weight_map should name a file for each weight")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -125,14 +118,11 @@ def _file_of_each_weight(index: str) -> dict[str, str]:
     return files
 
 
-def _file(name: str | Path, file: str) -> str | None:
-    try:
-        return cached_file(str(name), file, _raise_exceptions_for_missing_entries=False)
-    except OSError as error:
-        raise UserError(f"{name}: {file} can't be had: {error}") from None
+def _file(folder: Path, file: str) -> Path | None:
+    return path if (path := folder / file).is_file() else None
 
 
-def _read_weights(path: str) -> dict[str, Tensor]:
+def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

@@ -3,6 +3,7 @@
 from iter_bench.records.schema import (
     SCHEMA_VERSION,
     AnyRecord,
+    EncoderWeights,
     Epoch,
     PeakMemory,
     Prediction,
@@ -16,6 +17,7 @@ from iter_bench.records.storage import RecordError, find, load, load_all, write
 __all__ = [
     "SCHEMA_VERSION",
     "AnyRecord",
+    "EncoderWeights",
     "Epoch",
     "PeakMemory",
     "Prediction",

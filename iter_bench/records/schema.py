@@ -33,6 +33,7 @@ Measured = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_si
 Ratio = Annotated[float, Field(ge=0, le=1), AfterValidator(_six_digits)]
 Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_six_digits)]
 Count = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Part(BaseModel):
@@ -101,7 +102,7 @@ class SplitData(Part):
     """
 
     split: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     documents: Count
     words: Count
     entities: Count
@@ -109,6 +110,18 @@ class SplitData(Part):
     unreachable: dict[str, Count] = {}
     ceiling: dict[Criterion, Ratio] = {}
     notes: dict[str, Count] = {}
+
+
+class EncoderWeights(Part):
+    """The weights that the name of the encoder gave when the run began.
+
+    Attributes:
+        commit: of the hub's repository; None of a folder's.
+        sha256: of each file, by its name; empty where weights were random.
+    """
+
+    commit: str | None = None
+    sha256: dict[str, Sha256] = {}
 
 
 class Epoch(Part):
@@ -179,6 +192,7 @@ class Record(AnyRecord):
     settings: RunSettings
     scores: SplitScores
     data: dict[Literal["train", "dev", "test"], SplitData]
+    weights: EncoderWeights | None = None
     history: list[Epoch] = []
     durations: dict[str, Measured] = {}
     prediction: Prediction | None = None

@@ -1,0 +1,218 @@
+"""Encoders and systems of the hub: from a local server in its place, which cuts, corrupts, redirects and has new commits."""
+
+import hashlib
+import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from huggingface_hub.utils import close_session
+from transformers import AutoConfig, AutoModel
+
+from iter_bench import hub
+from iter_bench.encoders import load_encoder, load_tokenizer, source_of, weights_of
+from iter_bench.encoders.availability import problem
+from iter_bench.errors import SettingsError, UserError
+from iter_bench.systems import load_system
+
+WEIGHTS = "model.safetensors"
+FIRST, SECOND = "1" * 40, "2" * 40
+
+
+def git_checksum(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class Hub:
+    """One repository, ``owner/tiny``, whose commits are folders; ``spoiled``: what goes wrong with each transfer of a file."""
+
+    def __init__(self, commits: dict[str, Path]):
+        self.commits, self.newest = commits, next(iter(commits))
+        self.spoiled: dict[str, list[str]] = {}
+        self.sent: list[str] = []
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                self.do_GET()
+
+            def do_GET(self):
+                owner.answer(self, self.path.partition("?")[0].strip("/").split("/"))
+                self.close_connection = True
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def answer(self, request, path: list[str]) -> None:
+        match path:
+            case ["api", "models", "owner", "tiny", *rest]:
+                revision = rest[1] if rest else "main"
+                commit = {"main": self.newest, "first": FIRST}.get(revision, revision)
+                if commit not in self.commits:
+                    return self.reply(request, 404, {"X-Error-Code": "RevisionNotFound"})
+                listed = self.tree(commit)
+                if rest[:1] == ["tree"]:
+                    return self.reply(request, 200, {"Content-Type": "application/json"}, json.dumps(listed).encode())
+                named = [{"rfilename": file["path"]} for file in listed]
+                answer = {"id": "owner/tiny", "sha": commit, "siblings": named}
+                return self.reply(request, 200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
+            case ["owner", "tiny", "resolve", commit, file]:
+                return self.file(request, commit, file)
+            case ["elsewhere", commit, file]:
+                return self.reply(request, 200, {}, (self.commits[commit] / file).read_bytes())
+        return self.reply(request, 404, {"X-Error-Code": "RepoNotFound"})
+
+    def tree(self, commit: str) -> list[dict]:
+        files = sorted(self.commits[commit].iterdir())
+        return [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": git_checksum(f.read_bytes())} for f in files]
+
+    def file(self, request, commit: str, file: str) -> None:
+        data = (self.commits[commit] / file).read_bytes()
+        etag = hashlib.sha256(data).hexdigest() if file == WEIGHTS else git_checksum(data)
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{etag}"', "Content-Length": str(len(data))}
+        if request.command == "HEAD":
+            return self.reply(request, 200, headers)
+        spoiled = self.spoiled.get(file, [])
+        how = (spoiled.pop(0) if len(spoiled) > 1 else spoiled[0]) if spoiled else "whole"
+        self.sent.append(file)
+        if how == "cut":
+            data = data[: len(data) // 2]
+        elif how == "corrupt":
+            data = bytes([data[0] ^ 1]) + data[1:-1] + bytes([data[-1] ^ 1])
+        elif how.startswith("redirect"):
+            to = SECOND if how.endswith("wrong") else commit
+            return self.reply(request, 302, {"Location": f"{self.address}/elsewhere/{to}/{file}", "Content-Length": "0"})
+        return self.reply(request, 200, headers, data)
+
+    def reply(self, request, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        request.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            request.send_header(name, value)
+        request.end_headers()
+        if request.command != "HEAD":
+            request.wfile.write(body)
+
+
+@pytest.fixture(scope="module")
+def commits(tmp_path_factory) -> dict[str, Path]:
+    """Two commits of a tiny BERT with MiniLM's tokenizer, whose weights differ and are of the same size."""
+    folders = {}
+    for seed, commit in enumerate((FIRST, SECOND)):
+        folders[commit] = folder = tmp_path_factory.mktemp("commit")
+        torch.manual_seed(seed)
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        AutoModel.from_config(AutoConfig.for_model("bert", vocab_size=30_522, **sizes)).save_pretrained(folder)
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(Path(source_of("minilm").location, file), folder)
+        (folder / "pytorch_model.bin").write_bytes(b"a pickle, which nobody asks for")
+    return folders
+
+
+@pytest.fixture
+def served(commits, tmp_path, monkeypatch):
+    """The hub, whose first commit is the newest, and an empty cache."""
+    server = Hub(commits)
+    monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.address + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    close_session()
+    hub.files.cache_clear()
+    yield server
+    server.close()
+    close_session()
+    hub.files.cache_clear()
+
+
+def sha256(folder: Path) -> dict[str, str]:
+    return {WEIGHTS: hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()}
+
+
+def same(name: str, folder: Path) -> bool:
+    ours, theirs = load_encoder(name).state_dict(), load_encoder(str(folder)).state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize(
+    "spoiled", [[], ["cut", "whole"], ["corrupt", "whole"], ["corrupt", "cut", "corrupt", "whole"], ["redirect"]]
+)
+def test_an_encoder_is_what_the_hub_holds_whatever_the_transfer_does(served, commits, spoiled):
+    served.spoiled[WEIGHTS] = spoiled
+    assert same("owner/tiny", commits[FIRST])
+    assert weights_of("owner/tiny") == (FIRST, sha256(commits[FIRST]))
+    assert len(load_tokenizer("owner/tiny")) == 30_522
+    assert "pytorch_model.bin" not in served.sent
+    sent = len(served.sent)
+    hub.files.cache_clear()  # as in a new process
+    assert same("owner/tiny", commits[FIRST]) and len(served.sent) == sent
+
+
+@pytest.mark.parametrize(
+    ("file", "spoiled"),
+    [(WEIGHTS, "corrupt"), (WEIGHTS, "redirect to what is wrong"), ("config.json", "corrupt"), ("tokenizer.json", "corrupt")],
+)
+def test_what_has_another_checksum_is_never_read(served, tmp_path, file, spoiled):
+    served.spoiled[file] = [spoiled]
+    with pytest.raises(UserError, match=rf"owner/tiny: {file}: another checksum than the hub's"):
+        load_encoder("owner/tiny")
+    assert served.sent.count(file) == hub.TRIES
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.name == file]
+
+
+def test_a_file_that_decays_in_the_cache_is_fetched_again_and_without_a_network_missed(served, commits, monkeypatch):
+    blob = (hub.files("owner/tiny") / WEIGHTS).resolve()
+    blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+    hub.files.cache_clear()
+    assert same("owner/tiny", commits[FIRST]) and served.sent.count(WEIGHTS) == 2
+    blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+    hub.files.cache_clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=f"owner/tiny: {WEIGHTS}: another checksum than the hub's"):
+        load_encoder("owner/tiny")
+
+
+def test_a_name_may_pin_a_revision_and_else_gives_the_newest_one_for_a_whole_process(served, commits):
+    assert same("owner/tiny", commits[FIRST])
+    served.newest = SECOND
+    assert same("owner/tiny", commits[FIRST])  # not half the runs of a matrix from another commit
+    hub.files.cache_clear()
+    assert same("owner/tiny", commits[SECOND]) and weights_of("owner/tiny")[0] == SECOND
+    for name in ("owner/tiny@first", f"owner/tiny@{FIRST}"):
+        assert same(name, commits[FIRST]) and weights_of(name) == (FIRST, sha256(commits[FIRST]))
+    assert problem("owner/tiny@first") is None
+    assert "no revision nowhere of it" in problem("owner/tiny@nowhere")
+    with pytest.raises(SettingsError, match=r"owner/tiny@nowhere.*could not be loaded"):
+        load_encoder("owner/tiny@nowhere")
+
+
+def test_without_a_network_the_files_that_are_here_serve(served, commits, monkeypatch):
+    load_encoder("owner/tiny"), load_tokenizer("owner/tiny")
+    hub.files.cache_clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert same("owner/tiny", commits[FIRST]) and weights_of("owner/tiny") == (FIRST, sha256(commits[FIRST]))
+
+
+def test_a_system_of_the_hub_is_checked_as_well(served):
+    with pytest.raises(UserError, match="no ITER checkpoint is there"):  # it's an encoder
+        load_system("owner/tiny")
+    hub.files.cache_clear()
+    served.newest, served.spoiled = SECOND, {WEIGHTS: ["corrupt"]}
+    with pytest.raises(UserError, match="another checksum"):
+        load_system("owner/tiny")
+    with pytest.raises(UserError, match="no such folder here, and none can be had from the hub"):
+        load_system("owner/other")

@@ -13,7 +13,7 @@ whose column NAME has what the cell says (case and punctuation apart), ``NAME`` 
 ``[OTHER=VALUE]`` picks by a further column, ``-`` has other sources and isn't checked. Each further line says what a cell is
 called in the file. A cell holds a number or ``mean ± deviation``, exactly or in percent, rounded to the decimals written.
 
-In prose, numbers with decimals are looked at, outside code. Above a paragraph with such numbers stands
+In prose, numbers with decimals and percentages are looked at, outside code. Above a paragraph with such numbers stands
 ``<!-- from: tables/quick.csv -->`` (one file or more): ``mean ± deviation`` must be that of one row and column there, or of
 precision, recall or F1 in any convention of its runs; a lone number must be any of these. Columns that are named behind the
 files, as in ``<!-- from: tables/quick.csv ner_f1 re_plus_f1 -->``, leave only what stands in these. A paragraph or table
@@ -28,7 +28,7 @@ from typing import Any
 
 import pandas as pd
 
-NUMBER = re.compile(r"(?<![\w.])(?<!Python )(?<!torch )\d+\.\d+(?![\w.]*\w)")
+NUMBER = re.compile(r"(?<![\w.])(?<!Python )(?<!torch )(?:\d+\.\d+(?![\w.]*\w)|\d+(?=(?: to \d+)? %))")
 CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
 EXCUSED = re.compile(r"^[^\n]*<!-- verify: \S[^\n]*?-->[^\n]*(?:\n[^\n]*\S[^\n]*)*", re.MULTILINE)
 TABLE = re.compile(
@@ -83,7 +83,7 @@ def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, str]]:
-    """(line, number) of each number with decimals that stands outside code, excused paragraphs and tables."""
+    """(line, number) of each number with decimals, and each percentage, that stands outside code, excused paragraphs and tables."""
     for line, content in enumerate(_blanked(TABLE, _blanked(EXCUSED, _blanked(CODE, text))).splitlines(), 1):
         yield from ((line, match[0]) for match in NUMBER.finditer(content))
 

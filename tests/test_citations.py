@@ -102,6 +102,8 @@ def test_what_counts_as_a_number_in_prose():
     text = "Python 3.11 torch 2.13 v1.2.3 `7.5` [8.5](a9.5) 1.25, 2.5.\n```\n3.5\n```\n"
     text += "<!-- verify: -->\n4.5 % 5.125 6.0625 | 6.0"
     assert list(numbers_in(text)) == [(1, "8.5"), (1, "1.25"), (1, "2.5"), (6, "4.5"), (6, "5.125"), (6, "6.0625"), (6, "6.0")]
+    text = "7 epochs, 64 to 128 words, 30 to 65 %, 9 % and 12.5 %"
+    assert list(numbers_in(text)) == [(1, "30"), (1, "65"), (1, "9"), (1, "12.5")]
 
 
 PROSE = """One of a file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -36,11 +35,6 @@ ROOFLINE = (
     "extractions out), against those for each byte of weights that a batch reads once, or, in records that don't tell bytes, "
     "against those of a batch. Solid line: what the rates of matrix product and copy measured beside allow; dotted: half of "
     "the product's. What is missing to the line is time in which no such operation ran."
-)
-BYTES_SINCE = date(2026, 11, 29)
-OLDER_BYTES = (
-    " Records from before 29 November 2026 count bytes by an older rule: points of ASP stand 3 to 60 times, those of PL-Marker "
-    "2 to 40 times too far right."
 )
 
 
@@ -131,8 +125,7 @@ def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
     legend(figure, axes)
     shown = [record for of in panels.values() for record in of]
     hardware = "; ".join(sorted({record.hardware for record in shown}))
-    older = OLDER_BYTES if any(record.started.date() < BYTES_SINCE for record in shown) else ""
-    about = f"{ROOFLINE}{older} {len(shown)} VALID records. Hardware: {hardware}."
+    about = f"{ROOFLINE} {len(shown)} VALID records. Hardware: {hardware}."
     return Plot(figure, " ".join([about, *commands(shown)]))
 
 

@@ -16,13 +16,14 @@ called in the file. A cell holds a number or ``mean ± deviation``, exactly or i
 In prose, numbers with decimals and percentages are looked at, outside code. Above a paragraph with such numbers stands
 ``<!-- from: tables/quick.csv -->`` (one file or more): ``mean ± deviation`` must be that of one row and column there, or of
 precision, recall or F1 in any convention of its runs; a lone number must be any of these. Columns that are named behind the
-files, as in ``<!-- from: tables/quick.csv ner_f1 re_plus_f1 -->``, leave only what stands in these. A paragraph or table
+files, as in ``<!-- from: tables/quick.csv ner_f1 'NER F1' -->``, leave only what stands in these. A paragraph or table
 after a line ``<!-- verify: REASON -->`` holds numbers that have other sources.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -83,7 +84,7 @@ def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, str]]:
-    """(line, number) of each number with decimals, and each percentage, that stands outside code, excused paragraphs and tables."""
+    """(line, number) of each number with decimals, or in percent, that stands outside code, excused paragraphs and tables."""
     for line, content in enumerate(_blanked(TABLE, _blanked(EXCUSED, _blanked(CODE, text))).splitlines(), 1):
         yield from ((line, match[0]) for match in NUMBER.finditer(content))
 
@@ -105,7 +106,7 @@ def _check_prose(
 ) -> tuple[int, list[tuple[int, str]]]:
     """Numbers looked at, and (line, problem); ``line`` is the paragraph's first."""
     *first, last = paragraph["files"].split(",")
-    last, *columns = last.split()
+    last, *columns = shlex.split(last)
     files = [name.strip() for name in (*first, last)]
     if missing := [name for name in files if name not in measured]:
         return 0, [(line - 1, f"the records give no {name} to hold this paragraph against") for name in missing]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
@@ -17,10 +18,13 @@ from iter_bench.files import sha256_of
 
 NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 """``owner/name``, or ``owner/name@revision`` with a branch, a tag or a commit."""
-OTHERS = ("*.json", "*.txt", "*.model")
-"""Configurations, tokenizers, and the index of weights that lie in several files."""
-WEIGHTS = ONE_FILE, SEVERAL = ("model.safetensors", "model-*.safetensors")
-INDEX = "model.safetensors.index.json"
+ONE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""An encoder's weights in one file; what tells of several files which of them holds which."""
+CONFIGURATION = ("*.json", "*.txt", "*.model")
+"""Files of an encoder but its weights, tokenizers and the index of weights among them."""
+WEIGHTS = (ONE_FILE, "model-*.safetensors")
+SYSTEM = (*CONFIGURATION, "*.safetensors")
+"""Files of a trained system, in folders too, as PL-Marker's stages are."""
 TRIES = 3
 _GIT, _SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
 
@@ -31,7 +35,7 @@ def split(name: str) -> tuple[str, str | None]:
     return repository, revision or None
 
 
-def is_here(name: str, *, weights: bool = True) -> bool:
+def is_here(name: str, *, weights: bool) -> bool:
     """Whether a repository's configuration, and its weights if asked for, are on this machine.
 
     Raises:
@@ -46,53 +50,65 @@ def is_here(name: str, *, weights: bool = True) -> bool:
 
 
 @cache
-def files(name: str, *, weights: bool = True, offline: bool = False) -> Path:
-    """The folder with a repository's files of one commit, which is the folder's name.
+def files(name: str, patterns: Sequence[str] = CONFIGURATION, *, offline: bool = False, token: str | None = None) -> Path:
+    """The folder with those of a repository's files, of one commit, which is the folder's name.
 
-    What isn't on this machine is fetched, and without a network the files that are here are taken; in a process it's the same
-    commit each time. A file is known by the checksum that the hub gave with it, by which its cache names files: SHA-256 for
-    large ones, git's for small ones. One that has another is deleted and fetched again. A cache without links (Windows)
-    doesn't hold these checksums, and nothing is compared there.
+    What isn't on this machine is fetched, and without a network the files that are here are taken; a process asks once. A file
+    is known by the checksum that the hub gave with it, by which its cache names files: SHA-256 for large ones, git's for small
+    ones. One that has another is deleted and fetched again.
 
     Args:
         name: ``owner/name`` or ``owner/name@revision``; some old repositories have no owner.
-        weights: whether they are wanted, from safetensors files; else configuration and tokenizer alone.
+        patterns: one of this module; a `SYSTEM` has folders, and those of other repositories are of other uses.
         offline: take what is on this machine only.
+        token: to be known to the hub by, instead of the one that is stored here.
 
     Raises:
-        UserError: `TRIES` transfers gave another checksum than the hub's.
+        UserError: `TRIES` transfers gave another checksum than the hub's, or the cache doesn't hold checksums.
         Exception: huggingface_hub's and its HTTP client's; the repository or the revision can't be had.
     """
     repository, revision = split(name)
-    if weights:
-        revision = files(name, weights=False, offline=offline).name
-    patterns = WEIGHTS if weights else OTHERS
+    inner = patterns == SYSTEM
     damaged: list[str] = []
     for _ in range(TRIES):
-        with _bars_hidden_if(not damaged and is_here(name, weights=weights)):
+        with _bars_hidden_if(not damaged and is_here(name, weights=patterns != CONFIGURATION)):
             try:
                 fetched = snapshot_download(
                     repository,
                     revision=revision,
                     allow_patterns=[*patterns],
-                    ignore_patterns=["*/*"],  # what lies in folders is of other uses
+                    ignore_patterns=None if inner else ["*/*"],
                     local_files_only=offline,
+                    token=token,
                 )
             except Exception:
                 if damaged:  # and there is no network to fetch it again
                     break
                 raise
         folder = Path(fetched)
-        if not (damaged := _delete_damaged(path for pattern in patterns for path in folder.glob(pattern))):
+        found = {path for pattern in patterns for path in folder.glob(f"**/{pattern}" if inner else pattern)}
+        if not (damaged := [str(path.relative_to(folder)) for path in sorted(found) if not _as_given(path)]):
             return folder
+        for path in damaged:
+            _delete(folder / path)
     raise UserError(
         f"{name}: {', '.join(damaged)}: another checksum than the hub's, so cut or changed on the way or on this disk; "
         "deleted, and not used. Try again with a network, or name a folder that holds the files"
     )
 
 
-def folder_of(name: str | Path) -> Path:
+def encoder_weights(name: str, *, offline: bool = False) -> Path:
+    """The folder with an encoder's weights beside its configuration: those of the commit that `files` gave that from."""
+    commit = files(name, offline=offline).name
+    return files(f"{split(name)[0]}@{commit}", WEIGHTS, offline=offline)
+
+
+def folder_of(name: str | Path, **access: Any) -> Path:
     """The folder ``name`` of a trained system, or where there is none, that of the hub's repository ``owner/name[@revision]``.
+
+    Args:
+        name: the folder, or the repository.
+        access: ``offline`` and ``token`` of `files`.
 
     Raises:
         UserError: there is neither.
@@ -102,7 +118,7 @@ def folder_of(name: str | Path) -> Path:
     if not NAME.fullmatch(str(name)):  # the hub is only asked for what can be a repository
         raise UserError(f"{name}: there is no such folder, so no system can be read there; name a folder that holds one")
     try:
-        return files(str(name))
+        return files(str(name), SYSTEM, **access)
     except UserError:
         raise
     except Exception as error:
@@ -124,22 +140,28 @@ def _bars_hidden_if(condition: bool) -> Iterator[None]:
             enable_progress_bars()
 
 
-def _as_given(blob: Path) -> bool:
-    """Whether a file of the hub's cache has the content whose checksum is its name."""
-    if _SHA256.fullmatch(blob.name):
-        return sha256_of(blob) == blob.name
-    if _GIT.fullmatch(blob.name):
-        content = blob.read_bytes()
-        return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == blob.name
-    return True
+def _as_given(file: Path) -> bool:
+    """Whether a file of the hub's cache has the content whose checksum is the name of the blob that it links to.
+
+    That blob may be a link in its turn, to a store that repositories share, where files have other names.
+
+    Raises:
+        UserError: it links to nothing that is named so.
+    """
+    checksum = file.readlink().name if file.is_symlink() else ""
+    if _SHA256.fullmatch(checksum):
+        return sha256_of(file) == checksum
+    if _GIT.fullmatch(checksum):
+        content = file.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == checksum
+    raise UserError(
+        f"{file}: its checksum isn't known, since the hub's cache has no links here; let HF_HOME name a disk that has links "
+        "(and HF_HUB_DISABLE_SYMLINKS nothing), or name a folder that holds the files"
+    )
 
 
-def _delete_damaged(paths: Iterable[Path]) -> list[str]:
-    """Names of those files that aren't as the hub gave them, which are no longer in its cache."""
-    names = []
-    for path in paths:
-        if not _as_given(path.resolve()):
-            path.resolve().unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            names.append(path.name)
-    return names
+def _delete(file: Path) -> None:
+    """Takes a file out of the hub's cache, with its blob and what that may link to."""
+    blob, content = file.parent / file.readlink(), file.resolve()
+    for path in (content, blob, file):
+        path.unlink(missing_ok=True)

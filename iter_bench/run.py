@@ -154,14 +154,13 @@ def _code(file: Path, *, resumed: bool) -> environment.Git | None:
     return began if began == now or began is None else began.model_copy(update={"dirty": True})
 
 
-def _weights(encoder: str) -> records.EncoderWeights | None:
-    """What the encoder's name gives now; None of a name that only a system of one's own knows."""
+def _weights(system: str, encoder: str) -> records.EncoderWeights | None:
+    """What the encoder's name gave; None of a system of one's own, which may know other names."""
+    if system not in systems.REGISTRY:
+        return None
     from iter_bench.encoders import weights_of
 
-    try:
-        commit, sha256 = weights_of(encoder)
-    except UserError:
-        return None
+    commit, sha256 = weights_of(encoder)
     return records.EncoderWeights(commit=commit, sha256=sha256)
 
 
@@ -184,10 +183,10 @@ def _execute(
     schema = splits["train"].schema
     dev = splits["dev"].documents if "dev" in splits else ()
     encoder = processes.of_first(lambda: encoder_of(settings, folders))
-    weights = _weights(encoder) if processes.is_first() else None
     system = systems.system_class(settings.system).build(
         encoder, schema, splits["train"].documents, settings.model, seed=settings.seed
     )
+    weights = _weights(settings.system, encoder) if processes.is_first() else None
     described = {role: describe(system, dataset) for role, dataset in splits.items()}
     history = system.fit(
         splits["train"].documents,

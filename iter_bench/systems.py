@@ -153,23 +153,26 @@ def write_system_file(folder: Path, system: System) -> None:
     (folder / SYSTEM_FILE).write_text(json.dumps({"system": system.name, "schema_version": 1}) + "\n", encoding="utf-8")
 
 
-def run_of(folder: Path) -> RunSettings | None:
-    """The run that trained the system of a folder, or None where it doesn't say.
+def run_of(name: str | Path) -> RunSettings | None:
+    """The run that trained the system ``name``, a folder or the hub's (`load_system`), or None where it doesn't say.
 
     Raises:
         SettingsError: what it says can't be read.
+        UserError: there is no such folder, nor a repository.
     """
-    path = folder / RUN_FILE
+    from iter_bench import hub
+
+    path = hub.folder_of(name) / RUN_FILE
     return validated(RunSettings, path.read_bytes(), path) if path.is_file() else None
 
 
-def word_rule(folder: Path) -> WordRule:
-    """How raw text is divided into words for the system of a folder: as its training data was, where the folder tells.
+def word_rule(name: str | Path) -> WordRule:
+    """How raw text is divided into words for the system ``name``: as its training data was, where `run_of` tells.
 
     Raises:
-        SettingsError: what the folder tells of its run can't be read.
+        UserError: as `run_of`.
     """
-    trained = run_of(folder)
+    trained = run_of(name)
     entry = catalogue().get(trained.data.dataset) if trained else None
     return entry.words if entry else "joined"
 

@@ -136,6 +136,15 @@ def test_each_change_in_prose_is_named_with_its_line(old, new, line, wanted):
     assert any(problem.startswith(f"line {line}: ") and wanted in problem for problem in problems), problems
 
 
+def test_a_column_whose_name_has_spaces_is_quoted():
+    frames = {"tables/a.csv": pd.DataFrame({"share of ceiling": [0.75094, 0.53173], "rows": [12, 13]})}
+    text = "<!-- from: tables/a.csv 'share of ceiling' -->\n53 to 75 % of it.\n"
+    assert check(text, {"tables/a.csv": []}, frames) == (2, [])
+    assert check(text.replace("75", "13"), {"tables/a.csv": []}, frames)[1] == [
+        "line 2: 13 is supported by no record of tables/a.csv in share of ceiling"
+    ]
+
+
 NAMED = """<!-- from: tables/quick.csv, tables/speed.csv ner_f1 samples/s -->
 NER 93.8 and 90.3 ± 1.0, at 114 or 114.1 documents/s.
 """

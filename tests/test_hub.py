@@ -11,16 +11,22 @@ import pytest
 import torch
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
+from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel
 
 from iter_bench import hub
+from iter_bench.data import load
+from iter_bench.data.synthetic import SCHEMA
 from iter_bench.encoders import load_encoder, load_tokenizer, source_of, weights_of
 from iter_bench.encoders.availability import problem
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.systems import load_system
+from iter_bench.iter_model.modeling import IterModel
+from iter_bench.settings import RunSettings
+from iter_bench.systems import RUN_FILE, load_system, run_of, system_class, word_rule
 
 WEIGHTS = "model.safetensors"
-FIRST, SECOND = "1" * 40, "2" * 40
+FIRST, SECOND, ITER, PLMARKER = ("1" * 40, "2" * 40, "3" * 40, "4" * 40)
 
 
 def git_checksum(data: bytes) -> str:
@@ -70,19 +76,23 @@ class Hub:
                 named = [{"rfilename": file["path"]} for file in listed]
                 answer = {"id": "owner/tiny", "sha": commit, "siblings": named}
                 return self.reply(request, 200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
-            case ["owner", "tiny", "resolve", commit, file]:
-                return self.file(request, commit, file)
-            case ["elsewhere", commit, file]:
-                return self.reply(request, 200, {}, (self.commits[commit] / file).read_bytes())
+            case ["owner", "tiny", "resolve", commit, *file]:
+                return self.file(request, commit, "/".join(file))
+            case ["elsewhere", commit, *file]:
+                return self.reply(request, 200, {}, Path(self.commits[commit], *file).read_bytes())
         return self.reply(request, 404, {"X-Error-Code": "RepoNotFound"})
 
     def tree(self, commit: str) -> list[dict]:
-        files = sorted(self.commits[commit].iterdir())
-        return [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": git_checksum(f.read_bytes())} for f in files]
+        folder = self.commits[commit]
+        return [
+            {"type": "file", "path": str(f.relative_to(folder)), "size": f.stat().st_size, "oid": git_checksum(f.read_bytes())}
+            for f in sorted(folder.rglob("*"))
+            if f.is_file()
+        ]
 
     def file(self, request, commit: str, file: str) -> None:
         data = (self.commits[commit] / file).read_bytes()
-        etag = hashlib.sha256(data).hexdigest() if file == WEIGHTS else git_checksum(data)
+        etag = hashlib.sha256(data).hexdigest() if file.endswith(WEIGHTS) else git_checksum(data)
         headers = {"X-Repo-Commit": commit, "ETag": f'"{etag}"', "Content-Length": str(len(data))}
         if request.command == "HEAD":
             return self.reply(request, 200, headers)
@@ -108,8 +118,8 @@ class Hub:
 
 
 @pytest.fixture(scope="module")
-def commits(tmp_path_factory) -> dict[str, Path]:
-    """Two commits of a tiny BERT with MiniLM's tokenizer, whose weights differ and are of the same size."""
+def commits(tmp_path_factory, tiny_encoder) -> dict[str, Path]:
+    """Two commits of a tiny BERT with MiniLM's tokenizer, whose weights differ and are of the same size; and two systems."""
     folders = {}
     for seed, commit in enumerate((FIRST, SECOND)):
         folders[commit] = folder = tmp_path_factory.mktemp("commit")
@@ -119,6 +129,11 @@ def commits(tmp_path_factory) -> dict[str, Path]:
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(Path(source_of("minilm").location, file), folder)
         (folder / "pytorch_model.bin").write_bytes(b"a pickle, which nobody asks for")
+    for name, commit, settings in (("iter", ITER, {"omega": 2, "d_ff": 16}), ("plmarker", PLMARKER, {"max_span_words": 2})):
+        folders[commit] = folder = tmp_path_factory.mktemp("commit")
+        system_class(name).build(tiny_encoder, SCHEMA, [], settings, seed=5).save(folder)
+        run = RunSettings(system=name, encoder=tiny_encoder, data={"dataset": "ade", "fold": 0})
+        (folder / RUN_FILE).write_text(run.model_dump_json())
     return folders
 
 
@@ -168,21 +183,21 @@ def test_an_encoder_is_what_the_hub_holds_whatever_the_transfer_does(served, com
 )
 def test_what_has_another_checksum_is_never_read(served, tmp_path, file, spoiled):
     served.spoiled[file] = [spoiled]
-    with pytest.raises(UserError, match=rf"owner/tiny: {file}: another checksum than the hub's"):
+    with pytest.raises(UserError, match=rf"owner/tiny.*: {file}: another checksum than the hub's"):
         load_encoder("owner/tiny")
     assert served.sent.count(file) == hub.TRIES
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.name == file]
 
 
 def test_a_file_that_decays_in_the_cache_is_fetched_again_and_without_a_network_missed(served, commits, monkeypatch):
-    blob = (hub.files("owner/tiny") / WEIGHTS).resolve()
+    blob = (hub.encoder_weights("owner/tiny") / WEIGHTS).resolve()
     blob.write_bytes(blob.read_bytes()[:-1] + b"?")
     hub.files.cache_clear()
     assert same("owner/tiny", commits[FIRST]) and served.sent.count(WEIGHTS) == 2
     blob.write_bytes(blob.read_bytes()[:-1] + b"?")
     hub.files.cache_clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match=f"owner/tiny: {WEIGHTS}: another checksum than the hub's"):
+    with pytest.raises(UserError, match=rf"owner/tiny@{FIRST}: {WEIGHTS}: another checksum than the hub's"):
         load_encoder("owner/tiny")
 
 
@@ -196,6 +211,7 @@ def test_a_name_may_pin_a_revision_and_else_gives_the_newest_one_for_a_whole_pro
         assert same(name, commits[FIRST]) and weights_of(name) == (FIRST, sha256(commits[FIRST]))
     assert problem("owner/tiny@first") is None
     assert "no revision nowhere of it" in problem("owner/tiny@nowhere")
+    assert problem(f"owner/tiny@{PLMARKER}") is not None and problem(f"random:owner/tiny@{PLMARKER}") is None
     with pytest.raises(SettingsError, match=r"owner/tiny@nowhere.*could not be loaded"):
         load_encoder("owner/tiny@nowhere")
 
@@ -205,6 +221,48 @@ def test_without_a_network_the_files_that_are_here_serve(served, commits, monkey
     hub.files.cache_clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert same("owner/tiny", commits[FIRST]) and weights_of("owner/tiny") == (FIRST, sha256(commits[FIRST]))
+
+
+def test_weights_may_lie_in_the_store_that_repositories_share(served, commits):
+    blob = (hub.encoder_weights("owner/tiny") / WEIGHTS).resolve()
+    size = blob.stat().st_size
+    cache = Path(constants.HF_HUB_CACHE)
+    assert publish_blob_to_shared_store(blob_path=str(blob), xet_hash="f" * 64, cache_dir=cache, expected_size=size)
+    stored = blob.resolve()
+    assert stored != blob
+    hub.files.cache_clear()
+    assert same("owner/tiny", commits[FIRST]) and served.sent.count(WEIGHTS) == 1 and stored.exists()
+    stored.write_bytes(stored.read_bytes()[:-1] + b"?")
+    hub.files.cache_clear()
+    assert same("owner/tiny", commits[FIRST]) and served.sent.count(WEIGHTS) == 2
+
+
+def test_a_cache_that_tells_no_checksums_is_refused(served):
+    file = hub.files("owner/tiny") / "config.json"
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content)
+    hub.files.cache_clear()
+    with pytest.raises(UserError, match="its checksum isn't known"):
+        load_encoder("owner/tiny")
+
+
+def test_a_system_of_the_hub_is_what_its_commit_holds(served, commits):
+    documents = load("synthetic", "dev").documents[:4]
+    for commit in (ITER, PLMARKER):
+        expected = load_system(commits[commit]).predict(documents)
+        assert load_system(f"owner/tiny@{commit}").predict(documents) == expected
+        assert run_of(f"owner/tiny@{commit}").system == load_system(f"owner/tiny@{commit}").name
+        assert word_rule(f"owner/tiny@{commit}") == word_rule(commits[commit]) != word_rule(commits[FIRST])
+    served.newest = ITER
+    weights = load_file(commits[ITER] / WEIGHTS)
+    for model in (
+        AutoModel.from_pretrained("owner/tiny"),
+        AutoModel.from_pretrained("owner/tiny", revision=ITER),
+        IterModel.from_pretrained("owner/tiny", revision=ITER),
+        IterModel.from_pretrained("owner/tiny", local_files_only=True),
+    ):
+        assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
 
 
 def test_a_system_of_the_hub_is_checked_as_well(served):

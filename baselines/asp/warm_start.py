@@ -8,15 +8,13 @@ the encoder says of it, and training adds what was written before.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import transformers
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from baselines.asp.decoder import Decoder, Shape
-from iter_bench.encoders import first_position, max_length, quiet
+from iter_bench.encoders import first_position, max_length, quiet, source_of
 from iter_bench.errors import SettingsError
 
 WHOLE_MODELS = {"t5": transformers.T5Model, "bart": transformers.BartModel}
@@ -81,8 +79,8 @@ def shape_of(config: PreTrainedConfig) -> Shape:
         )
     raise SettingsError(
         f"asp can't be built on an encoder of type {config.model_type!r}; supported are t5 (FLAN-T5 too) and bart, with their "
-        "own decoders, and bert and roberta, whose layers make one. ALBERT's shared layers with factorised embeddings, "
-        "DeBERTa's relative attention and ModernBERT's rotary attention allow no cross-attention that starts from them."
+        "own decoders, and bert and roberta, whose layers make one. A decoder of ALBERT's shared layers and factorised "
+        "embeddings isn't implemented; from DeBERTa's relative and ModernBERT's rotary attention no cross-attention can start."
     )
 
 
@@ -112,11 +110,12 @@ def _whole_model(config: PreTrainedConfig, pretrained: bool) -> PreTrainedModel:
     if not pretrained:
         return model_class(config)
     location = config._name_or_path
+    folder = source_of(location).folder(weights=True)
     with quiet():
         model, info = model_class.from_pretrained(
-            location,
+            folder,
             dtype=torch.float32,
-            local_files_only=Path(location).is_dir(),
+            local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,

@@ -119,8 +119,11 @@ class Job:
             except (OSError, ValueError) as error:
                 raise UserError(f"{path}: can't be read ({error}); use another folder") from None
             if begun != described:
-                differing = [name for name in described if not isinstance(begun, dict) or begun.get(name) != described[name]]
-                raise UserError(f"{self.folder} was begun with another {', '.join(differing)}; use another folder")
+                was = begun if isinstance(begun, dict) else {}
+                differing = [name for name in described if was.get(name) != described[name]]
+                pinned = "system" in differing and hub.NAME.fullmatch(str(was.get("system")))
+                advice = f"name {was['system']} to go on, or " if pinned else ""
+                raise UserError(f"{self.folder} was begun with another {', '.join(differing)}; {advice}use another folder")
         else:
             with whole_file(path) as file:
                 json.dump(described, file)
@@ -140,7 +143,7 @@ class Job:
     @cached_property
     def word_rule(self) -> WordRule:
         """How the system's folder says that texts are divided into words."""
-        return word_rule(Path(self.system))
+        return word_rule(self._pinned)
 
     @cached_property
     def shards(self) -> list[Mark]:
@@ -165,9 +168,14 @@ class Job:
         return self._attempts(number).progress
 
     def load(self) -> System:
-        """The system, as `load_system`; of the hub that commit which the job began with."""
+        """The system, as `load_system`."""
+        return load_system(self._pinned)
+
+    @property
+    def _pinned(self) -> str:
+        """The system, of the hub with the commit that the job began with."""
         begun = self._begun["system"]
-        return load_system(begun if hub.NAME.fullmatch(begun) else self.system)
+        return begun if hub.NAME.fullmatch(begun) else self.system
 
     def run(self, shards: Sequence[int], *, batch_size: int, report: Callable[[Done], None]) -> None:
         """Does the shards of these numbers; ``report`` is told of each. Raises as `shard` does."""

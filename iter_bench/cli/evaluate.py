@@ -34,7 +34,7 @@ def evaluate(
     from iter_bench.run import describe
 
     if context is None:
-        trained = systems.run_of(Path(system))
+        trained = systems.run_of(system)
         if context := trained.data.context if trained else 0:
             print(f"{context} words of context on each side, as in its training; --context changes that", file=sys.stderr)
     loaded = data.load(dataset, split, data_dir=data_dir, fold=fold, context=context, skip_bad=skip_bad)

@@ -47,7 +47,7 @@ def steps(
     if text is not None:
         if system is None:
             raise UserError("a text has no gold annotation: name a --system")
-        drawn, _ = document_from_text(text, "the text", systems.word_rule(Path(system)))
+        drawn, _ = document_from_text(text, "the text", systems.word_rule(system))
         if not drawn.words:
             raise UserError("the text has no word")
     else:

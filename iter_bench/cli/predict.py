@@ -62,7 +62,7 @@ def _print_all(system: str, text: list[str] | None, file: Path | None, *, json: 
 
     extractor = systems.load_system(system)
     notes: Counter[str] = Counter()
-    stream = _items(text, file, systems.word_rule(Path(system)))
+    stream = _items(text, file, systems.word_rule(system))
     while chunk := list(islice(stream, CHUNK)):  # printed before the next are read
         for item in chunk:
             if item.document is None:

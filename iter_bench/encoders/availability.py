@@ -39,13 +39,13 @@ def problem(name: str) -> str | None:
         there = Path(source.location, "config.json").is_file()
         return None if there else f"encoder {name!r}: {source.location} lacks config.json"
     try:
-        if (random and name.removeprefix(RANDOM) in HUB_NAMES) or hub.is_here(source.location):
+        if (random and name.removeprefix(RANDOM) in HUB_NAMES) or hub.is_here(source.location, weights=not random):
             return None
     except HFValidationError:
         return f"encoder {name!r}: there is no such folder, and no repository of the hub can be called that"
     if constants.HF_HUB_OFFLINE:
         return f"encoder {name!r}: {source.location} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it"
-    if (answer := _ask_hub(source.location)) is None:
+    if (answer := _ask_hub(source.location, weights=not random)) is None:
         return None
     return f"encoder {name!r}: {source.location} is not on this machine, and {answer}; or name a folder that holds it"
 
@@ -53,7 +53,7 @@ def problem(name: str) -> str | None:
 _unreachable = False
 
 
-def _ask_hub(name: str) -> str | None:
+def _ask_hub(name: str, *, weights: bool) -> str | None:
     global _unreachable
     repository, revision = hub.split(name)
     if _unreachable:
@@ -71,9 +71,9 @@ def _ask_hub(name: str) -> str | None:
     except Exception:  # no name, no route, no answer in time: each HTTP client has its own errors
         _unreachable = True
         return "the hub can't be reached"
-    return (
-        None if files & {hub.ONE_FILE, hub.INDEX} else "it holds no model.safetensors (docs/encoders.md says how to convert it)"
-    )
+    if weights and not files & {hub.ONE_FILE, hub.INDEX}:
+        return "it holds no model.safetensors (docs/encoders.md says how to convert it)"
+    return None
 
 
 @cache
@@ -82,11 +82,11 @@ def architecture(name: str) -> PreTrainedModel | None:
     if name.startswith(TRAINED):  # known only with the runs beside it
         return None
     base = name.removeprefix(RANDOM)
-    short = {hub: short for short, hub in HUB_NAMES.items()}.get(base, base)
+    short = {repository: short for short, repository in HUB_NAMES.items()}.get(base, base)
     try:
         if short in HUB_NAMES:
             config = AutoConfig.for_model(**hyper_parameters(short))
-        elif (source := source_of(base)).local or hub.is_here(source.location):
+        elif (source := source_of(base)).local or hub.is_here(source.location, weights=False):
             config = encoder_config(base)
         else:
             return None

@@ -39,7 +39,7 @@ class Source:
         if self.local:
             return self.location
         try:
-            return str(hub.files(self.location, weights=weights, offline=offline))
+            return str((hub.encoder_weights if weights else hub.files)(self.location, offline=offline))
         except UserError:
             raise
         except Exception as error:  # the hub's library and its HTTP client have many
@@ -109,6 +109,7 @@ def encoder_config(name: str) -> PreTrainedConfig:
             raise
         except Exception as error:  # damaged files raise anything
             raise source.problem("configuration", error) from error
+        config._name_or_path = name  # what a saved system holds of it, rather than a folder of this machine
         return config
     base = name.removeprefix(RANDOM)
     config = AutoConfig.for_model(**hyper_parameters(base)) if base in HUB_NAMES else encoder_config(base)
@@ -156,6 +157,7 @@ def load_encoder(name: str) -> PreTrainedModel:
             f"encoder {source.location!r}: {len(missing)} weights are missing, the first is {missing[0]!r}; "
             f"do the weights belong to its config.json ({config.model_type})?"
         )
+    model.config._name_or_path = name
     return model.eval()
 
 

@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from iter_bench.errors import UserError
+from iter_bench.hub import INDEX, ONE_FILE
 from iter_bench.iter_model.configuration import IterConfig
 
 if TYPE_CHECKING:
     from iter_bench.iter_model.modeling import IterModel
 
-WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 SHARD = re.compile(r"[\w.-]+\.safetensors")
 WEIGHTS = {"model.": "encoder.", "is_l.": "is_left.", "lr_score.": "is_span.", "rr_score.": "is_link."}
 
@@ -54,7 +54,7 @@ def load(model_class: type[IterModel], folder: Path) -> IterModel:
     Raises:
         UserError: the configuration can't be used; weights are missing, damaged or don't fit it.
     """
-    config = IterConfig.from_dict(_read_config(folder) or {})
+    config = IterConfig.from_dict(_read_config(folder))
     model = model_class(config)
     loaded: set[str] = set()
     unexpected: list[str] = []
@@ -88,21 +88,21 @@ def _renamed(weights: dict[str, Tensor], config: IterConfig) -> Iterator[tuple[s
 
 def _weights(folder: Path) -> Iterator[dict[str, Tensor]]:
     """The weights, file by file: of the one file, or of those that an index names (from 5 GB on)."""
-    if (path := _file(folder, WEIGHTS_FILE)) is not None:
-        yield _read_weights(path)
+    if (folder / ONE_FILE).is_file():
+        yield _read_weights(folder / ONE_FILE)
         return
-    if (index := _file(folder, INDEX_FILE)) is None:
-        raise UserError(f"{folder} has a released ITER's config.json but neither {WEIGHTS_FILE} nor {INDEX_FILE}")
+    if not (index := folder / INDEX).is_file():
+        raise UserError(f"{folder} has a released ITER's config.json but neither {ONE_FILE} nor {INDEX}")
     missing = _file_of_each_weight(index)
     for shard in sorted(set(missing.values())):
-        if (path := _file(folder, shard)) is None:
-            raise UserError(f"{folder}: {INDEX_FILE} names {shard}, which isn't there; fetch the checkpoint again")
+        if not (path := folder / shard).is_file():
+            raise UserError(f"{folder}: {INDEX} names {shard}, which isn't there; fetch the checkpoint again")
         weights = _read_weights(path)
         missing = {key: file for key, file in missing.items() if key not in weights}
         yield weights
     if missing:
         key, shard = next(iter(missing.items()))
-        raise UserError(f"{folder}: {shard} lacks {key!r}, which {INDEX_FILE} says is there; fetch the checkpoint again")
+        raise UserError(f"{folder}: {shard} lacks {key!r}, which {INDEX} says is there; fetch the checkpoint again")
 
 
 def _file_of_each_weight(index: Path) -> dict[str, str]:
@@ -116,10 +116,6 @@ def _file_of_each_weight(index: Path) -> dict[str, str]:
         if not SHARD.fullmatch(file):  # a path could lead out of the folder
             raise UserError(f"{index}: names {file!r}; weights are read from safetensors files beside it only")
     return files
-
-
-def _file(folder: Path, file: str) -> Path | None:
-    return path if (path := folder / file).is_file() else None
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -116,7 +116,7 @@ def folder_of(name: str | Path, **access: Any) -> Path:
     if Path(name).is_dir():
         return Path(name)
     if not NAME.fullmatch(str(name)):  # the hub is only asked for what can be a repository
-        raise UserError(f"{name}: there is no such folder, so no system can be read there; name a folder that holds one")
+        raise UserError(f"{name}: there is no such folder, so no checkpoint can be read there; name a folder that holds one")
     try:
         return files(str(name), SYSTEM, **access)
     except UserError:

@@ -25,7 +25,7 @@ from iter_bench.batching import undivided
 from iter_bench.checkpoints import CheckpointFolder, fingerprint, parts_of, put_back
 from iter_bench.cluster import launched, processes
 from iter_bench.cluster.sharding import ShardedModule
-from iter_bench.devices import autocast
+from iter_bench.devices import autocast, deterministic
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.dropout import fast_draws
 from iter_bench.errors import UserError
@@ -200,7 +200,7 @@ def train(
         One dictionary an epoch: ``epoch``, mean ``loss`` a sample by part, ``dev`` scores, ``seconds``, ``selected``.
 
     Raises:
-        FloatingPointError: the loss is no longer finite; the message names epoch and step.
+        FloatingPointError: the loss is no longer finite; the message names the epoch.
         UserError: the model can't be divided among processes, or they don't see the same checkpoints.
         OutOfMemory: too many samples at once. They are divided only if settings say so: dropout would draw other numbers.
     """
@@ -222,7 +222,7 @@ def train(
             break
         started = time.perf_counter()
         seed_everything(seed, epoch, processes.place()[0])
-        with fast_draws(task.device):
+        with fast_draws(task.device), deterministic(task.device):
             totals = _epoch(task, examples, lengths, optimizer, settings, seed, epoch, report)
         entry: dict[str, Any] = {"epoch": epoch, "loss": {name: value / len(examples) for name, value in totals.items()}}
         entry["train_seconds"] = time.perf_counter() - started

@@ -137,14 +137,17 @@ def test_a_system_is_known_by_its_files_or_its_revision_on_the_hub(job, tmp_path
     with pytest.raises(UserError, match="another system"):
         bulk.Job(".", source, tmp_path / "out", 12).start()
     revision = {"org-a/iter": "1f", "org-b/iter": "1f"}
-    monkeypatch.setattr("iter_bench.hub.files", lambda name: Path("snapshots", revision[name]))
+    monkeypatch.setattr("iter_bench.hub.files", lambda name, *_: Path("snapshots", revision[name]))
     for _ in range(2):
         bulk.Job("org-a/iter", source, tmp_path / "hub", 8).start()
     with pytest.raises(UserError, match="another system"):
         bulk.Job("org-b/iter", source, tmp_path / "hub", 8).start()
-    revision["org-a/iter"] = "2e"
-    with pytest.raises(UserError, match="another system"):
+    revision |= {"org-a/iter": "2e", "org-a/iter@1f": "1f"}
+    with pytest.raises(UserError, match="another system; name org-a/iter@1f to go on, or use another folder"):
         bulk.Job("org-a/iter", source, tmp_path / "hub", 8).start()
+    bulk.Job("org-a/iter@1f", source, tmp_path / "hub", 8).start()
+    monkeypatch.setattr("iter_bench.bulk.job.load_system", lambda name: name)
+    assert bulk.Job("org-a/iter", source, tmp_path / "hub", 8).load() == "org-a/iter@1f", "whatever is newest meanwhile"
     with pytest.raises(UserError, match="no such folder"):
         bulk.Job("sytem", source, tmp_path / "typo", 8).start()
 

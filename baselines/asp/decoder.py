@@ -87,35 +87,38 @@ class Memory:
 
 
 class Cache:
-    """Keys and values of the outputs so far, one tensor [2, B, room, heads, head width] a layer; it grows as needed.
+    """Keys and values of the outputs so far, two tensors [B, room, heads, head width] a layer; it grows as needed.
+
+    Two, since compiled code writes into a tensor in place, and into a part of one by copying it whole.
 
     Attributes:
         used: how many outputs the attention looks at; set by the caller before each pass.
     """
 
     def __init__(self, shape: Shape, rows: int, room: int, like: Tensor):
-        size = (2, rows, room, shape.heads, shape.head_width)
+        size = (rows, room, shape.heads, shape.head_width)
         # what is masked is multiplied by 0, so it has to be a number
-        self.layers = [like.new_zeros(size) for _ in range(shape.layers)]
+        self.layers = [(like.new_zeros(size), like.new_zeros(size)) for _ in range(shape.layers)]
         self.used = 0
 
     def use(self, outputs: int) -> None:
         """Makes room for so many outputs, all of which the attention may look at."""
         self.used = outputs
-        if (more := outputs - self.layers[0].shape[2]) > 0:
-            more = max(more, self.layers[0].shape[2] // 2)
-            self.layers = [nn.functional.pad(layer, (0, 0, 0, 0, 0, more)) for layer in self.layers]
+        room = self.layers[0][0].shape[1]
+        if (more := outputs - room) > 0:
+            pad = (0, 0, 0, 0, 0, max(more, room // 2))
+            self.layers = [(nn.functional.pad(k, pad), nn.functional.pad(v, pad)) for k, v in self.layers]
 
     def keep(self, rows: Tensor) -> None:
         """Drops all rows but the given ones."""
-        self.layers = [layer.index_select(1, rows) for layer in self.layers]
+        self.layers = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.layers]
 
     def extend(self, layer: int, row: Tensor, slots: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Stores k and v [B, q, heads, head width] at ``slots`` [B, q] and returns what attention looks at."""
-        stored = self.layers[layer]
-        stored[0].index_put_((row, slots), k.to(stored.dtype))
-        stored[1].index_put_((row, slots), v.to(stored.dtype))
-        return stored[0, :, : self.used], stored[1, :, : self.used]
+        keys, values = self.layers[layer]
+        keys.index_put_((row, slots), k.to(keys.dtype))
+        values.index_put_((row, slots), v.to(values.dtype))
+        return keys[:, : self.used], values[:, : self.used]
 
 
 class _Layer(nn.Module):
@@ -153,7 +156,6 @@ class _Layer(nn.Module):
         q, k, v = self.split(self.self_qkv(self.self_norm(x) if self.shape.t5 else x), 3)
         if extend is not None:
             k, v = extend(k, v)
-        mask = mask.to(q.dtype) if mask is not None and mask.dtype != torch.bool else mask
         attended = self.attend(q, k.transpose(1, 2), v.transpose(1, 2), mask, causal=mask is None)
         x = self._add(x, self.self_out(attended), self.self_norm)
         (q,) = self.split(self.cross_q(self.cross_norm(x) if self.shape.t5 else x), 1)
@@ -234,7 +236,10 @@ class Decoder(nn.Module):
         if not self.shape.t5:
             return (distance >= 0)[:, None]
         bias = self.relative_bias(buckets(distance.clamp_min(0), self.shape.positions, self.shape.max_distance))
-        return bias.masked_fill((distance < 0)[..., None], -torch.inf).permute(0, 3, 1, 2)
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        # in the attention's own type and laid out for it: CUDA's fast kernels take no other
+        return bias.masked_fill((distance < 0)[..., None], -torch.inf).permute(0, 3, 1, 2).contiguous().to(dtype)
 
 
 def write(decoder: Decoder, embedded: Tensor, positions: Tensor, memory: Memory, slots: Tensor, cache: Cache) -> Tensor:

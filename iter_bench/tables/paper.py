@@ -29,7 +29,7 @@ CONVENTIONS = (
 
 NEAREST = (
     "Measured runs stand beside the published row of the same system and encoder, or, where there is none, of the same system "
-    "with the fewest parameters: then the difference is also one of encoders."
+    "with the fewest parameters that didn't diverge: then the difference is also one of encoders."
 )
 
 
@@ -168,6 +168,7 @@ def _printed(figures: pd.DataFrame) -> list[dict[str, Any]]:
         )
         row[names.get((entry.metric, entry.convention), "samples/s")] = entry.value
         row["note"] = letters.get(entry.note) or row.get("note")
+        row["diverged"] = "diverged" in str(entry.note)
     return list(rows.values())
 
 
@@ -177,10 +178,14 @@ def _same(row: dict[str, Any], group: Group) -> bool:
 
 
 def _nearest(group: Group, printed: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The published row of the same system: that with the same encoder, else with the fewest parameters."""
+    """The published row of the same system: that with the same encoder, else with the fewest parameters.
+
+    One whose training diverged stands for no other encoder.
+    """
     same = [row for row in printed if row["system"] == published.SYSTEMS.get(group.system)]
     sizes = [math.inf if pd.isna(row["millions"]) else row["millions"] for row in same]
-    return min(zip(same, sizes, strict=True), key=lambda of: (not _same(of[0], group), of[1]), default=(None, 0))[0]
+    by_size = zip(same, sizes, strict=True)
+    return min(by_size, key=lambda of: (not _same(of[0], group), of[0].get("diverged", False), of[1]), default=(None, 0))[0]
 
 
 def _side_by_side(row: dict[str, Any], group: Group | None) -> dict[str, Any]:

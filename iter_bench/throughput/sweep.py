@@ -15,6 +15,7 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
+import torch
 from pydantic import Field
 
 from iter_bench import environment, records
@@ -23,6 +24,7 @@ from iter_bench.devices import default_device
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import UserError
+from iter_bench.execution import reason
 from iter_bench.settings import Settings, content_id, load_named
 from iter_bench.systems import System
 from iter_bench.throughput import cells
@@ -210,8 +212,12 @@ def run(
         try:
             with undivided("the systems of this cell", LESS):
                 made = measured(cell)
-        except UserError as error:
-            outcome.skipped.append(f"{cell}: {error}")
+        except torch.AcceleratorError as error:  # after which the device does nothing any more
+            outcome.skipped.append(f"{cell}: {reason(error)}")
+            outcome.left = waiting[number:]
+            break
+        except Exception as error:  # a driver's or a library's too: the other cells are measured
+            outcome.skipped.append(f"{cell}: {reason(error)}")
         for record in made:
             records.write(record, folder)
             here.mkdir(parents=True, exist_ok=True)

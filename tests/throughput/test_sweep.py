@@ -72,6 +72,24 @@ def test_a_second_run_measures_nothing_but_what_is_invalid(sweep, tmp_path):
     assert len(cloned.measured) == 2 and cloned.finished == 0, "records of a clone are no measurements of this machine"
 
 
+@pytest.mark.parametrize(("error", "measured", "left"), [(RuntimeError, 1, 0), (torch.AcceleratorError, 0, 1)])
+def test_an_error_of_a_library_costs_its_cell_and_one_of_the_device_those_after_it(
+    error, measured, left, sweep, tmp_path, monkeypatch
+):
+    run_cell, calls = cells.run_cell, []
+
+    def fails_once(*args, **options):
+        calls.append(args)
+        if len(calls) == 1:
+            raise error("of the driver")
+        return run_cell(*args, **options)
+
+    monkeypatch.setattr(cells, "run_cell", fails_once)
+    outcome = run(load_sweep(sweep("Echo")), tmp_path / "throughput", tmp_path / "here")
+    assert (len(outcome.measured), len(outcome.left)) == (measured, left)
+    assert sum(f"{error.__name__}: of the driver" in why for why in outcome.skipped) == 1
+
+
 SECOND_WRITE = """
 import os, pathlib, signal, sys
 sys.path.insert(0, {tests!r})

@@ -108,7 +108,7 @@ class System(Protocol):
 class PredictsAbove(Protocol):
     """A system with a threshold λ on the probability of a relation; its record holds RE+ over λ."""
 
-    def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
+    def predict_above(self, documents: Sequence[Document], link_threshold: float) -> list[Extraction]:
         """As `System.predict` with another λ; each relation's ``score`` is its probability, and with 0 all have one."""
         ...
 

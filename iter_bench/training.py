@@ -101,6 +101,38 @@ def schedule_factor(schedule: Schedule, warmup: int, total: int) -> Callable[[in
     return factor
 
 
+class OneStage:
+    """Base of systems that are a `Task` as a whole; they have `System`'s ``predict`` and ``schema``, and ``precision``.
+
+    Their ``examples`` are what training takes of documents.
+    """
+
+    def fit(
+        self,
+        train_documents: Sequence[Document],
+        dev_documents: Sequence[Document],
+        training: TrainingSettings,
+        *,
+        seed: int,
+        folder: Path | None = None,
+        report: Callable[[dict[str, Any]], None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Trains with the one training loop, and predicts in its precision from then on."""
+        self.precision = training.precision
+        return fit(
+            self,
+            self.examples(train_documents),
+            training,
+            seed=seed,
+            train_documents=train_documents,
+            dev=dev_documents,
+            predict=self.predict,
+            schema=self.schema,
+            folder=folder,
+            report=report,
+        )
+
+
 class ScheduledAdamW:
     """AdamW over the four groups {encoder, heads} × {decayed, not}, whose rates follow from the number of the step alone."""
 

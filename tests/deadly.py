@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from iter_bench.bulk.job import PLAIN
+from iter_bench.bulk.faults import PLAIN
 from iter_bench.document import Extraction
 from iter_bench.systems import Reachable
 

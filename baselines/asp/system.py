@@ -32,15 +32,15 @@ from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, R
 from iter_bench.encoders import encoder_config, load_encoder, load_tokenizer, max_length
 from iter_bench.encoders.flops import linear_weights
 from iter_bench.observation.parts import part
-from iter_bench.settings import TrainingSettings, validated
+from iter_bench.settings import validated
 from iter_bench.tokenization import WindowTokenizer
-from iter_bench.training import fit, seed_everything
+from iter_bench.training import OneStage, seed_everything
 from iter_bench.windows import Window
 
 T5_PREFIX = "relation extraction:"
 
 
-class AspSystem:
+class AspSystem(OneStage):
     """ASP-style autoregressive extraction; see ``iter_bench.systems.System`` for what its methods promise."""
 
     name: ClassVar[str] = "asp"
@@ -110,31 +110,6 @@ class AspSystem:
         systems.write_system_file(folder, self)
 
     # --- training -----------------------------------------------------------------------------------------------------
-
-    def fit(
-        self,
-        train_documents: Sequence[Document],
-        dev_documents: Sequence[Document],
-        training: TrainingSettings,
-        *,
-        seed: int,
-        folder: Path | None = None,
-        report: systems.Report | None = None,
-    ) -> list[systems.EpochReport]:
-        """Trains with the one training loop."""
-        self.precision = training.precision
-        return fit(
-            self,
-            self.examples(train_documents),
-            training,
-            seed=seed,
-            train_documents=train_documents,
-            dev=dev_documents,
-            predict=self.predict,
-            schema=self.schema,
-            folder=folder,
-            report=report,
-        )
 
     def examples(self, documents: Sequence[Document]) -> list[Example]:
         """The documents' windows with their targets; made once a run."""

@@ -23,17 +23,16 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from iter_bench import __version__, hub
 from iter_bench.bulk.attempts import Attempts, Count, damaged
+from iter_bench.bulk.faults import extract, judge, try_plain
 from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks, names
-from iter_bench.document import Document, Extraction
+from iter_bench.document import Extraction
 from iter_bench.errors import UserError
-from iter_bench.execution import reason
 from iter_bench.files import sha256_of, whole_file
 from iter_bench.systems import System, load_system, word_rule
 from iter_bench.text import WordRule, as_json
 
 JOB = "job.json"
 CHUNK = 512  # documents in memory at a time
-PLAIN = Document("plain", ("Ann", "met", "Bob", "."))  # what any system can extract from, unless it's broken
 KILLED = "its process was killed over this document alone, by a fault of native code or for want of memory"
 
 
@@ -216,7 +215,7 @@ class Job:
 
     def _shard(self, system: System, stream: Iterator[Item], expected: int, number: int, batch_size: int) -> Done:
         clock, done, attempts = time.perf_counter(), Done(), self._attempts(number)
-        _judge(system, attempts)
+        judge(system, attempts)
         with whole_file(self._path("extracted", number)) as extracted, whole_file(self._path("failed", number)) as failed:
             for first, end in attempts.ranges(expected, CHUNK):
                 chunk = list(islice(stream, end - first))
@@ -224,9 +223,9 @@ class Job:
                     chunk[killer - first] = replace(chunk[killer - first], document=None, problem=KILLED)
                 usable = [item.document for item in chunk if item.document is not None]
                 with attempts.at_work(first, end):
-                    outcome = _predict(system, usable, batch_size, done.notes)
+                    outcome = extract(system, usable, batch_size, done.notes)
                     if outcome and isinstance(outcome[-1], str):
-                        _try(system)
+                        try_plain(system)
                 results = iter(outcome)
                 for item in chunk:
                     result = item.problem if item.document is None else next(results)
@@ -246,57 +245,6 @@ class Job:
         done.write(self._path("done", number))
         attempts.end()
         return done
-
-
-def _predict(system: System, documents: Sequence[Document], batch_size: int, notes: Counter[str]) -> list[Extraction | str]:
-    """An extraction a document, or the reason why there's none: what fails together is halved until it's known which."""
-    if not documents:
-        return []
-    try:
-        found = list(system.predict(documents, batch_size=batch_size))
-        if len(found) != len(documents):
-            raise ValueError(f"{len(found)} extractions from {len(documents)} documents")
-        notes.update(system.reachable(documents).notes)
-        return found
-    except Exception as error:  # whatever a document does to a system, the others are to be kept
-        if len(documents) == 1:
-            return [reason(error)]
-    middle = len(documents) // 2
-    return [result for half in (documents[:middle], documents[middle:]) for result in _predict(system, half, batch_size, notes)]
-
-
-def _judge(system: System, attempts: Attempts) -> None:
-    """Counts a document that a process was killed over alone among those that do so, if it isn't the system that is broken.
-
-    Raises:
-        UserError: a plain sentence fails, or killed the process before this one.
-    """
-    if attempts.suspects is None:
-        return
-    first, count, deaths = attempts.suspects
-    if count == 0:
-        attempts.forget()  # the next start may find a system that is mended
-        raise _broken("its process was killed")
-    if count == 1 and deaths > 1:
-        with attempts.at_work(first, first):
-            _try(system)
-        attempts.found(first)
-
-
-def _try(system: System) -> None:
-    """Asks, before a document is set aside, whether it was the document's fault.
-
-    Raises:
-        UserError: a plain sentence fails too.
-    """
-    (result,) = _predict(system, [PLAIN], 1, Counter())
-    if isinstance(result, str):
-        raise _broken(result)
-
-
-def _broken(why: str) -> UserError:
-    broken = f"the system no longer extracts anything, not even from {' '.join(PLAIN.words)!r}: {why}"
-    return UserError(f"{broken}; finished shards are kept, run it again")
 
 
 def _fingerprint(system: str) -> str:

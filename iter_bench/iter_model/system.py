@@ -28,9 +28,9 @@ from iter_bench.iter_model.modeling import LEAST, IterModel, Sizes
 from iter_bench.iter_model.plain import plain_states
 from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_of
 from iter_bench.observation.parts import part
-from iter_bench.settings import TrainingSettings, validated
+from iter_bench.settings import validated
 from iter_bench.tokenization import WindowTokenizer
-from iter_bench.training import fit, seed_everything
+from iter_bench.training import OneStage, seed_everything
 from iter_bench.windows import Window
 
 
@@ -43,7 +43,7 @@ class Example:
     targets: Targets
 
 
-class IterSystem:
+class IterSystem(OneStage):
     """The reference ITER; see ``iter_bench.systems.System`` for what its methods promise."""
 
     name: ClassVar[str] = "iter"
@@ -113,31 +113,6 @@ class IterSystem:
         self.tokenizer.save_pretrained(folder)
 
     # --- training -----------------------------------------------------------------------------------------------------
-
-    def fit(
-        self,
-        train_documents: Sequence[Document],
-        dev_documents: Sequence[Document],
-        training: TrainingSettings,
-        *,
-        seed: int,
-        folder: Path | None = None,
-        report: systems.Report | None = None,
-    ) -> list[systems.EpochReport]:
-        """Trains with the one training loop."""
-        self.precision = training.precision
-        return fit(
-            self,
-            self.examples(train_documents),
-            training,
-            seed=seed,
-            train_documents=train_documents,
-            dev=dev_documents,
-            predict=self.predict,
-            schema=self.schema,
-            folder=folder,
-            report=report,
-        )
 
     def examples(self, documents: Sequence[Document]) -> list[Example]:
         """The documents' windows with their targets; made once a run."""

@@ -106,7 +106,10 @@ def _check_prose(
 ) -> tuple[int, list[tuple[int, str]]]:
     """Numbers looked at, and (line, problem); ``line`` is the paragraph's first."""
     *first, last = paragraph["files"].split(",")
-    last, *columns = shlex.split(last)
+    try:
+        last, *columns = shlex.split(last)
+    except ValueError as error:
+        return 0, [(line - 1, f"this comment can't be read: {error}; names with an apostrophe stand in double quotes")]
     files = [name.strip() for name in (*first, last)]
     if missing := [name for name in files if name not in measured]:
         return 0, [(line - 1, f"the records give no {name} to hold this paragraph against") for name in missing]

@@ -30,14 +30,17 @@ def default_device() -> torch.device:
 def deterministic(device: torch.device) -> Iterator[None]:
     """On a GPU, sums whose order is another each time are put in order, so that the same seed gives the same numbers.
 
-    Torch warns of an operation that it can't order. On a CPU nothing needs it.
+    On a CPU nothing needs it.
+
+    Raises:
+        RuntimeError: torch's, of an operation that it can't order.
     """
     if device.type != "cuda":
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled, torch.utils.deterministic.fill_uninitialized_memory = torch.utils.deterministic.fill_uninitialized_memory, False
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True)  # for a warning alone the gradient of attention would not be ordered
     try:
         yield
     finally:

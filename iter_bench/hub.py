@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import snapshot_download, try_to_load_from_cache
+from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from iter_bench.errors import UserError
@@ -43,10 +43,19 @@ def is_here(name: str, *, weights: bool) -> bool:
     """
     repository, revision = split(name)
 
-    def there(file: str) -> bool:
-        return isinstance(try_to_load_from_cache(repository, file, revision=revision), str)
+    def there(file: str) -> str | None:
+        return path if isinstance(path := try_to_load_from_cache(repository, file, revision=revision), str) else None
 
-    return there("config.json") and (not weights or there(ONE_FILE) or there(INDEX))
+    if there("config.json") is None:
+        return False
+    if not weights or there(ONE_FILE):
+        return True
+    if (index := there(INDEX)) is None:
+        return False
+    try:
+        return all(map(there, set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values())))
+    except (ValueError, KeyError, AttributeError, TypeError):  # damaged, and so fetched again
+        return False
 
 
 @cache
@@ -69,9 +78,9 @@ def files(name: str, patterns: Sequence[str] = CONFIGURATION, *, offline: bool =
     """
     repository, revision = split(name)
     inner = patterns == SYSTEM
-    damaged: list[str] = []
+    deleted: dict[str, None] = {}
     for _ in range(TRIES):
-        with _bars_hidden_if(not damaged and is_here(name, weights=patterns != CONFIGURATION)):
+        with _bars_hidden_if(not deleted and is_here(name, weights=patterns != CONFIGURATION)):
             try:
                 fetched = snapshot_download(
                     repository,
@@ -82,17 +91,19 @@ def files(name: str, patterns: Sequence[str] = CONFIGURATION, *, offline: bool =
                     token=token,
                 )
             except Exception:
-                if damaged:  # and there is no network to fetch it again
+                if deleted:  # and there is no network to fetch them again
                     break
                 raise
         folder = Path(fetched)
         found = {path for pattern in patterns for path in folder.glob(f"**/{pattern}" if inner else pattern)}
-        if not (damaged := [str(path.relative_to(folder)) for path in sorted(found) if not _as_given(path)]):
-            return folder
+        damaged = [str(path.relative_to(folder)) for path in sorted(found) if not _as_given(path)]
         for path in damaged:
             _delete(folder / path)
+        deleted |= dict.fromkeys(damaged)
+        if all((folder / path).exists() for path in deleted):
+            return folder
     raise UserError(
-        f"{name}: {', '.join(damaged)}: another checksum than the hub's, so cut or changed on the way or on this disk; "
+        f"{name}: {', '.join(deleted)}: another checksum than the hub's, so cut or changed on the way or on this disk; "
         "deleted, and not used. Try again with a network, or name a folder that holds the files"
     )
 
@@ -103,12 +114,13 @@ def encoder_weights(name: str, *, offline: bool = False) -> Path:
     return files(f"{split(name)[0]}@{commit}", WEIGHTS, offline=offline)
 
 
-def folder_of(name: str | Path, **access: Any) -> Path:
+def folder_of(name: str | Path, *, offline: bool = False, token: str | None = None) -> Path:
     """The folder ``name`` of a trained system, or where there is none, that of the hub's repository ``owner/name[@revision]``.
 
     Args:
         name: the folder, or the repository.
-        access: ``offline`` and ``token`` of `files`.
+        offline: as of `files`.
+        token: as of `files`.
 
     Raises:
         UserError: there is neither.
@@ -118,7 +130,7 @@ def folder_of(name: str | Path, **access: Any) -> Path:
     if not NAME.fullmatch(str(name)):  # the hub is only asked for what can be a repository
         raise UserError(f"{name}: there is no such folder, so no checkpoint can be read there; name a folder that holds one")
     try:
-        return files(str(name), SYSTEM, **access)
+        return files(str(name), SYSTEM, offline=offline, token=token)
     except UserError:
         raise
     except Exception as error:
@@ -163,5 +175,6 @@ def _as_given(file: Path) -> bool:
 def _delete(file: Path) -> None:
     """Takes a file out of the hub's cache, with its blob and what that may link to."""
     blob, content = file.parent / file.readlink(), file.resolve()
-    for path in (content, blob, file):
+    inside = content.is_relative_to(Path(constants.HF_HUB_CACHE).resolve())  # else somebody linked to what is theirs
+    for path in (*([content] if inside else []), blob, file):
         path.unlink(missing_ok=True)

@@ -102,8 +102,8 @@ def execute(
     Of processes that train together (``cluster/processes.py``) the first alone scores and writes; all get the record.
 
     Raises:
-        UserError: data, settings or a stored checkpoint can't be used, the run was finished on other documents, or another
-            process does it.
+        UserError: data, settings or a stored checkpoint can't be used, the run was finished on other documents or with other
+            weights, or another process does it.
     """
     with only_process(folders.work / settings.run_id) if processes.is_first() else nullcontext():
         finished = _of_first(lambda: folders.finished(settings.run_id))

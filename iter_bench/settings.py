@@ -190,7 +190,9 @@ class RunSettings(Settings):
     """One run: everything that decides its numbers, apart from machine and versions."""
 
     system: str = Field("iter", description="registered system; `iter-bench ls systems` shows them")
-    encoder: str = Field("minilm", description="minilm, a hub name (@REVISION may follow), a folder, random:NAME (an architecture) or trained:RUN_ID")
+    encoder: str = Field(
+        "minilm", description="minilm, hub name[@revision], folder, random:NAME, trained:RUN_ID: docs/encoders.md"
+    )
     seed: int = Field(42, ge=0)
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()

@@ -140,6 +140,8 @@ def test_a_column_whose_name_has_spaces_is_quoted():
     frames = {"tables/a.csv": pd.DataFrame({"share of ceiling": [0.75094, 0.53173], "rows": [12, 13]})}
     text = "<!-- from: tables/a.csv 'share of ceiling' -->\n53 to 75 % of it.\n"
     assert check(text, {"tables/a.csv": []}, frames) == (2, [])
+    unclosed = check(text.replace("ceiling'", "ceiling"), {"tables/a.csv": []}, frames)[1]
+    assert any("line 1: this comment can't be read: No closing quotation" in problem for problem in unclosed)
     assert check(text.replace("75", "13"), {"tables/a.csv": []}, frames)[1] == [
         "line 2: 13 is supported by no record of tables/a.csv in share of ceiling"
     ]

@@ -26,7 +26,7 @@ from iter_bench.settings import RunSettings
 from iter_bench.systems import RUN_FILE, load_system, run_of, system_class, word_rule
 
 WEIGHTS = "model.safetensors"
-FIRST, SECOND, ITER, PLMARKER = ("1" * 40, "2" * 40, "3" * 40, "4" * 40)
+FIRST, SECOND, ITER, PLMARKER, SEVERAL = (digit * 40 for digit in "12345")
 
 
 def git_checksum(data: bytes) -> str:
@@ -129,6 +129,9 @@ def commits(tmp_path_factory, tiny_encoder) -> dict[str, Path]:
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(Path(source_of("minilm").location, file), folder)
         (folder / "pytorch_model.bin").write_bytes(b"a pickle, which nobody asks for")
+    folders[SEVERAL] = folder = Path(shutil.copytree(folders[FIRST], tmp_path_factory.mktemp("commit") / "several"))
+    (folder / WEIGHTS).unlink()
+    AutoModel.from_pretrained(folders[FIRST]).save_pretrained(folder, max_shard_size="400KB")
     for name, commit, settings in (("iter", ITER, {"omega": 2, "d_ff": 16}), ("plmarker", PLMARKER, {"max_span_words": 2})):
         folders[commit] = folder = tmp_path_factory.mktemp("commit")
         system_class(name).build(tiny_encoder, SCHEMA, [], settings, seed=5).save(folder)
@@ -199,6 +202,12 @@ def test_a_file_that_decays_in_the_cache_is_fetched_again_and_without_a_network_
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=rf"owner/tiny@{FIRST}: {WEIGHTS}: another checksum than the hub's"):
         load_encoder("owner/tiny")
+    shutil.rmtree(Path(constants.HF_HUB_CACHE, "models--owner--tiny", "trees"))  # as in a cache that transformers filled
+    config = (hub.files("owner/tiny") / "config.json").resolve()
+    config.write_bytes(config.read_bytes()[:-1] + b" ")
+    hub.files.cache_clear()
+    with pytest.raises(UserError, match=r"owner/tiny: config\.json: another checksum than the hub's"):
+        load_tokenizer("owner/tiny")
 
 
 def test_a_name_may_pin_a_revision_and_else_gives_the_newest_one_for_a_whole_process(served, commits):
@@ -235,6 +244,17 @@ def test_weights_may_lie_in_the_store_that_repositories_share(served, commits):
     stored.write_bytes(stored.read_bytes()[:-1] + b"?")
     hub.files.cache_clear()
     assert same("owner/tiny", commits[FIRST]) and served.sent.count(WEIGHTS) == 2
+
+
+def test_weights_in_several_files_are_here_once_all_are(served, commits):
+    name = f"owner/tiny@{SEVERAL}"
+    parts = sorted(path.name for path in commits[SEVERAL].glob("model-*.safetensors"))
+    assert len(parts) > 1
+    load_tokenizer(name)  # for which the index comes too
+    assert hub.is_here(name, weights=False) and not hub.is_here(name, weights=True)
+    served.spoiled[parts[-1]] = ["corrupt", "whole"]
+    assert same(name, commits[FIRST]) and hub.is_here(name, weights=True)
+    assert sorted(weights_of(name)[1]) == parts and served.sent.count(parts[-1]) == 2
 
 
 def test_a_cache_that_tells_no_checksums_is_refused(served):

@@ -97,19 +97,23 @@ def encoder_config(name: str) -> PreTrainedConfig:
 
     Of ``random:NAME`` the vocabulary size is the larger of the published and the tokenizer's, and the padding token is the
     tokenizer's.
+
+    Raises:
+        SettingsError: it can't be found or read, or is of no supported family.
+        UserError: a file hasn't the hub's checksum.
     """
     if not name.startswith(RANDOM):
         source = source_of(name)
         folder = source.folder()
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            config._name_or_path = name  # what a saved system holds of it, rather than a folder of this machine
             family(config)  # refuses what isn't supported
             max_length(config)  # the fields that its length needs are there
         except SettingsError:
             raise
         except Exception as error:  # damaged files raise anything
             raise source.problem("configuration", error) from error
-        config._name_or_path = name  # what a saved system holds of it, rather than a folder of this machine
         return config
     base = name.removeprefix(RANDOM)
     config = AutoConfig.for_model(**hyper_parameters(base)) if base in HUB_NAMES else encoder_config(base)
@@ -131,6 +135,7 @@ def load_encoder(name: str) -> PreTrainedModel:
 
     Raises:
         SettingsError: the encoder can't be found or read, lacks weights, or is of no supported family.
+        UserError: a file hasn't the hub's checksum.
     """
     config = encoder_config(name)
     if name.startswith(RANDOM):
@@ -186,6 +191,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
 
     Raises:
         SettingsError: it can't be found or read, is no fast one, or has no padding token.
+        UserError: a file hasn't the hub's checksum.
     """
     if name.startswith(RANDOM):
         try:

@@ -137,14 +137,15 @@ class IterModel(PreTrainedModel):
         """As in transformers, from safetensors only; a checkpoint of the released code is converted on the way.
 
         Of what transformers takes for the hub, ``revision``, ``token`` and ``local_files_only`` are heeded, and files are
-        compared with the hub's checksums (`hub.files`). A released checkpoint takes no other arguments.
+        compared with the hub's checksums (`hub.files`); the Auto classes read config.json themselves, before that. A
+        released checkpoint takes no other arguments.
 
         Raises:
             UserError: there is no checkpoint, or it lacks weights, which transformers would make up with a warning.
         """
         revision = kwargs.pop("revision", None)
         revision = getattr(revision, "resolved", revision)  # the commit that the Auto classes took the configuration of
-        access = {"token": kwargs.pop("token", None), "offline": kwargs.pop("local_files_only", False)}
+        access = {"token": kwargs.pop("token", None), "offline": kwargs.pop("local_files_only", None) or False}
         folder = hub.folder_of(name if revision is None or Path(name).is_dir() else f"{name}@{revision}", **access)
         if released.is_released(folder):
             return released.load(cls, folder)

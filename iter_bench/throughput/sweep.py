@@ -183,6 +183,7 @@ def run(
     earlier = [(cell, _earlier(cell, folder, here, hardware)) for cell in every]
     again = [(_invalid_since(found), cell) for cell, found in earlier if any(found) and not all(map(_valid, found))]
     waiting = [cell for cell, found in earlier if not any(found)] + [cell for _, cell in sorted(again, key=lambda of: of[0])]
+    waiting.sort(key=lambda cell: _broke(cell, here, hardware).exists())  # else the next call would end there too
     outcome.finished = len(every) - len(waiting)
     ceiling_of = cache(lambda dtype: measure_ceiling(device, dtype))
     built: dict[str, System | str] = {}
@@ -213,6 +214,8 @@ def run(
             with undivided("the systems of this cell", LESS):
                 made = measured(cell)
         except torch.AcceleratorError as error:  # after which the device does nothing any more
+            here.mkdir(parents=True, exist_ok=True)
+            _broke(cell, here, hardware).touch()
             outcome.skipped.append(f"{cell}: {reason(error)}")
             outcome.left = waiting[number:]
             break
@@ -252,6 +255,11 @@ def _earlier(
         for subject, run_id in zip(cell.subjects, cell.ids(hardware), strict=True)
         if subjects is None or subject in subjects
     ]
+
+
+def _broke(cell: Cell, here: Path, hardware: str) -> Path:
+    """The file that says of a cell that it broke the device here once."""
+    return here / f"broke-{cell.ids(hardware)[0]}"
 
 
 def _valid(record: ThroughputRecord | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,6 +21,8 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 COLUMN_WIDTH = 3.3
 PAGE_WIDTH = 6.8
 """Inches, of a figure over one and over both columns of a page."""
+CLIP = re.compile(r"\bp[0-9a-f]{10}\b")
+"""What matplotlib calls a clipping rectangle of an SVG."""
 TITLE_SIZE = 7
 """Points, of titles with the name of a processor, which is long."""
 
@@ -118,5 +121,16 @@ def save(plot: Plot, folder: Path, name: str) -> list[Path]:
     with styled():
         plot.figure.savefig(paths[0], metadata={"Software": None})
         plot.figure.savefig(paths[1], metadata={"Date": None, "Creator": None})
+    paths[1].write_text(_numbered(paths[1].read_text(encoding="utf-8")), encoding="utf-8")
     paths[2].write_text(f"![{name}]({name}.png)\n\n{plot.caption}\n", encoding="utf-8")
     return paths
+
+
+def _numbered(svg: str) -> str:
+    """The drawing with its clipping rectangles called by their order: matplotlib's names tell their last, unwritten digits.
+
+    These are another each time, since the layout's solver goes through its panels in any order.
+    """
+    names = dict.fromkeys(CLIP.findall(svg))
+    numbers = {name: f"clip{number}" for number, name in enumerate(names, 1)}
+    return CLIP.sub(lambda match: numbers[match[0]], svg)

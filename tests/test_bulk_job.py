@@ -137,7 +137,7 @@ def test_a_system_is_known_by_its_files_or_its_revision_on_the_hub(job, tmp_path
     with pytest.raises(UserError, match="another system"):
         bulk.Job(".", source, tmp_path / "out", 12).start()
     revision = {"org-a/iter": "1f", "org-b/iter": "1f"}
-    monkeypatch.setattr("iter_bench.hub.files", lambda name, *_: Path("snapshots", revision[name]))
+    monkeypatch.setattr("iter_bench.hub.files", lambda name, *_, **__: Path("snapshots", revision[name]))
     for _ in range(2):
         bulk.Job("org-a/iter", source, tmp_path / "hub", 8).start()
     with pytest.raises(UserError, match="another system"):

@@ -138,7 +138,8 @@ class Finds:
 def test_figure_1_of_any_text_or_document_as_predicted_or_gold(tmp_path, monkeypatch):
     monkeypatch.setattr("iter_bench.systems.load_system", lambda _: Finds())
     drawn = tmp_path / "drawn"
-    assert run("figures", "steps", "Ann Lee left.", "--system", "runs/x/mine", "--output", drawn).exit_code == 0
+    (mine := tmp_path / "mine").mkdir()
+    assert run("figures", "steps", "Ann Lee left.", "--system", mine, "--output", drawn).exit_code == 0
     assert (
         "on the text, predicted by PL-Marker" in drawn.with_suffix(".md").read_text()
         and drawn.with_suffix(".png").stat().st_size > 5000

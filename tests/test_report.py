@@ -151,7 +151,7 @@ def test_figure_1_of_any_text_or_document_as_predicted_or_gold(tmp_path, monkeyp
         (["a text"], "name a --system"),
         ([], "either a text or"),
         (["--document", "none"], "no document 'none'"),
-        ([" ", "--system", "x"], "no word"),
+        ([" ", "--system", mine], "no word"),
     ):
         with pytest.raises(UserError, match=message):
             run("figures", "steps", *arguments)

@@ -213,7 +213,7 @@ def test_a_file_that_decays_in_the_cache_is_fetched_again_and_without_a_network_
 def test_a_name_may_pin_a_revision_and_else_gives_the_newest_one_for_a_whole_process(served, commits):
     assert same("owner/tiny", commits[FIRST])
     served.newest = SECOND
-    assert same("owner/tiny", commits[FIRST])  # not half the runs of a matrix from another commit
+    assert same("owner/tiny", commits[FIRST])  # not half the runs of one process from another commit
     hub.files.cache_clear()
     assert same("owner/tiny", commits[SECOND]) and weights_of("owner/tiny")[0] == SECOND
     for name in ("owner/tiny@first", f"owner/tiny@{FIRST}"):

@@ -88,6 +88,9 @@ def test_an_error_of_a_library_costs_its_cell_and_one_of_the_device_those_after_
     outcome = run(load_sweep(sweep("Echo")), tmp_path / "throughput", tmp_path / "here")
     assert (len(outcome.measured), len(outcome.left)) == (measured, left)
     assert sum(f"{error.__name__}: of the driver" in why for why in outcome.skipped) == 1
+    again = run(load_sweep(sweep("Echo")), tmp_path / "throughput", tmp_path / "here")
+    order = [record.settings.workload.length for record in (*outcome.measured, *again.measured)]
+    assert order == [32, 16], "what broke the device comes last, or the next call would end there too"
 
 
 SECOND_WRITE = """

@@ -31,7 +31,7 @@ def test_what_is_written_comes_back_and_reads_well(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_file_names_are_safe(tmp_path):
+def test_file_names_are_safe():
     settings = record().settings.model_copy(update={"encoder": "/srv/models/my enc"})
     name = record(settings=settings).file_name
     assert name.startswith("conll04-iter-my_enc-s42-")

@@ -102,6 +102,7 @@ def test_batches_hold_every_example_once_in_an_order_of_their_own():
     first, second = (training.epoch_batches(lengths, 8, seed=1, epoch=e) for e in (0, 1))
     assert sorted(i for batch in first for i in batch) == lengths
     assert [b.tolist() for b in first] != [b.tolist() for b in second]
+    assert all(max(batch) - min(batch) < len(batch) for batch in first), "100 examples are one bucket: each batch is a run"
 
 
 @pytest.mark.parametrize("schedule, late", [("linear", 0.5), ("constant", 1.0)])

@@ -59,8 +59,7 @@ class Labels:
     def numbers(self) -> str:
         """What the numbers stand for, for the caption; empty where there are none."""
         numbered = [of for of in self._shown if self._numbered(of)]
-        named = [f"{self._within(of)} on {of.dataset}, {of.encoder}: {of.setting or 'the default'}. " for of in numbered]
-        return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", "".join(named))
+        return "".join(f"{self._within(of)} on {of.dataset}, {of.encoder}: {of.setting or 'the default'}. " for of in numbered)
 
     def alike(self) -> str:
         """Which groups of a panel `fill` draws alike, for the caption; empty where it tells all apart."""

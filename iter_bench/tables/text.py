@@ -5,7 +5,6 @@ In most of these tables scores are in percent; where they aren't, ``text`` is. A
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def _cell(name: str, value: Any, std: Any) -> str:
     if value is None or pd.isna(value):
         return ""
     if isinstance(value, str):
-        return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", value)
+        return value
     if name.startswith("difference"):
         return f"{value:+.2f}"
     if name.endswith("samples/s"):

@@ -1,6 +1,7 @@
 """What surrounds the clock: outputs are checked, operations and ceiling are put together, conditions make runs INVALID."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from iter_bench.errors import SettingsError
 from iter_bench.observation.parts import listen, part
 from iter_bench.settings import RunSettings
 from iter_bench.throughput import ceiling as ceilings
-from iter_bench.throughput import cells
+from iter_bench.throughput import cells, conditions
 from iter_bench.throughput.ceiling import measure_ceiling
 from iter_bench.throughput.conditions import Watch
 from iter_bench.throughput.schema import Ceiling, Conditions
@@ -128,7 +129,9 @@ def test_ceiling_is_measured(monkeypatch):
     monkeypatch.setitem(ceilings.COPIED, "cpu", 2**16)
     found = measure_ceiling(torch.device("cpu"), "float32")
     assert found.matrix == 128, "the larger product has the higher rate by far"
-    assert found.seconds(found.flops, 0) == pytest.approx(1) and found.seconds(0, found.copy_rate) == pytest.approx(1)
+    monkeypatch.setattr(ceilings, "_seconds", lambda work, device: (work(), 0.5)[1])
+    found = measure_ceiling(torch.device("cpu"), "float32")
+    assert (found.flops, found.copy_rate) == pytest.approx((2 * 128**3 / 0.5, 2 * 2**16 / 0.5)), "multiply, add; read, write"
 
 
 def test_conditions_make_a_run_invalid():
@@ -139,8 +142,25 @@ def test_conditions_make_a_run_invalid():
         "another process on the GPU: there were 2",
         "other processes took 50% of the cores, not 10% at most",
     ]
-    seen = Watch(torch.device("cpu")).seen()
-    assert 0 <= seen.others <= 1 and seen.sm_clock is None and seen.gpu_processes is None
+
+
+@pytest.mark.parametrize(("own", "others"), [(12.0, 0.4), (20.0, 0.0), (25.0, 0.0)], ids=["half", "all", "rounded"])
+def test_what_other_processes_take_is_what_the_usable_cores_did_besides_this_one(monkeypatch, own, others):
+    at = {"clock": 100.0, "busy": 50.0, "own": 7.0}
+    cores = [SimpleNamespace(user=0.0, system=0.0), SimpleNamespace(user=1e6, system=1e6)]  # the second isn't ours to use
+    process = SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=at["own"] - 1, system=1.0))
+    monkeypatch.setattr(conditions, "usable_cores", lambda: [0])
+    monkeypatch.setattr(conditions.time, "perf_counter", lambda: at["clock"])
+    monkeypatch.setattr(
+        conditions.psutil,
+        "cpu_times",
+        lambda percpu: [SimpleNamespace(user=at["busy"] - 3, system=1.0, nice=1.5, irq=0.5), *cores[1:]],
+    )
+    monkeypatch.setattr(conditions.psutil, "Process", lambda: process)
+    watch = Watch(torch.device("cpu"))
+    at |= {"clock": 120.0, "busy": 70.0, "own": 7.0 + own}
+    cores[1] = SimpleNamespace(user=5e6, system=5e6)
+    assert watch.seen() == Conditions(others=others), "nothing is said of a GPU"
 
 
 def test_parts_are_heard_only_while_somebody_listens():

@@ -19,7 +19,7 @@ from iter_bench.data import spert
 from iter_bench.devices import default_device
 from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.errors import DataError, SettingsError, UserError
-from iter_bench.files import only_process, told_if_refused, whole_file
+from iter_bench.files import only_process, sha256_of, told_if_refused, whole_file
 from iter_bench.memory import PeakMemory
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
 
@@ -65,9 +65,22 @@ class Folders:
         """Predictions on the test split, in SpERT JSON."""
         return self.work / run_id / "predictions.json"
 
+    def _mark(self, run_id: str) -> Path:
+        """The SHA-256 of the record of the run that was finished here."""
+        return self.work / run_id / "record.sha256"
+
+    def finish(self, record: records.Record) -> None:
+        """Writes the record of a run that wrote its predictions, and last of all that it is finished."""
+        file = records.write(record, self.records)
+        with whole_file(self._mark(record.run_id)) as mark:
+            mark.write(sha256_of(file) + "\n")
+
     def finished(self, run_id: str) -> records.Record | None:
-        """The record of a run that was finished here; a record that came with the clone says nothing about this machine."""
-        return records.find(self.records, run_id) if self.predictions(run_id).is_file() else None
+        """The record of a run that was finished here; another's, as one that came with the clone, says nothing about it."""
+        record, mark = records.find(self.records, run_id), self._mark(run_id)
+        if record is None or not mark.is_file() or not self.predictions(run_id).is_file():
+            return None
+        return record if mark.read_text().strip() == sha256_of(self.records / record.file_name) else None
 
 
 def load_splits(settings: DataSettings, data_dir: Path | None) -> dict[str, Dataset]:
@@ -239,7 +252,7 @@ def _execute(
             started=started,
             finished=datetime.now(UTC),
         )
-        records.write(record, folders.records)
+        folders.finish(record)
         return record
 
     return _of_first(scored)

@@ -89,6 +89,24 @@ def test_a_run_that_another_process_does_is_not_done_twice(tmp_path, tiny_encode
     assert not done and "another process is writing there" in failed[run.run_id]
 
 
+def test_a_run_that_ended_before_its_record_is_not_finished_by_the_record_that_came_with_the_clone(
+    tmp_path, tiny_encoder, monkeypatch
+):
+    small = DataSettings(dataset="synthetic-w1", train="dev", dev=None, test="dev")
+    run = RunSettings(encoder=tiny_encoder, data=small, training=ONE_EPOCH)
+    cloned = record().model_copy(update={"settings": run, "run_id": run.run_id})
+    folders, write = Folders(tmp_path / "results", tmp_path / "runs"), records.write
+    write(cloned, folders.records)
+    with monkeypatch.context() as patch, pytest.raises(RecordError):
+        patch.setattr(records, "write", lambda *_: (_ for _ in ()).throw(RecordError("disk full")))
+        execute(run, folders)
+    assert folders.predictions(run.run_id).is_file() and folders.finished(run.run_id) is None
+    own = execute(run, folders)
+    assert own != cloned and records.find(folders.records, run.run_id) == own == folders.finished(run.run_id)
+    write(cloned, folders.records)
+    assert folders.finished(run.run_id) is None, "as after a checkout, or with another results folder"
+
+
 def execute_but_be_killed(marker, folders, run, report):
     """Does the run; the first process that ends an epoch of seed 2 is killed there."""
 

@@ -7,7 +7,7 @@ import torch
 from record_examples import record
 from typer.testing import CliRunner
 
-from iter_bench import environment, execution, matrix, preflight, records, systems
+from iter_bench import environment, execution, matrix, preflight, systems
 from iter_bench.cli import app
 from iter_bench.costs import Cost, Costs, Size
 from iter_bench.data.synthetic import SCHEMA
@@ -109,9 +109,9 @@ def test_a_finished_run_on_other_data_and_a_model_too_large_are_named(somewhere_
     first = matrix.load_profile("mixed.toml").runs()[0]
     folders = Folders()
     old = record(1).model_copy(update={"settings": first, "run_id": first.run_id})
-    records.write(old.model_copy(update={"weights": EncoderWeights(sha256={"model.safetensors": "0" * 64})}), folders.records)
     folders.predictions(first.run_id).parent.mkdir(parents=True)
     folders.predictions(first.run_id).write_text("[]")
+    folders.finish(old.model_copy(update={"weights": EncoderWeights(sha256={"model.safetensors": "0" * 64})}))
     small = environment.describe().model_copy(update={"memory": 2**20})
     monkeypatch.setattr(preflight.environment, "describe", lambda: small)
     said = str(CliRunner().invoke(app, ["reproduce", "--profile", "mixed.toml"]).exception)

@@ -9,7 +9,7 @@ import pytest
 from record_examples import record
 from safetensors.torch import load_file, save_file
 
-from iter_bench import data, environment, records, systems
+from iter_bench import data, environment, systems
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.environment import Git
 from iter_bench.errors import DataError, UserError
@@ -83,15 +83,15 @@ def test_selected_weights_that_are_gone_are_missed(folder, tiny_encoder):
 
 def test_a_finished_run_counts_only_over_the_documents_that_it_saw(tmp_path):
     folders, finished = Folders(tmp_path / "results", tmp_path / "runs"), record(dataset="synthetic-w1")
-    records.write(finished, folders.records)
     with whole_file(folders.predictions(finished.run_id)) as file:
         file.write("[]")
+    folders.finish(finished)
     now = {"train": "train", "dev": "dev", "test": "test"}
     now = {role: data.fingerprint(data.load(finished.dataset, split).documents) for role, split in now.items()}
     with pytest.raises(DataError, match=rf"{finished.file_name}: finished on other documents \(train, "):
         execute(finished.settings, folders)
     same = {role: of.model_copy(update={"sha256": now[role]}) for role, of in finished.data.items()}
-    records.write(finished.model_copy(update={"data": same}), folders.records)
+    folders.finish(finished.model_copy(update={"data": same}))
     assert execute(finished.settings, folders).data == same
 
 

@@ -144,5 +144,5 @@ def gathered(folders: Folders, record: records.Record, predictions: str) -> reco
     if folders.finished(record.run_id) is None:
         with whole_file(folders.predictions(record.run_id)) as file:
             file.write(predictions)
-        records.write(record, folders.records)
+        folders.finish(record)
     return record

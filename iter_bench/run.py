@@ -218,7 +218,8 @@ def _execute(
                 file.write(settings.model_dump_json(indent=1) + "\n")
         test = splits["test"].documents
         clock = time.perf_counter()
-        extractions = system.predict(test, batch_size=settings.training.batch_size)
+        batch_size = settings.training.batch_size
+        extractions = system.predict(test, batch_size=batch_size)
         seconds = time.perf_counter() - clock
         spert.write_predictions(folders.predictions(settings.run_id), test, extractions)
         scores = records.SplitScores(
@@ -227,7 +228,7 @@ def _execute(
         )
         curve = None
         if isinstance(system, systems.PredictsAbove):
-            curve = lambda_curve(test, system.predict_above(test, 0.0), schema)
+            curve = lambda_curve(test, system.predict_above(test, 0.0, batch_size=batch_size), schema)
         record = records.Record(
             run_id=settings.run_id,
             settings=settings,
@@ -236,7 +237,7 @@ def _execute(
             weights=weights,
             history=history,
             durations={"training": sum(epoch["seconds"] for epoch in history), "scoring": time.perf_counter() - trained},
-            prediction=records.Prediction(documents=len(test), seconds=seconds, batch_size=settings.training.batch_size),
+            prediction=records.Prediction(documents=len(test), seconds=seconds, batch_size=batch_size),
             # of a run that went on after an interruption, this process saw a part only
             peak_memory=records.PeakMemory() if resumed else records.PeakMemory(host=memory.host(), device=memory.device()),
             documents={

@@ -55,7 +55,13 @@ class Reachable:
 
 @runtime_checkable
 class System(Protocol):
-    """An extraction system; also the base of its own settings, which ``build`` validates."""
+    """An extraction system.
+
+    Attributes:
+        name: as in ``REGISTRY``.
+        schema: the types that it extracts.
+        settings: its own settings, resolved; a stored epoch is resumed under the same ones only.
+    """
 
     name: ClassVar[str]
     schema: Schema
@@ -108,7 +114,7 @@ class System(Protocol):
 class PredictsAbove(Protocol):
     """A system with a threshold λ on the probability of a relation; its record holds RE+ over λ."""
 
-    def predict_above(self, documents: Sequence[Document], link_threshold: float) -> list[Extraction]:
+    def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
         """As `System.predict` with another λ; each relation's ``score`` is its probability, and with 0 all have one."""
         ...
 

@@ -225,7 +225,7 @@ class WindowTokenizer:
         """One extraction a document from one a window.
 
         An entity is kept if the window that owns its first word has it. A relation is kept if some window has it and both
-        its entities are kept; the first window's score stands.
+        its entities are kept; its highest score stands, since one window is enough.
         """
         merged = []
         for document, (found, of) in zip(documents, by_document(documents, windows, extractions), strict=True):
@@ -238,10 +238,10 @@ class WindowTokenizer:
                 for entity in extraction.entities
                 if window.owned[0] <= entity.start < window.owned[1]
             }
-            relations = {
+            of_all = sorted((r for extraction in found for r in extraction.relations), key=lambda r: r.score or 0)
+            relations = {  # of equal ones the last stays
                 relation: Relation(kept[relation.head], kept[relation.tail], relation.type, relation.score)
-                for extraction in reversed(found)
-                for relation in extraction.relations
+                for relation in of_all
                 if relation.head in kept and relation.tail in kept
             }
             merged.append(Extraction(document.id, tuple(sorted(kept.values())), tuple(sorted(relations.values()))))

@@ -9,8 +9,9 @@ compute its share in parts.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from iter_bench import data
+from iter_bench import data, scoring
 from iter_bench.batching import undivided
 from iter_bench.checkpoints import CheckpointFolder, fingerprint, parts_of, put_back
 from iter_bench.cluster import launched, processes
@@ -28,9 +29,8 @@ from iter_bench.cluster.sharding import ShardedModule
 from iter_bench.devices import autocast, deterministic
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.dropout import fast_draws
-from iter_bench.errors import UserError
+from iter_bench.errors import SettingsError, UserError
 from iter_bench.memory import keep_freed
-from iter_bench.scoring import dev_scores
 from iter_bench.settings import Schedule, TrainingSettings
 
 _E = TypeVar("_E")
@@ -102,7 +102,8 @@ def schedule_factor(schedule: Schedule, warmup: int, total: int) -> Callable[[in
 
 
 class OneStage:
-    """Base of systems that are a `Task` as a whole; they have `System`'s ``predict`` and ``schema``, and ``precision``.
+    """Base of systems that are a `Task` as a whole; they have `System`'s ``predict``, ``schema`` and ``settings``, and
+    ``precision``.
 
     Their ``examples`` are what training takes of documents.
     """
@@ -128,6 +129,7 @@ class OneStage:
             dev=dev_documents,
             predict=self.predict,
             schema=self.schema,
+            model=self.settings,
             folder=folder,
             report=report,
         )
@@ -168,6 +170,7 @@ def fit(
     dev: Sequence[Document],
     predict: Callable[[Sequence[Document]], Sequence[Extraction]],
     schema: Schema,
+    model: Mapping[str, Any],
     folder: Path | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
     stage: str | None = None,
@@ -180,16 +183,25 @@ def fit(
         train_documents: what the examples were made of.
         predict: the module's extractions as it is now.
         schema: what ``dev`` is scored by; without relation types NER decides.
+        model: the system's own settings.
         stage: name of the part that is trained, of a system with several; each epoch carries it.
+
+    Raises:
+        SettingsError: epochs are to be selected by a score that data without relation types don't have.
+        UserError, FloatingPointError, OutOfMemory: as `train` raises them.
     """
     select_by = settings.select_by
     if select_by == "auto":
         select_by = "re_plus" if schema.relation_types else "ner"
+    if select_by not in scoring.criteria(schema):
+        raise SettingsError(f"training.select_by: {select_by} can't be scored without relation types; take ner or auto")
     checkpoints = None
     if folder is not None:
         key = {
             "seed": seed,
             "settings": settings.model_dump_json(),
+            "settings of the system": json.dumps(dict(model), sort_keys=True),
+            "list of types": json.dumps([schema.entity_types, schema.relation_types, sorted(schema.symmetric)]),
             "training documents": data.fingerprint(train_documents),
             "dev documents": data.fingerprint(dev),
             "encoder": fingerprint((n, p) for n, p in task.module.named_parameters() if not task.is_head(n)),
@@ -200,7 +212,7 @@ def fit(
         examples,
         settings,
         seed=seed,
-        evaluate=(lambda: dev_scores(dev, predict(dev), schema)) if dev else None,
+        evaluate=(lambda: scoring.dev_scores(dev, predict(dev), schema)) if dev else None,
         select_by=select_by,
         checkpoints=checkpoints,
         report=None if report is None else (lambda event: report(event if stage is None else {**event, "stage": stage})),

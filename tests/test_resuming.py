@@ -23,8 +23,8 @@ ONE = TrainingSettings(epochs=1, batch_size=16)
 FILES = ["last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors"]
 
 
-def fit(encoder, folder, train=DOCUMENTS, dev=DOCUMENTS[:4], seed=5):
-    system = systems.system_class("iter").build(encoder, SCHEMA, [], {"omega": 2, "d_ff": 16}, seed=5)
+def fit(encoder, folder, train=DOCUMENTS, dev=DOCUMENTS[:4], seed=5, schema=SCHEMA, **model):
+    system = systems.system_class("iter").build(encoder, schema, [], {"omega": 2, "d_ff": 16, **model}, seed=5)
     return system.fit(train, dev, ONE, seed=seed, folder=folder)
 
 
@@ -59,6 +59,8 @@ def test_an_epoch_is_taken_up_only_over_what_it_was_trained_on(folder, tiny_enco
         ("training documents, dev documents", {"train": DOCUMENTS[:15], "dev": ()}),
         ("seed", {"seed": 6}),
         ("encoder", {"encoder": other_encoder}),
+        ("settings of the system", {"dropout": 0.5, "link_loss": "brackets"}),
+        ("list of types", {"schema": replace(SCHEMA, entity_types=SCHEMA.entity_types[::-1])}),
     ):
         with pytest.raises(UserError, match=rf"belongs to the run with another {other}; delete .* to start over"):
             fit(**{"encoder": tiny_encoder, "folder": folder, **arguments})

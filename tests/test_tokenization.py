@@ -257,6 +257,11 @@ def test_merge_keeps_what_the_owner_found():
     assert merged == Extraction("d", (owned, far), (Relation(owned, far, "S"),))
     assert [e.score for e in merged.entities] == [0.9, 0.7]
     assert (merged.relations[0].head.score, merged.relations[0].score) == (0.9, 0.6)
+    beside = Entity(8, 9, "A")
+    for one, other in ((0.3, 0.8), (0.8, 0.3)):
+        found = [Extraction("d", (owned, beside), (Relation(owned, beside, "R", score),)) for score in (one, other)]
+        (merged,) = WindowTokenizer.merge(found, windows, [document])
+        assert [r.score for r in merged.relations] == [0.8], "any window above λ keeps it, so the highest says which λ"
 
 
 # --- what can't be reached ------------------------------------------------------------------------------------------------

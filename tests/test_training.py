@@ -1,5 +1,7 @@
 """The training loop: same seed, same numbers; a killed run goes on as if nothing had happened; runs and matrix."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -7,7 +9,7 @@ from typer.testing import CliRunner
 from iter_bench import checkpoints, execution, matrix, records, systems, training
 from iter_bench.cli import app, main
 from iter_bench.data.synthetic import SCHEMA
-from iter_bench.document import Document, Entity, Extraction, Relation
+from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.errors import DataError, SettingsError, UserError
 from iter_bench.run import Folders, execute, load_splits
 from iter_bench.settings import DataSettings, RunSettings, TrainingSettings, value_of, with_value
@@ -168,6 +170,15 @@ def test_settings_have_dotted_names():
     changed = with_value(with_value(values, "model.re_training.epochs", 4), "data.fold", 5)
     assert changed == {"seed": 1, "model": {"omega": 2, "re_training": {"epochs": 4}}, "data": {"fold": 5}}
     assert values == {"seed": 1, "model": {"omega": 2, "re_training": {"epochs": 3}}}, "what was given stays as it was"
+
+
+def test_epochs_can_not_be_selected_by_a_score_that_the_data_have_not(tiny_encoder, documents):
+    names = Schema(SCHEMA.entity_types)
+    bare = [replace(document, relations=()) for document in documents[:4]]
+    built = systems.system_class("iter").build(tiny_encoder, names, [replace(bare[0], entities=())], {"d_ff": 8}, seed=5)
+    with pytest.raises(SettingsError, match=r"training.select_by: re_plus can't be scored without relation types"):
+        built.fit(bare, bare, TRAINING.model_copy(update={"select_by": "re_plus"}), seed=5)
+    assert built.config.omega == 1, "of documents without an entity"
 
 
 def test_a_split_without_samples_is_refused_before_training(tmp_path):

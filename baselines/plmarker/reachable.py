@@ -67,6 +67,7 @@ def _relations(
     _count(lost, "relations: second one of the same two entities", near, single)
     if relation is None or relation.config.settings.re_overlap == "keep":
         return sorted(single)
+    # In gold order: where three overlap, another order may leave more, so this loss is an upper bound.
     decoded = {as_decoded(r, relation.config.schema): r for r in single}
     kept = [decoded[r] for r in without_overlapping_pairs(decoded, [0.0] * len(decoded))]
     _count(lost, "relations: they overlap another one of their type at both ends", single, kept)

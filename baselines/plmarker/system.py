@@ -169,7 +169,7 @@ class PlMarkerSystem:
         report: systems.Report | None = None,
     ) -> list[systems.EpochReport]:
         """Trains stage 1, then stage 2 on gold entities; on dev, stage 2 is selected by what it makes of stage 1's."""
-        common = {"seed": seed, "train_documents": train_documents, "report": report}
+        common = {"seed": seed, "train_documents": train_documents, "model": self.settings, "report": report}
         history = fit(
             self.ner,
             self.ner.examples(train_documents),

@@ -1,4 +1,7 @@
-"""The catalogue of data sets: format, files, schema, expected counts, licence, where to get them (``catalogue.toml``)."""
+"""The catalogue of data sets: format, files, schema, expected counts, licence, where to get them (``catalogue.toml``).
+
+A file of that name in the folder that ``ITER_BENCH_DATA`` names adds data sets of one's own.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,32 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from iter_bench.data.synthetic import PRESETS
 from iter_bench.document import Schema
 from iter_bench.errors import DataError, SettingsError
+from iter_bench.settings import Settings, read_toml, validated
 from iter_bench.text import WordRule
 
 DATA_DIR = "ITER_BENCH_DATA"
 """Environment variable with the folder that holds the data sets' folders."""
+
+FILE = "catalogue.toml"
 
 
 class MissingData(DataError):
     """The files of a data set are not where they should be."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Folds(_Table):
+class Folds(Settings):
     """Cross-validation: ``count`` folds, dealt out by ``seed``; each is the test split once."""
 
     count: int = Field(ge=2)
     seed: int
 
 
-class Entry(_Table):
+class Entry(Settings):
     """One data set."""
 
     title: str
@@ -122,11 +124,28 @@ def data_folder(data_dir: Path | None) -> Path | None:
     return data_dir or (Path(os.environ[DATA_DIR]) if os.environ.get(DATA_DIR) else None)
 
 
-@cache
 def catalogue() -> dict[str, Entry]:
-    """All entries by name, in the file's order."""
-    content = tomllib.loads(resources.files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8"))
+    """All entries by name, in the order of the package's file and then one's own.
+
+    Raises:
+        SettingsError: the file of one's own can't be read, an entry is wrong, or has a name that is taken.
+    """
+    file = Path(os.environ.get(DATA_DIR, "")) / FILE
+    return _packaged() | (_own(file, file.stat().st_mtime_ns) if os.environ.get(DATA_DIR) and file.is_file() else {})
+
+
+@cache
+def _packaged() -> dict[str, Entry]:
+    content = tomllib.loads(resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8"))
     return {name: Entry.model_validate(entry) for name, entry in content.items()}
+
+
+@cache
+def _own(file: Path, _changed: int) -> dict[str, Entry]:
+    content = read_toml(file)
+    if taken := [name for name in content if name in _packaged() or name in PRESETS]:
+        raise SettingsError(f"{file}: {', '.join(taken)}: there is a data set of that name already; take another")
+    return {name: validated(Entry, entry, f"{file}, {name}") for name, entry in content.items()}
 
 
 def entry(name: str) -> Entry:

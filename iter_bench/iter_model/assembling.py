@@ -39,7 +39,7 @@ def assemble(
         start, last = int(words[left - base[window]]), int(words[right - base[window]])
         entities.append(Entity(start, last + 1, types[kind], score) if 0 <= start <= last else None)
     of_window: list[dict[Entity, None]] = [{} for _ in slots]
-    relations: list[dict[Relation, None]] = [{} for _ in slots]
+    relations: list[dict[Relation, Relation]] = [{} for _ in slots]
     for entity, window in zip(entities, found.window.tolist(), strict=True):
         if entity is not None:
             of_window[window].setdefault(entity)
@@ -49,5 +49,10 @@ def assemble(
     ):
         first, second = entities[head], entities[tail]
         if first is not None and second is not None and (first != second or config.self_links):
-            relations[int(found.window[head])].setdefault(Relation(first, second, links[k], score))
-    return [Extraction(*parts) for parts in zip(ids, map(tuple, of_window), map(tuple, relations), strict=True)]
+            relation = Relation(first, second, links[k], score)
+            known = relations[int(found.window[head])].setdefault(relation, relation)
+            if score > known.score:  # brackets at other sub-tokens of the same words: the likelier stands
+                relations[int(found.window[head])][relation] = relation
+    return [
+        Extraction(name, tuple(own), tuple(links.values())) for name, own, links in zip(ids, of_window, relations, strict=True)
+    ]

@@ -80,7 +80,7 @@ class IterSystem(OneStage):
     ) -> IterSystem:
         """Pretrained encoder, new heads; ω from ``train`` where the settings leave it open."""
         chosen = validated(IterSettings, dict(settings), "settings of iter").model_dump()
-        chosen["omega"] = chosen["omega"] or max((omega(document) for document in train), default=1)
+        chosen["omega"] = chosen["omega"] or max([1, *map(omega, train)])  # 1 too where nothing is annotated
         config = IterConfig(
             encoder=encoder_config(encoder).to_dict(),
             entity_types=schema.entity_types,
@@ -157,9 +157,9 @@ class IterSystem(OneStage):
         """One extraction a document, with λ as configured; ``structure`` as ``prepare_structure`` gave it for them."""
         return self._predict(documents, self.config.link_threshold, batch_size, structure)
 
-    def predict_above(self, documents: Sequence[Document], link_threshold: float) -> list[Extraction]:
+    def predict_above(self, documents: Sequence[Document], link_threshold: float, *, batch_size: int = 8) -> list[Extraction]:
         """``predict`` with another λ; with 0 every pair of entities comes with the probability of every relation."""
-        return self._predict(documents, link_threshold)
+        return self._predict(documents, link_threshold, batch_size)
 
     def prepare_structure(self, documents: Sequence[Document], extractions: Sequence[Extraction]) -> list[Imposed]:
         """The extractions as decisions that ``predict`` takes in place of the model's own, one a window."""
@@ -207,7 +207,7 @@ class IterSystem(OneStage):
         self,
         documents: Sequence[Document],
         link_threshold: float,
-        batch_size: int = 8,
+        batch_size: int,
         structure: Sequence[Imposed] | None = None,
     ) -> list[Extraction]:
         self.module.eval()

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from iter_bench import data
 from iter_bench.cli import app
 from iter_bench.data.catalogue import MissingData, catalogue
-from iter_bench.document import Document, Entity, Relation
+from iter_bench.document import Document, Entity, Relation, Schema
 from iter_bench.errors import DataError, SettingsError
 
 
@@ -36,7 +36,10 @@ def write(path: Path, text: str) -> None:
 def test_joined_splits_keep_ids_apart_and_tell_unexpected_counts(folder, caplog):
     dataset = data.load("conll04", "train+dev", data_dir=folder)
     assert [d.id for d in dataset.documents] == ["train/1", "dev/1"]
-    assert dataset.schema == data.schema_of("conll04") and dataset.split == "train+dev"
+    assert dataset.split == "train+dev" and dataset.schema == data.schema_of("conll04")
+    assert dataset.schema == Schema(
+        ("Loc", "Org", "Peop", "Other"), ("Work_For", "Kill", "OrgBased_In", "Live_In", "Located_In")
+    )
     assert dataset.notes == {"samples fewer than the 922 expected": 921, "samples fewer than the 231 expected": 230}
     assert "922 are expected" in caplog.text
 
@@ -121,6 +124,39 @@ def test_every_entry_says_what_a_user_needs():
     for name, entry in catalogue().items():
         assert entry.licence and entry.source and entry.title, name
         assert set(entry.samples) <= set(entry.files) and entry.schema.entity_types
+
+
+OWN = """
+[mine]
+title = "My corpus"
+format = "spert"
+folder = "conll04"
+files = { train = "conll04_train.json", test = "conll04_dev.json" }
+entity_types = ["Peop", "Loc"]
+samples = { train = 1 }
+max_span_words = 8
+licence = "own"
+source = "own"
+"""
+
+
+def test_a_catalogue_of_ones_own_adds_data_sets(folder, monkeypatch):
+    assert "mine" not in data.names()
+    monkeypatch.setenv("ITER_BENCH_DATA", str(folder))
+    write(folder / "catalogue.toml", OWN)
+    assert data.names()[: len(catalogue()) - 1] == list(catalogue())[:-1] and list(catalogue())[-1] == "mine"
+    dataset = data.load("mine", "train+test")
+    assert [d.words for d in dataset.documents] == [("Ann", "sang")] * 2 and dataset.schema == Schema(("Peop", "Loc"))
+    for wrong, message in (
+        (OWN.replace('"spert"', '"spret"'), r"catalogue.toml, mine, format: Input should be 'spert'"),
+        (OWN + "colour = 3", r"catalogue.toml, mine, colour: there is no such setting"),
+        (OWN.replace("[mine]", "[ade]"), r"catalogue.toml: ade: there is a data set of that name already"),
+        ("[mine", r"catalogue.toml: is no TOML file"),
+        ("mine = 3", r"catalogue.toml, mine: "),
+    ):
+        write(folder / "catalogue.toml", wrong)
+        with pytest.raises(SettingsError, match=message):
+            data.names()
 
 
 def test_the_command_line_lists_describes_and_exports(folder, tmp_path):

@@ -1,5 +1,7 @@
 """The fast heads against the plain second implementation, and gold → targets → perfect logits → decode → gold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from plain_iter import PlainIter, perfect
 
 from iter_bench.document import Document
 from iter_bench.errors import SettingsError
+from iter_bench.iter_model.assembling import assemble
 from iter_bench.iter_model.batch import collate_inputs, collate_labels
 from iter_bench.iter_model.configuration import IterConfig
-from iter_bench.iter_model.modeling import Sizes
-from iter_bench.iter_model.targets import build_targets, slots_of
+from iter_bench.iter_model.modeling import Found, Sizes
+from iter_bench.iter_model.targets import Slots, build_targets, slots_of
 
 SETTINGS = {
     "flat": ("synthetic-w1", {}),
@@ -110,3 +113,25 @@ def test_settings_that_there_cannot_be_are_refused_alike_in_a_run_and_in_a_confi
         with pytest.raises(SettingsError, match=message):
             refuse()
     assert (IterConfig().omega, IterConfig().link_span, IterConfig(omega=3).link_span) == (1, "right", "sum")
+
+
+def test_of_brackets_at_sub_tokens_of_the_same_words_the_likelier_relation_stands():
+    """Word 0 has two sub-tokens, word 1 one: spans 0:1 and 0:0 of sub-tokens are the same word."""
+    config = IterConfig(entity_types=("A",), relation_types=("r",), bracket_positions="subtokens")
+    positions = np.arange(3)
+    found = Found(
+        window=np.zeros(3, int),
+        left=np.array([0, 0, 2]),
+        right=np.array([0, 1, 2]),
+        type=np.zeros(3, int),
+        score=np.ones(3),
+        head=np.array([0, 1]),
+        tail=np.array([2, 2]),
+        link=np.array([[0.6], [0.9]]),
+        needed=None,
+    )
+    slots = [Slots(positions, positions, np.array([0, 0, 1]))]
+    for order in ([0, 1], [1, 0]):
+        turned = replace(found, head=found.head[order], link=found.link[order])
+        (extraction,) = assemble(turned, turned.link > 0.5, slots, ["d"], config)
+        assert [(r.head.end, r.tail.end, r.score) for r in extraction.relations] == [(1, 2, 0.9)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -23,6 +24,9 @@ STATE = "state.json"
 WEIGHTS_FILE = "model.safetensors"
 SUMS = "sha256.json"
 """In each folder: SHA-256 of its other files, by name."""
+
+DAMAGE = (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
+"""What reading a stored epoch raises where it isn't as it was written; any other error says nothing against it."""
 
 
 class CheckpointFolder:
@@ -93,8 +97,10 @@ class CheckpointFolder:
             content = json.loads((path / STATE).read_text(encoding="utf-8"))
             key, history = content["key"], content["history"]
             weights, moments = load_file(path / WEIGHTS_FILE), load_file(path / "optimizer.safetensors")
-        except Exception as error:
+        except DAMAGE as error:
             raise self._damaged(path, error) from error
+        except OSError as error:
+            raise UserError(f"{path}: the checkpoint can't be read: {error.strerror or error}") from error
         load_weights(module, weights)  # which names another model or other types
         if other := [name for name, value in self.key.items() if not isinstance(key, dict) or key.get(name) != value]:
             begun = f"{path} belongs to the run with another {', '.join(other)}"
@@ -122,8 +128,10 @@ class CheckpointFolder:
         try:
             _check(path)
             weights = load_file(path / WEIGHTS_FILE)
-        except Exception as error:
+        except DAMAGE as error:
             raise self._damaged(path, error) from error
+        except OSError as error:
+            raise UserError(f"{path}: the checkpoint can't be read: {error.strerror or error}") from error
         return {name: local(value).cpu() for name, value in _as_divided(module, weights).items()}
 
     def _damaged(self, path: Path, why: Exception | str) -> UserError:
@@ -184,7 +192,7 @@ def load_module(module: nn.Module, folder: Path) -> None:
     path = folder / WEIGHTS_FILE
     try:
         weights = load_file(path)
-    except Exception as error:
+    except (*DAMAGE, OSError) as error:
         raise UserError(f"{path}: the weights can't be read ({error})") from error
     load_weights(module, weights)
 

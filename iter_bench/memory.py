@@ -13,7 +13,7 @@ NO_OWN_MAPPINGS, NO_TRIMMING = (-4, 0), (-1, -1)  # M_MMAP_MAX and M_TRIM_THRESH
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-class PeakMemory:
+class MemoryWatch:
     """Measures from its construction on; what a platform doesn't tell is None, never a guess.
 
     What earlier work in this process has freed is given back first (see `keep_freed`), so that it doesn't count.

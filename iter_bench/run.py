@@ -20,7 +20,7 @@ from iter_bench.devices import default_device
 from iter_bench.document import Dataset, Document, Extraction, Schema
 from iter_bench.errors import DataError, SettingsError, UserError
 from iter_bench.files import only_process, sha256_of, told_if_refused, whole_file
-from iter_bench.memory import PeakMemory
+from iter_bench.memory import MemoryWatch
 from iter_bench.settings import TRAINED, DataSettings, RunSettings
 
 PURPOSES = {"train": "train", "dev": "tune", "test": "score"}
@@ -191,7 +191,7 @@ def _execute(
     started = datetime.now(UTC)
     resumed = folders.checkpoints(settings.run_id).exists()
     code = _code(folders.code(settings.run_id), resumed=resumed) if processes.is_first() else None
-    memory = PeakMemory()
+    memory = MemoryWatch()
     splits = load_splits(settings.data, data_dir)
     schema = splits["train"].schema
     dev = splits["dev"].documents if "dev" in splits else ()

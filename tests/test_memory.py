@@ -5,15 +5,15 @@ import sys
 
 SCRIPT = """
 import torch
-from iter_bench.memory import PeakMemory, keep_freed
+from iter_bench.memory import MemoryWatch, keep_freed
 
 keep_freed()  # for as long as the process lives
-before = PeakMemory().host()
-memory = PeakMemory()
+before = MemoryWatch().host()
+memory = MemoryWatch()
 blocks = [torch.ones(2**21) for _ in range(40)]  # 320 MiB in pieces that glibc would map and unmap one by one
 last = torch.ones(8)  # lies above them, so that the heap can't simply shrink
 del blocks
-print(before, memory.host(), PeakMemory().host())
+print(before, memory.host(), MemoryWatch().host())
 """
 
 

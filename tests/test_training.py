@@ -228,7 +228,7 @@ def test_a_folder_without_a_system_is_refused_in_one_sentence(tmp_path, tiny_enc
             systems.load_system(folder)
 
 
-def test_what_was_left_out_is_said(tiny_encoder, tmp_path, capsys):
+def test_what_was_left_out_is_said(tiny_encoder, tmp_path):
     from iter_bench.cli.notes import lines_of
     from iter_bench.document import Dataset, Document, Entity
     from iter_bench.run import describe

@@ -12,7 +12,7 @@ from iter_bench import scoring, systems
 from iter_bench.data import dygie, spert
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
-from iter_bench.memory import PeakMemory
+from iter_bench.memory import MemoryWatch
 
 ENCODER = str(Path(__file__).parents[1] / "fixtures" / "tiny_bert")
 
@@ -130,7 +130,7 @@ def test_a_very_long_document_is_extracted_from_as_its_beginning_is(name):
     system = finds_much(name, Document("d", words[:1000]))
     found, seconds = [], []
     for part in (words[: len(words) // 10], words):
-        peak, clock = PeakMemory(), time.process_time()
+        peak, clock = MemoryWatch(), time.process_time()
         found += system.predict([Document("d", part)])
         seconds.append(time.process_time() - clock)
     print(f"{name}: {len(words)} words, {seconds[1]:.1f} s of processor time, at most {peak.host() / 2**20:.0f} MiB")

@@ -109,6 +109,17 @@ def test_a_shard_whose_files_are_lost_is_done_anew(job, tmp_path):
     assert {path: path.read_bytes() for path in files} == files
 
 
+def test_only_what_the_job_itself_left_half_written_is_deleted(job, tmp_path):
+    out = tmp_path / "out"
+    own = [out / ".job.json-a1.tmp", out / "done" / ".part-000001.json-a1.tmp", out / "attempts" / ".part-000001.json.tmp"]
+    others = [out / "runs" / ".record.json-a1.tmp", out / ".notes.tmp", out / "done" / ".notes.tmp"]
+    for path in own + others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    job(Stub())
+    assert not any(path.exists() for path in own) and all(path.exists() for path in others)
+
+
 def test_input_that_changes_is_never_mixed(job, tmp_path):
     source, stub = json_lines(tmp_path / "in.jsonl", range(48)), Stub()
     predicted = stub.predict

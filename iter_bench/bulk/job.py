@@ -32,6 +32,7 @@ from iter_bench.systems import System, load_system, word_rule
 from iter_bench.text import WordRule, as_json
 
 JOB = "job.json"
+KINDS = ("extracted", "failed", "done", "attempts")  # folders, with a file a shard
 CHUNK = 512  # documents in memory at a time
 KILLED = "its process was killed over this document alone, by a fault of native code or for want of memory"
 
@@ -130,8 +131,9 @@ class Job:
         return documents
 
     def sweep(self) -> None:
-        """Deletes what processes that were killed left half-written; to be called while none is at work."""
-        for left in self.folder.glob("*/.*.tmp"):
+        """Deletes what processes of this job that were killed left half-written; to be called while none is at work."""
+        own = (f".{JOB}-*.tmp", *(f"{kind}/.part-*.tmp" for kind in KINDS))  # the folder may hold other programs' files too
+        for left in (path for pattern in own for path in self.folder.glob(pattern)):
             left.unlink(missing_ok=True)
 
     @cached_property

@@ -109,6 +109,14 @@ def test_a_shard_whose_files_are_lost_is_done_anew(job, tmp_path):
     assert {path: path.read_bytes() for path in files} == files
 
 
+@pytest.mark.parametrize("content", ["", "[" * 3000, '{"system": ' + "[" * 3000, "\ud800"])
+def test_a_damaged_description_of_the_job_is_named(job, tmp_path, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "job.json").write_text(content, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(UserError, match=r"job\.json: can't be read \(.*; use another folder"):
+        job(Stub())
+
+
 def test_only_what_the_job_itself_left_half_written_is_deleted(job, tmp_path):
     out = tmp_path / "out"
     own = [out / ".job.json-a1.tmp", out / "done" / ".part-000001.json-a1.tmp", out / "attempts" / ".part-000001.json.tmp"]

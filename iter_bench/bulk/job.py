@@ -116,7 +116,7 @@ class Job:
         if path.exists():
             try:
                 begun = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 raise UserError(f"{path}: can't be read ({error}); use another folder") from None
             if begun != described:
                 was = begun if isinstance(begun, dict) else {}

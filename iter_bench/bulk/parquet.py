@@ -10,7 +10,7 @@ from typing import Any
 from iter_bench.errors import DataError
 
 ROWS = 1024  # at a time
-BUFFER = 2**16  # bytes of a column read ahead; without one, the whole column of a row group is in memory before its first row is
+BUFFER = 2**16  # bytes of a column at a time; without it a whole column of a row group is in memory before its first row is
 COLUMNS = ("id", "text", "words")
 
 

@@ -23,7 +23,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from iter_bench import __version__, hub
 from iter_bench.bulk.attempts import Attempts, Count, damaged
-from iter_bench.bulk.faults import extract, judge, try_plain
+from iter_bench.bulk.faults import extract, judge, stop_if_broken
 from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks, names
 from iter_bench.document import Extraction
 from iter_bench.errors import UserError
@@ -221,13 +221,14 @@ class Job:
         with whole_file(self._path("extracted", number)) as extracted, whole_file(self._path("failed", number)) as failed:
             for first, end in attempts.ranges(expected, CHUNK):
                 chunk = list(islice(stream, end - first))
-                for killer in set(attempts.killers).intersection(range(first, first + len(chunk))):
-                    chunk[killer - first] = replace(chunk[killer - first], document=None, problem=KILLED)
+                for killer in attempts.killers.keys() & range(first, first + len(chunk)):
+                    why = attempts.killers[killer]
+                    problem = KILLED if why is None else f"after this document alone nothing more was extracted: {why}"
+                    chunk[killer - first] = replace(chunk[killer - first], document=None, problem=problem)
                 usable = [item.document for item in chunk if item.document is not None]
                 with attempts.at_work(first, end):
                     outcome = extract(system, usable, batch_size, done.notes)
-                    if outcome and isinstance(outcome[-1], str):
-                        try_plain(system)
+                    stop_if_broken(system, outcome)
                 results = iter(outcome)
                 for item in chunk:
                     result = item.problem if item.document is None else next(results)

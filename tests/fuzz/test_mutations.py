@@ -260,7 +260,7 @@ FORMATS = {
     "rows.parquet": (parquet(), bulk_items),
     "job.json": (described(), begun),
     "done.json": ('{"documents": 4, "failed": 1, "seconds": 0.5, "notes": {"words without sub-token": 2}}', done),
-    "attempts.json": ('{"killers": [1], "at_work": [2, 2, 1]}', attempts),
+    "attempts.json": ('{"killers": {"1": null}, "at_work": [2, 2, 1, "no luck"]}', attempts),
     "record.json": (as_json(record()), kind(records.Record, records.load)),
     "throughput.json": (as_json(measured()), kind(ThroughputRecord, lambda path: records.load(path, ThroughputRecord))),
     "profile.toml": (PROFILE, kind(list, lambda path: matrix.load_profile(str(path)).runs())),

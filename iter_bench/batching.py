@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ GPU_TOKENS = 32768
 """The same for a GPU: as many keep one busy, and memory stays bounded whatever ``batch_size`` is. Not measured."""
 GPU_CHUNK = 16
 """The most batches whose documents are tokenised together for a GPU. Not measured."""
+_NO_MEMORY = re.compile("can't allocate memory|CUDA error: out of memory|CU(BLAS|DNN)_STATUS_[A-Z_]*ALLOC[A-Z_]*FAILED")
+"""How a lack of memory is told without an error of its own: by torch's allocator of the host, CUDA, cuBLAS and cuDNN."""
 
 
 class OutOfMemory(UserError):
@@ -215,8 +218,7 @@ def _without_memory(run: Callable[[], _T]) -> tuple[_T | None, str | None]:
 
 
 def _lack_of_memory(error: MemoryError | RuntimeError) -> str | None:
-    """What it says, if it's of that kind; torch's always is a RuntimeError, and its allocator of the host has no own one."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    if not known and "can't allocate memory" not in str(error):
+    """What it says, if it's of that kind; torch's always is a RuntimeError."""
+    if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not _NO_MEMORY.search(str(error)):
         return None
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -54,7 +54,7 @@ def is_here(name: str, *, weights: bool) -> bool:
         return False
     try:
         return all(map(there, set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values())))
-    except (ValueError, KeyError, AttributeError, TypeError):  # damaged, and so fetched again
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):  # damaged, and so fetched again
         return False
 
 

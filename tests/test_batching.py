@@ -35,14 +35,22 @@ def test_every_sample_is_in_one_batch_that_is_as_large_as_the_limits_allow(lengt
         assert len(batch) == batch_size or number == len(batches) or padded > tokens
 
 
-HOST = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+ENDS = [  # of memory, as they are told
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),  # the same since cuDNN 9
+    torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+]
 
 
 @given(
     st.lists(st.integers(1, 60)),
     st.integers(1, 40),
     st.integers(60, 600),
-    st.sampled_from([torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), HOST]),
+    st.sampled_from(ENDS),
 )
 def test_a_batch_beyond_the_memory_is_halved_and_all_are_done_once(lengths, batch_size, memory, error):
     done, failures = [], 0
@@ -149,9 +157,9 @@ def test_one_sample_beyond_the_memory_is_named_and_other_errors_pass(caplog):
     assert "out of memory with 3 samples at once; going on with 1" in caplog.text
 
     def broken(rows):
-        raise RuntimeError("shapes differ")
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
 
-    with pytest.raises(RuntimeError, match="shapes differ"):
+    with pytest.raises(torch.AcceleratorError, match="device-side assert"):
         in_batches([5, 90], 2, broken)
 
 

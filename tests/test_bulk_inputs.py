@@ -10,6 +10,7 @@ import pytest
 
 from iter_bench import bulk
 from iter_bench.bulk.inputs import names
+from iter_bench.bulk.parquet import ROWS
 from iter_bench.cli.predict import _items
 from iter_bench.errors import DataError
 
@@ -122,6 +123,22 @@ def test_a_damaged_row_group_costs_its_own_rows(tmp_path, parquet):
     assert "row group 2" in found[1000].problem
     total, begins, _ = bulk.marks([path], 300)
     assert total == 4000 and [next(bulk.items([path], begin)) for begin in begins] == found[::300]
+
+
+def test_memory_does_not_grow_with_a_row_group(tmp_path, parquet):
+    import pyarrow
+
+    def peak(count: int) -> int:
+        """Bytes that pyarrow holds at most while the only row group is read."""
+        path, texts = tmp_path / f"{count}.parquet", [os.urandom(200).hex() for _ in range(count)]
+        parquet.write_table(pyarrow.table({"text": texts}), path, row_group_size=count)
+        before = pyarrow.total_allocated_bytes()
+        held = [pyarrow.total_allocated_bytes() - before for _ in bulk.items([path])]
+        assert len(held) == count
+        return max(held)
+
+    few, many = peak(4 * ROWS), peak(32 * ROWS)
+    assert many < 1.5 * few, f"{few} bytes for {4 * ROWS} rows, {many} for {32 * ROWS}"
 
 
 def test_a_damaged_name_of_a_column_is_told(tmp_path, parquet):

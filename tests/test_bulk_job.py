@@ -58,6 +58,40 @@ def test_a_system_that_breaks_midway_costs_no_document(job, tmp_path):
     assert (done.documents, done.failed) == (48, 0) and [line["id"] for line in lines(tmp_path / "out")][-1] == "s47"
 
 
+class Device(Stub):
+    """A process whose device does nothing any more after the word `fatal`."""
+
+    def predict(self, documents, **rest):
+        if self.lasts == 0 or any("fatal" in document.words for document in documents):
+            self.lasts = 0
+            raise RuntimeError("device-side assert triggered")
+        return super().predict(documents, **rest)
+
+
+@pytest.mark.parametrize("fatal", [{17}, {0, 23, 47}])
+def test_a_document_after_which_a_process_can_do_nothing_more_is_set_aside_with_the_reason(job, tmp_path, fatal):
+    source = tmp_path / "in.txt"
+    source.write_text("".join(f"Ann {i} is {'fatal' if i in fatal else 'kind'}.\n" for i in range(48)))
+    for _ in range(4 * len(fatal)):  # over 12 documents, the same again, 2 and 1; each time in a new process, as it were
+        with pytest.raises(UserError, match="device-side assert triggered; finished shards are kept, run it again"):
+            job(Device(), source)
+    job(Device(), source)
+    assert [line["id"] for line in lines(tmp_path / "out")] == [str(i) for i in range(48) if i not in fatal]
+    failed = lines(tmp_path / "out", "failed")
+    assert [line["id"] for line in failed] == [str(i) for i in sorted(fatal)]
+    said = "after this document alone nothing more was extracted: RuntimeError: device-side assert triggered"
+    assert {line["reason"] for line in failed} == {said} and not list((tmp_path / "out" / "attempts").iterdir())
+
+
+@pytest.mark.parametrize("deaths", [1, 2, 3])
+def test_a_document_alone_is_to_blame_for_the_third_process_that_was_killed_over_it(job, tmp_path, deaths):
+    (tmp_path / "out" / "attempts").mkdir(parents=True)
+    left = {"killers": {}, "at_work": [11, 1, deaths - 1]}  # a shard's last document is often a range of its own
+    (tmp_path / "out" / "attempts" / "part-000001.json").write_text(json.dumps(left))
+    assert job(Stub()).finished().failed == (deaths == 3)
+    assert [line["id"] for line in lines(tmp_path / "out", "failed")] == ["s23"] * (deaths == 3)
+
+
 class Noting(Stub):
     def reachable(self, documents):
         return Reachable([], Counter(), Counter({"words without sub-token": len(documents)}))
@@ -83,7 +117,7 @@ def test_a_system_that_gives_too_few_extractions_is_broken(job, tmp_path):
     stub.predict = lambda documents, **_: []
     with pytest.raises(UserError, match="0 extractions from 1 documents"):
         job(stub)
-    assert not list((tmp_path / "out").glob("*/*"))
+    assert not any(lines(tmp_path / "out", kind) for kind in ("extracted", "failed", "done"))
 
 
 def test_a_shard_of_nothing_but_bad_documents_stops_no_other(job, tmp_path):
@@ -107,6 +141,25 @@ def test_a_shard_whose_files_are_lost_is_done_anew(job, tmp_path):
     assert left.unfinished() == [1, 2] and left.finished().documents == 24
     assert job(Stub(), source).finished().documents == 48
     assert {path: path.read_bytes() for path in files} == files
+
+
+@pytest.mark.parametrize("content", ["", "[" * 3000, '{"system": ' + "[" * 3000, "\ud800"])
+def test_a_damaged_description_of_the_job_is_named(job, tmp_path, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "job.json").write_text(content, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(UserError, match=r"job\.json: can't be read \(.*; use another folder"):
+        job(Stub())
+
+
+def test_only_what_the_job_itself_left_half_written_is_deleted(job, tmp_path):
+    out = tmp_path / "out"
+    own = [out / ".job.json-a1.tmp", out / "done" / ".part-000001.json-a1.tmp", out / "attempts" / ".part-000001.json.tmp"]
+    others = [out / "runs" / ".record.json-a1.tmp", out / ".notes.tmp", out / "done" / ".notes.tmp"]
+    for path in own + others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    job(Stub())
+    assert not any(path.exists() for path in own) and all(path.exists() for path in others)
 
 
 def test_input_that_changes_is_never_mixed(job, tmp_path):

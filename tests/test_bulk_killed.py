@@ -1,14 +1,22 @@
-"""Documents that kill their process, without any exception: they are found, and cost the others nothing."""
+"""Documents that kill their process, or leave it unable to do more: they are found, and cost the others nothing."""
 
 import multiprocessing
 import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from threading import Event
+from types import SimpleNamespace
 
 import deadly
 import pytest
 from typer.testing import CliRunner
 
 from iter_bench import bulk
+from iter_bench.bulk import in_processes
+from iter_bench.bulk.on_ray import _Worker
 from iter_bench.cli import app
 from iter_bench.errors import UserError
 
@@ -17,9 +25,9 @@ from iter_bench.errors import UserError
 def job(tmp_path):
     """Makes a job over so many documents, of which those with these numbers kill."""
 
-    def make(name: str, count: int, killing: set[int], shard_size: int) -> bulk.Job:
+    def make(name: str, count: int, killing: set[int], shard_size: int, word: str = "deadly") -> bulk.Job:
         (tmp_path / name).mkdir()
-        source = deadly.documents(tmp_path / name / "in.txt", count, killing)
+        source = deadly.documents(tmp_path / name / "in.txt", count, killing, word)
         return bulk.Job(str(deadly.system(tmp_path / name / "system")), source, tmp_path / name / "out", shard_size)
 
     return make
@@ -62,10 +70,79 @@ def test_an_attempt_that_can_not_be_read_is_told(job):
     made = job("damaged", 8, set(), 8)
     made.start()
     (made.folder / "attempts").mkdir()
-    for content in ("", "[]", '{"killers": []}', '{"killers": [], "at_work": [1]}'):
+    for content in ("", "[]", '{"killers": {}}', '{"killers": {}, "at_work": [1]}', '{"killers": {"x": ""}, "at_work": null}'):
         (made.folder / "attempts" / "part-000000.json").write_text(content)
         with pytest.raises(UserError, match=r"part-000000\.json: is damaged"):
             made.unfinished()
+
+
+def test_a_worker_of_ray_that_can_do_nothing_more_ends_and_one_whose_system_is_broken_says_so(job):
+    made = job("ray", 3, {0}, 1, "fatal")
+    made.start()
+
+    def ended(broken: bool) -> int:
+        """How a process with such a worker ended: 0 if it said of all shards that the system is broken."""
+
+        def work() -> None:
+            deadly.Deadly.broken = broken
+            worker = _Worker(SimpleNamespace(take=lambda: None), made, 8)
+            problems = [worker({"shard": number})["problem"] for number in range(3)]
+            sys.exit(not all("device-side assert triggered; finished shards are kept" in problem for problem in problems))
+
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        process.join()
+        return process.exitcode
+
+    assert ended(broken=False) == -signal.SIGKILL and made.progress(0) > (0,), "as if it were killed over its document"
+    assert ended(broken=True) == 0 and [made.progress(number) for number in range(3)] == [(0,)] * 3, "no document is to blame"
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Workers are threads here, and do what a function says, which is given their shards."""
+
+    def workers(work) -> None:
+        monkeypatch.setattr(in_processes, "pool_of_one", lambda *_: ThreadPoolExecutor(1))
+        monkeypatch.setattr(in_processes, "_work", lambda job, shards, batch_size: work(shards))
+
+    return workers
+
+
+def test_a_shard_that_fails_leaves_no_other_worker_alone(job, scripted):
+    made, begun, failed = job("fails", 4, set(), 1), [], Event()
+    made.start()
+
+    def work(shards: list[int]) -> None:
+        begun.append(shards)
+        if 0 in shards:
+            failed.set()
+            raise UserError("no space left")
+        failed.wait()
+        made.run(shards[:1], batch_size=8, report=print)
+        if len(shards) > 1:
+            time.sleep(1.5)  # until after the other's failure was seen
+            raise BrokenProcessPool
+
+    scripted(work)
+    with pytest.raises(UserError, match="no space left"):
+        in_processes.run(made, range(4), batch_size=8, workers=2, look=lambda: None)
+    assert sorted(begun) == [[0, 2], [1, 3], [3]] and made.unfinished() == [0, 2]
+
+
+def test_a_system_that_breaks_every_process_is_begun_once_more_a_worker(job, scripted):
+    made, begun = job("breaks", 6, set(range(6)), 1, "fatal"), []
+    made.start()
+
+    def work(shards: list[int]) -> None:
+        begun.append(shards)
+        made.run(shards, batch_size=8, report=print)
+
+    scripted(work)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="no longer extracts anything"):
+        patch.setattr(deadly.Deadly, "broken", True)
+        in_processes.run(made, range(6), batch_size=8, workers=2, look=lambda: None)
+    assert len(begun) == 4 and made.unfinished() == list(range(6)) and not deadly.lines(made.folder, "failed")
 
 
 def two_workers(job: bulk.Job):
@@ -74,11 +151,14 @@ def two_workers(job: bulk.Job):
 
 
 @pytest.mark.slow
-def test_one_command_finds_two_documents_that_kill_their_worker(job):
-    made = job("two", 8, {1, 3}, 4)
+@pytest.mark.parametrize(
+    ("word", "reason"), [("deadly", "killed over this document alone"), ("fatal", "alone nothing more was extracted: Runtime")]
+)
+def test_one_command_finds_two_documents_that_end_their_worker(job, word, reason):
+    made = job(word, 8, {1, 3}, 4, word)
     result = two_workers(made)
     assert result.exit_code == 0 and "2 documents failed" in result.stderr, result.exception
-    deadly.assert_set_aside(made.folder, 8, {1, 3})
+    deadly.assert_set_aside(made.folder, 8, {1, 3}, reason)
 
 
 @pytest.mark.slow

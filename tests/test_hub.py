@@ -257,6 +257,14 @@ def test_weights_in_several_files_are_here_once_all_are(served, commits):
     assert sorted(weights_of(name)[1]) == parts and served.sent.count(parts[-1]) == 2
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"weight_map": {"a": []}}', "[" * 3000])
+def test_weights_whose_index_is_damaged_are_not_here(tmp_path, monkeypatch, content):
+    (tmp_path / hub.INDEX).write_text(content)
+    here = {"config.json": "config.json", hub.INDEX: str(tmp_path / hub.INDEX)}
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda _, file, **__: here.get(file))
+    assert not hub.is_here("owner/tiny", weights=True)
+
+
 def test_a_cache_that_tells_no_checksums_is_refused(served):
     file = hub.files("owner/tiny") / "config.json"
     content = file.read_bytes()

@@ -1,7 +1,8 @@
 """Which documents of a shard a process is at work on, in a file that outlives it: so those that kill their process are found.
 
-A process that is killed leaves the file. The next one does the documents that the file names as before, since anything may have
-killed the first. Those that two processes were killed over are done in eighths, and so on, until one document is left.
+A process that is killed leaves the file, and so does one that can do nothing more after these documents, as on a GPU that an
+assertion ended. The next one does the documents that the file names as before, since anything may have killed the first. Those
+that two processes were killed over are done in eighths, and so on, until one document is left.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from iter_bench.bulk.faults import ProcessBroken
 from iter_bench.errors import UserError
 
 PARTS = 8
@@ -37,19 +39,21 @@ class Range(NamedTuple):
         first: number of the first in its shard, from 0.
         count: how many; 0: none yet, but a plain sentence, before ``first`` is set aside.
         deaths: how many processes are known to have been killed over them, alone or with others.
+        why: what the last of them said, if it could still say something.
     """
 
     first: Count
     count: Count
     deaths: Count
+    why: str | None = None
 
 
 class _Left(BaseModel):
-    """What the file holds: numbers of documents that are known to kill, and what a process is at work on."""
+    """What the file holds: numbers of documents that are known to kill, with why; and what a process is at work on."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    killers: list[Count]
+    killers: dict[Count, str | None]
     at_work: Range | None
 
 
@@ -57,7 +61,7 @@ class Attempts:
     """What is known of a shard's documents that kill their process.
 
     Attributes:
-        killers: numbers in the shard of those that are found.
+        killers: numbers in the shard of those that are found, each with what the process said, if it did.
         suspects: what a process was killed over, if one was.
 
     Raises:
@@ -66,7 +70,7 @@ class Attempts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.killers: list[int] = []
+        self.killers: dict[int, str | None] = {}
         self.suspects: Range | None = None
         try:
             left = _Left.model_validate_json(path.read_bytes())
@@ -89,24 +93,28 @@ class Attempts:
         """What is to be done in one call each, of a shard of so many documents: (first, end), at most ``size`` apart."""
         cuts = {*range(0, documents, size), documents}
         if self.suspects is not None:
-            first, count, deaths = self.suspects
+            first, count, deaths, _ = self.suspects
             cuts |= {*range(first, first + count, -(-count // PARTS) if deaths > 1 else count), first + count}
         return list(pairwise(sorted(cuts)))
 
     @contextmanager
     def at_work(self, first: int, end: int) -> Iterator[None]:
-        """For the time that these documents are at work; only a process that is killed leaves behind that they are."""
-        suspects = self.suspects
+        """While these documents are at work; only a process that is killed or broken leaves behind that they are."""
+        suspects, left = self.suspects, None
         known = suspects is not None and suspects.first <= first and end <= suspects.first + suspects.count
-        self._write(Range(first, end - first, suspects.deaths if known else 0))
+        now = Range(first, end - first, suspects.deaths if known else 0)
+        self._write(now)
         try:
             yield
+        except ProcessBroken as error:
+            left = now._replace(why=error.args[0])
+            raise
         finally:
-            self._write(None)
+            self._write(left)
 
     def found(self, number: int) -> None:
-        """This document kills its process."""
-        self.killers.append(number)
+        """This document, the only suspect, kills its process."""
+        self.killers[number] = self.suspects.why
         self.forget()
 
     def forget(self) -> None:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from iter_bench.bulk.attempts import Attempts
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
 from iter_bench.execution import reason
 from iter_bench.systems import System
 
+if TYPE_CHECKING:
+    from iter_bench.bulk.attempts import Attempts
+
 PLAIN = Document("plain", ("Ann", "met", "Bob", "."))  # what any system can extract from, unless it's broken
+ALONE = 3  # processes that ended over one document before it's to blame: anything else may have ended one, or two
+
+
+class SystemBroken(UserError):
+    """Nothing can be extracted, not even from a plain sentence, and no document is to blame; its argument says why."""
+
+    def __str__(self) -> str:
+        broken = f"the system no longer extracts anything, not even from {' '.join(PLAIN.words)!r}: {self.args[0]}"
+        return f"{broken}; finished shards are kept, run it again"
+
+
+class ProcessBroken(SystemBroken):
+    """After these documents the process can do nothing more, as after a failed assertion on a GPU; a new one may do others."""
 
 
 def extract(system: System, documents: Sequence[Document], batch_size: int, notes: Counter[str]) -> list[Extraction | str]:
@@ -32,34 +48,42 @@ def extract(system: System, documents: Sequence[Document], batch_size: int, note
 
 
 def judge(system: System, attempts: Attempts) -> None:
-    """Counts a document that a process was killed over alone among those that do so, if it isn't the system that is broken.
+    """Counts a document that processes were killed over alone among those that do so, if it isn't the system that is broken.
 
     Raises:
-        UserError: a plain sentence fails, or killed the process before this one.
+        SystemBroken: a plain sentence fails, or killed the process before this one.
     """
     if attempts.suspects is None:
         return
-    first, count, deaths = attempts.suspects
+    first, count, deaths, why = attempts.suspects
     if count == 0:
         attempts.forget()  # the next start may find a system that is mended
-        raise _broken("its process was killed")
-    if count == 1 and deaths > 1:
+        raise SystemBroken("its process was killed")
+    alone = count == 1 and deaths >= ALONE
+    if alone or why is not None:
         with attempts.at_work(first, first):
-            try_plain(system)
+            problem = _fails(system)
+        if problem is not None:
+            raise SystemBroken(problem)
+    if alone:
         attempts.found(first)
 
 
-def try_plain(system: System) -> None:
-    """Asks, before a document is set aside, whether it was the document's fault.
+def stop_if_broken(system: System, outcome: Sequence[Extraction | str]) -> None:
+    """Sees to it that no document is set aside since another one, or nothing at all, left the process unable to extract.
+
+    Args:
+        system: what extracted.
+        outcome: what `extract` gave; a process that is broken fails on the last document too.
 
     Raises:
-        UserError: a plain sentence fails too.
+        ProcessBroken: the last document failed, and a plain sentence fails too.
     """
+    if outcome and isinstance(outcome[-1], str) and _fails(system) is not None:
+        raise ProcessBroken(outcome[-1])
+
+
+def _fails(system: System) -> str | None:
+    """Why nothing is extracted from a plain sentence, if so."""
     (result,) = extract(system, [PLAIN], 1, Counter())
-    if isinstance(result, str):
-        raise _broken(result)
-
-
-def _broken(why: str) -> UserError:
-    broken = f"the system no longer extracts anything, not even from {' '.join(PLAIN.words)!r}: {why}"
-    return UserError(f"{broken}; finished shards are kept, run it again")
+    return result if isinstance(result, str) else None

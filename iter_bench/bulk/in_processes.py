@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 
+from iter_bench.bulk.faults import ProcessBroken
 from iter_bench.bulk.job import Job
 from iter_bench.errors import UserError
 from iter_bench.execution import pool_of_one
@@ -15,20 +16,21 @@ from iter_bench.execution import pool_of_one
 def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, look: Callable[[], None]) -> None:
     """Does the shards of these numbers; ``look`` is called every second.
 
-    Each worker does every n-th of them, and goes on in a new process if it's killed, unless nothing was done since the last.
+    Each worker does every n-th of them, and goes on in a new process if its own is killed or broken, unless nothing was done
+    since the last. One that fails stops no other.
 
     Raises:
         UserError: a worker was killed again and again, or a shard failed; shards that went well are kept.
     """
-    waiting: dict[Future[None], tuple[int, dict[int, tuple[int, ...]]]] = {}
-    given_up = False
+    waiting: dict[Future[None], tuple[int, ProcessPoolExecutor, dict[int, tuple[int, ...]]]] = {}
+    failed: list[BaseException] = []
     with ExitStack() as processes:
         processes.callback(job.sweep)  # last of all, when none is at work
 
         def begin(worker: int, share: Iterable[int]) -> None:
             left = {number: job.progress(number) for number in share}
             process = processes.enter_context(pool_of_one(worker, workers))
-            waiting[process.submit(_work, job, list(left), batch_size)] = worker, left
+            waiting[process.submit(_work, job, list(left), batch_size)] = worker, process, left
 
         for worker in range(min(workers, len(shards))):
             begin(worker, shards[worker::workers])
@@ -36,18 +38,21 @@ def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, look:
             ended, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
             look()
             for future in ended:
-                worker, before = waiting.pop(future)
-                try:
-                    future.result()
-                except BrokenProcessPool:
+                worker, process, before = waiting.pop(future)
+                process.shutdown()  # before another takes its place on the device
+                if (error := future.exception()) is None:
+                    continue
+                if isinstance(error, BrokenProcessPool | ProcessBroken):
                     left = [number for number in job.unfinished() if number in before]
                     if len(left) < len(before) or any(job.progress(number) > before[number] for number in left):
-                        begin(worker, left)
-                    else:  # the others go on
-                        given_up = True
-    if given_up:
+                        begin(worker, reversed(left))  # what it ended over first: if the system is broken, that shows at once
+                        continue
+                failed.append(error)
+    if failed and isinstance(failed[0], BrokenProcessPool):
         killed = "a worker's process was killed; is memory short? Finished shards are kept, run it again"
         raise UserError(f"{job.folder}: {killed}")
+    if failed:
+        raise failed[0]
 
 
 def _work(job: Job, shards: Sequence[int], batch_size: int) -> None:

@@ -23,7 +23,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from iter_bench import __version__, hub
 from iter_bench.bulk.attempts import Attempts, Count, damaged
-from iter_bench.bulk.faults import extract, judge, try_plain
+from iter_bench.bulk.faults import extract, judge, stop_if_broken
 from iter_bench.bulk.inputs import Item, Mark, files_of, items, marks, names
 from iter_bench.document import Extraction
 from iter_bench.errors import UserError
@@ -32,6 +32,7 @@ from iter_bench.systems import System, load_system, word_rule
 from iter_bench.text import WordRule, as_json
 
 JOB = "job.json"
+KINDS = ("extracted", "failed", "done", "attempts")  # folders, with a file a shard
 CHUNK = 512  # documents in memory at a time
 KILLED = "its process was killed over this document alone, by a fault of native code or for want of memory"
 
@@ -115,7 +116,7 @@ class Job:
         if path.exists():
             try:
                 begun = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 raise UserError(f"{path}: can't be read ({error}); use another folder") from None
             if begun != described:
                 was = begun if isinstance(begun, dict) else {}
@@ -130,8 +131,9 @@ class Job:
         return documents
 
     def sweep(self) -> None:
-        """Deletes what processes that were killed left half-written; to be called while none is at work."""
-        for left in self.folder.glob("*/.*.tmp"):
+        """Deletes what processes of this job that were killed left half-written; to be called while none is at work."""
+        own = (f".{JOB}-*.tmp", *(f"{kind}/.part-*.tmp" for kind in KINDS))  # the folder may hold other programs' files too
+        for left in (path for pattern in own for path in self.folder.glob(pattern)):
             left.unlink(missing_ok=True)
 
     @cached_property
@@ -219,13 +221,14 @@ class Job:
         with whole_file(self._path("extracted", number)) as extracted, whole_file(self._path("failed", number)) as failed:
             for first, end in attempts.ranges(expected, CHUNK):
                 chunk = list(islice(stream, end - first))
-                for killer in set(attempts.killers).intersection(range(first, first + len(chunk))):
-                    chunk[killer - first] = replace(chunk[killer - first], document=None, problem=KILLED)
+                for killer in attempts.killers.keys() & range(first, first + len(chunk)):
+                    why = attempts.killers[killer]
+                    problem = KILLED if why is None else f"after this document alone nothing more was extracted: {why}"
+                    chunk[killer - first] = replace(chunk[killer - first], document=None, problem=problem)
                 usable = [item.document for item in chunk if item.document is not None]
                 with attempts.at_work(first, end):
                     outcome = extract(system, usable, batch_size, done.notes)
-                    if outcome and isinstance(outcome[-1], str):
-                        try_plain(system)
+                    stop_if_broken(system, outcome)
                 results = iter(outcome)
                 for item in chunk:
                     result = item.problem if item.document is None else next(results)

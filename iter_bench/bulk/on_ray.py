@@ -7,11 +7,14 @@ documents that kill it (`attempts`).
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from iter_bench.bulk.attempts import DEATHS
+from iter_bench.bulk.faults import ProcessBroken, SystemBroken
 from iter_bench.bulk.job import Done, Job
 from iter_bench.cluster.ray_connection import Place, connected, machines
 from iter_bench.errors import UserError
@@ -92,14 +95,21 @@ class _Worker:
     def __init__(self, place: Place, job: Job, batch_size: int) -> None:
         place.take()
         self.job, self.batch_size = job, batch_size
+        self.broken = ""
 
     @cached_property
     def system(self) -> System:
         return self.job.load()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        try:
-            done = self.job.shard(self.system, int(row["shard"]), self.batch_size)
-        except UserError as error:
-            return {"documents": 0, "problem": str(error)}
-        return {"documents": done.documents, "problem": ""}
+        problem = self.broken
+        if not problem:
+            try:
+                return {"documents": self.job.shard(self.system, int(row["shard"]), self.batch_size).documents, "problem": ""}
+            except ProcessBroken:  # what it left behind is as if it were killed; so Ray begins another
+                os.kill(os.getpid(), signal.SIGKILL)
+            except SystemBroken as error:  # nor could another do any of the other shards
+                problem = self.broken = str(error)
+            except UserError as error:
+                problem = str(error)
+        return {"documents": 0, "problem": problem}

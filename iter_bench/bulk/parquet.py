@@ -10,6 +10,7 @@ from typing import Any
 from iter_bench.errors import DataError
 
 ROWS = 1024  # at a time
+BUFFER = 2**16  # bytes of a column at a time; without it a whole column of a row group is in memory before its first row is
 COLUMNS = ("id", "text", "words")
 
 
@@ -24,6 +25,8 @@ def count(path: Path) -> int:
 
 def rows(path: Path, skipped: int) -> Iterator[dict[str, Any] | Unreadable]:
     """The rows after the first ``skipped``, as many as `count` promises; whole row groups before them aren't read.
+
+    Memory is that of `ROWS` rows and of a page of each column, however many rows a group has.
 
     Raises:
         DataError: the file can't be read, isn't Parquet, or has neither a column ``text`` nor ``words``.
@@ -76,7 +79,7 @@ def _opened(path: Path) -> Any:
     except ImportError:
         raise DataError(f"{path}: Parquet needs pyarrow: pip install 'iter-bench[parquet]'") from None
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER)
         names, promised = file.schema_arrow.names, file.metadata.num_rows
         parts = sum(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
     except Exception as error:  # pyarrow raises anything, of damaged files

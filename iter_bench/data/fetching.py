@@ -29,6 +29,8 @@ LARGEST = 2**30
 def get(name: str, source: str, sha256: str, data_dir: Path | None = None) -> list[Path]:
     """Puts the files of a data set that ``source`` holds where `load` finds them, all of them or none.
 
+    A call that was killed may have put some; the same call again puts the others.
+
     Args:
         name: of the catalogue.
         source: a file, or an address with http or https; a zip or tar archive, or one of the data set's files itself.
@@ -36,12 +38,12 @@ def get(name: str, source: str, sha256: str, data_dir: Path | None = None) -> li
         data_dir: folder with the data sets' folders; default: the environment variable ``ITER_BENCH_DATA``.
 
     Returns:
-        The new files. Those that are there already are never replaced.
+        The files. One that is there already is never replaced.
 
     Raises:
         SettingsError: there is no such data set, no folder was named, or the checksum is none.
-        DataError: the source can't be had or has another checksum, an archive is damaged or lacks every file, or a file is
-            there already.
+        DataError: the source can't be had or has another checksum, an archive is damaged or lacks every file, or another file
+            is there already.
     """
     entry = catalogue.entry(name)
     root = catalogue.data_folder(data_dir)
@@ -53,13 +55,21 @@ def get(name: str, source: str, sha256: str, data_dir: Path | None = None) -> li
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".get-") as scratch:  # beside the target, so that renaming is atomic
         found = unpack(_checked(source, sha256.lower(), wanted, Path(scratch)), wanted, Path(scratch, "unpacked"))
-        targets = [root / entry.folder / path.name for path in found]
-        if there := [str(path) for path in targets if path.exists()]:
+        targets = {path: root / entry.folder / path.name for path in found}
+        new = {path: target for path, target in targets.items() if not _same(path, target)}
+        if there := [str(target) for target in new.values() if target.exists()]:
             raise DataError(f"{name}: {', '.join(there)}: there already, and kept; delete what is to be replaced")
         (root / entry.folder).mkdir(exist_ok=True)
-        for path, target in zip(found, targets, strict=True):
+        for path in new:  # all of them before the first is put: what lies under its name is whole, after a power cut too
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        for path, target in new.items():
             os.replace(path, target)
-    return targets
+    return list(targets.values())
+
+
+def _same(path: Path, target: Path) -> bool:
+    return target.is_file() and sha256_of(target) == sha256_of(path)
 
 
 def unpack(file: Path, wanted: Collection[str], folder: Path) -> list[Path]:

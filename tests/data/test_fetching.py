@@ -171,10 +171,36 @@ def test_one_file_of_the_data_set_and_what_is_still_missing(tmp_path):
     assert CliRunner().invoke(app, arguments).exit_code == 2, "without a checksum"
     result = CliRunner().invoke(app, [*arguments, "--sha256", digest(b"[]")])
     assert result.exit_code == 0 and "still lacks conll04_dev.json, conll04_test.json" in result.stdout
-    again = CliRunner().invoke(app, [*arguments, "--sha256", digest(b"[]")])
-    assert isinstance(again.exception, UserError) and "there already, and kept" in str(again.exception)
+    assert CliRunner().invoke(app, [*arguments, "--sha256", digest(b"[]")]).exit_code == 0, "nothing is left to be done"
     other = CliRunner().invoke(app, [*arguments, "--sha256", digest(b"[ ]")])
     assert isinstance(other.exception, UserError) and "nothing was taken" in str(other.exception)
+    (tmp_path / NAMES[0]).write_bytes(b"[ ]")
+    other = CliRunner().invoke(app, [*arguments, "--sha256", digest(b"[ ]")])
+    assert isinstance(other.exception, UserError) and "there already, and kept" in str(other.exception)
+    assert (tmp_path / "data" / "conll04" / NAMES[0]).read_bytes() == b"[]"
+
+
+def test_a_set_of_which_some_files_were_put_before_a_kill_is_completed(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(GOOD)
+    synced, replace, fsync = set(), os.replace, os.fsync
+
+    def killed(path, target):
+        assert path.stat().st_ino in synced and len(synced) == 3, "all lie on the disk before the first is put"
+        if target.name == NAMES[1]:
+            raise KeyboardInterrupt
+        replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: (synced.add(os.fstat(handle).st_ino), fsync(handle)))
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            get(tmp_path / "data", str(tmp_path / "a.zip"))
+    folder = tmp_path / "data" / "conll04"
+    assert [path.name for path in folder.iterdir()] == NAMES[:1]
+    before = (folder / NAMES[0]).stat().st_mtime_ns
+    assert get(tmp_path / "data", str(tmp_path / "a.zip")) == [folder / name for name in NAMES]
+    assert all((folder / name).read_bytes() == name.encode() * 5000 for name in NAMES)
+    assert (folder / NAMES[0]).stat().st_mtime_ns == before
 
 
 def test_what_is_asked_wrongly_is_said(tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from collections import Counter
 from itertools import pairwise
@@ -21,7 +22,7 @@ from baselines.asp.configuration import VERSION as ASP_VERSION
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
 from iter_bench import matrix, records, scoring
-from iter_bench.bulk import Done, items, marks
+from iter_bench.bulk import Done, Job, items, marks
 from iter_bench.bulk.attempts import Attempts
 from iter_bench.cli.notes import counted
 from iter_bench.cli.train import run_settings
@@ -149,6 +150,26 @@ def done(path: Path, _: bool) -> None:
     assert total.documents == found.documents + 1 and total.seconds >= 1 and counted(total.notes)
 
 
+def job_of(folder: Path) -> Job:
+    """Of one document, from a system of one file; both lie in the folder of the job."""
+    (folder / "system").mkdir(parents=True, exist_ok=True)
+    (folder / "system" / "system.json").write_text("{}")
+    (folder / "in.txt").write_text("Ann met Bob.\n")
+    return Job(str(folder / "system"), folder / "in.txt", folder)
+
+
+def described() -> str:
+    """The `job.json` of that job, which is the same wherever the folder lies."""
+    with tempfile.TemporaryDirectory() as folder:
+        job_of(Path(folder)).start()
+        return Path(folder, "job.json").read_text()
+
+
+def begun(path: Path, _: bool) -> None:
+    job = job_of(path.parent)
+    assert job.start() == 1 and job.shards == [(0, 0, 0, 0)], "whatever else it says is refused"
+
+
 def kind(expected, load):
     def read(path: Path, _: bool) -> None:
         assert isinstance(load(path), expected)
@@ -237,8 +258,9 @@ FORMATS = {
     "lines.jsonl": (LINES, bulk_items),
     "lines.txt": ("Ann met Bob.\n\n\té\n", bulk_items),
     "rows.parquet": (parquet(), bulk_items),
+    "job.json": (described(), begun),
     "done.json": ('{"documents": 4, "failed": 1, "seconds": 0.5, "notes": {"words without sub-token": 2}}', done),
-    "attempts.json": ('{"killers": [1], "at_work": [2, 2, 1]}', attempts),
+    "attempts.json": ('{"killers": {"1": null}, "at_work": [2, 2, 1, "no luck"]}', attempts),
     "record.json": (as_json(record()), kind(records.Record, records.load)),
     "throughput.json": (as_json(measured()), kind(ThroughputRecord, lambda path: records.load(path, ThroughputRecord))),
     "profile.toml": (PROFILE, kind(list, lambda path: matrix.load_profile(str(path)).runs())),

@@ -13,7 +13,7 @@ import torch
 
 from iter_bench import data, environment, systems
 from iter_bench.batching import Formed, noting
-from iter_bench.devices import default_device, synchronize
+from iter_bench.devices import default_device, forget_lowered, synchronize
 from iter_bench.document import Document, Schema
 from iter_bench.errors import SettingsError
 from iter_bench.observation.parts import listen
@@ -192,6 +192,7 @@ def peak_memory(system: systems.System, call: Callable[[], object], device: torc
     """Bytes on the GPU at most during a call, other systems' weights left out; None on a CPU, where it can't be told apart."""
     if device.type != "cuda":
         return None
+    forget_lowered()  # so that what the call keeps of its system's weights counts, and nothing of another system's
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     call()

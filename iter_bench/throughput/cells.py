@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from statistics import median
@@ -73,8 +73,8 @@ def run_cell(
     settings: Sequence[CellSettings],
     documents: Sequence[Document],
     ceiling_of: Callable[[str], Ceiling],
-) -> list[ThroughputRecord]:
-    """Measures the systems in alternation; a record each, VALID or not.
+) -> Iterator[ThroughputRecord]:
+    """Measures the systems in alternation; a record each, VALID or not, as soon as what isn't timed was measured of it.
 
     Args:
         built: what is measured.
@@ -96,39 +96,35 @@ def run_cell(
     with watch.looking():
         samples = [stored(of) for of in measure(calls, rules, synchronize=wait, before=forget_words)]
     conditions, described, batches = watch.seen(), environment.describe(), [_batches(of) for of in formed]
-    records = []
     for i, (prepared, call, seconds) in enumerate(zip(ready, calls, samples, strict=True)):
         system = prepared.system
         execution = dict(system.execution) if isinstance(system, DescribesExecution) else {}
         ceiling = ceiling_of(execution["dtype"]) if "dtype" in execution else None
         halved = batches[i].problems if batches[i] else ()
-        records.append(
-            ThroughputRecord(
-                run_id=settings[i].run_id,
-                settings=settings[i],
-                system=system.name,
-                structure=prepared.structure,
-                documents=describe(documents, prepared),
-                samples=seconds,
-                rate=rate_of(seconds, len(documents)),
-                parts=parts_of(call, device),
-                batches=batches[i],
-                problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules), *halved),
-                beside=tuple(other.name for other in built if other is not system),
-                conditions=conditions,
-                work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
-                ceiling=ceiling,
-                power=measure_power(call, len(documents), device, synchronize=wait, before=forget_words),
-                peak_memory=peak_memory(system, call, device),
-                parameters=system.parameters,
-                device=str(device),
-                execution=execution,
-                environment=described,
-                started=started,
-                finished=datetime.now(UTC),
-            )
+        yield ThroughputRecord(
+            run_id=settings[i].run_id,
+            settings=settings[i],
+            system=system.name,
+            structure=prepared.structure,
+            documents=describe(documents, prepared),
+            samples=seconds,
+            rate=rate_of(seconds, len(documents)),
+            parts=parts_of(call, device),
+            batches=batches[i],
+            problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules), *halved),
+            beside=tuple(other.name for other in built if other is not system),
+            conditions=conditions,
+            work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
+            ceiling=ceiling,
+            power=measure_power(call, len(documents), device, synchronize=wait, before=forget_words),
+            peak_memory=peak_memory(system, call, device),
+            parameters=system.parameters,
+            device=str(device),
+            execution=execution,
+            environment=described,
+            started=started,
+            finished=datetime.now(UTC),
         )
-    return records
 
 
 def _call(prepared: Prepared, formed: Formed, documents: Sequence[Document], batch_size: int) -> None:

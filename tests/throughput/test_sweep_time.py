@@ -1,6 +1,7 @@
 """Whether sweeps fit into the time that they have, by clocks that the test moves, and into a GPU's memory, by shapes."""
 
 import math
+from collections import Counter
 from datetime import timedelta
 
 import numpy as np
@@ -14,6 +15,7 @@ from baselines.asp.modeling import PAIRS_AT_ONCE
 from baselines.plmarker.stage import GPU_ROWS
 from baselines.plmarker.system import PlMarkerSystem
 from iter_bench import records
+from iter_bench.batching import GPU_TOKENS
 from iter_bench.encoders import max_length
 from iter_bench.throughput import cells
 from iter_bench.throughput.protocol import measure, problems
@@ -23,8 +25,8 @@ from iter_bench.throughput.workloads import documents_of, subtokens
 
 PASS, BATCH, RATE = 0.008, 0.01, 200e12
 """Seconds of a pass of ASP's decoder, of any other batch at least, and operations a second: slower than a GPU should be."""
-MEMORY, ROWS = 80e9 * 0.9, 65536
-"""Bytes of a GPU that tensors may take, and the most sub-tokens of an encoder's pass: PL-Marker's budget, the larger one."""
+MEMORY = 80e9 * 0.9
+"""Bytes of a GPU that tensors may take."""
 SAMPLE = 24
 """Documents that stand for all of a call."""
 
@@ -54,13 +56,32 @@ def seconds_of(system, documents, cell):
     return waits + many * system.flops(documents, given) / RATE
 
 
+def held_by_markers(system, documents, batch):
+    """Bytes of PL-Marker's largest pass in bf16, of text and markers, at the worst moment of either stage."""
+    given = system.prepare_structure(documents, system.reachable(documents).extractions)
+    windows = system.ner.unlabelled(system.ner.candidates(documents))
+    subjects, pairs = system.relation.pairs(documents, given.entities)
+    most = max(Counter(int(columns[0, 0]) for columns in pairs).values(), default=0)
+    encoder, held = system.ner.module.encoder.config, []
+    for examples, together in ((windows, batch), (subjects, batch * most)):
+        rows = max((example.rows for example in examples), default=1)
+        text = max((len(example.input_ids) for example in examples), default=1)
+        together = max(1, min(together, GPU_ROWS // rows))
+        # of each marker with each sub-token, itself and its partner: scores, these side by side, and their softmax in float32
+        scores = together * encoder.num_attention_heads * (rows - text) * (text + 2) * (2 + 2 + 4)
+        held.append(scores + together * rows * (12 * encoder.hidden_size + 2 * encoder.intermediate_size) * 2)
+    return max(held)
+
+
 def held_by(system, documents, cell):
     """Bytes of a batch in bf16: an encoder's pass, and what ASP's decoder holds of all of the batch at its worst moment."""
-    module = system.ner.module if isinstance(system, PlMarkerSystem) else system.module
+    batch = min(cell.batch_size, cell.workload.count)
+    if isinstance(system, PlMarkerSystem):
+        return held_by_markers(system, documents, batch)
+    module = system.module
     encoder, limit = module.encoder.config, max_length(module.encoder.config)
     longest = min(max(subtokens(documents)), limit or math.inf)
-    batch = min(cell.batch_size, cell.workload.count)
-    tokens = min(ROWS, batch * longest)
+    tokens = max(longest, min(GPU_TOKENS, batch * longest))
     # scores or a bias of each query with each key, twice, and a dozen tensors of states
     held = tokens * (2 * encoder.num_attention_heads * longest + 12 * encoder.hidden_size) * 2
     if system.name != "asp":

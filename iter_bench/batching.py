@@ -89,7 +89,7 @@ def in_batches(
     *,
     tokens: int | None = None,
     name: Callable[[int], str] = str,
-) -> None:
+) -> Callable[[], None]:
     """Calls ``begin`` with the indices of each batch's samples, longest first, so that one too large for memory fails at once.
 
     What a batch leaves to be done on the host is done once the next has begun, while a GPU computes that one. A batch that
@@ -102,6 +102,9 @@ def in_batches(
         begin: does one batch, or begins it and gives what ends it; where either raises, it must have left nothing behind.
         tokens: the most padded sub-tokens of a batch of several samples; none: any number.
         name: a sample's index → what a person knows it by.
+
+    Returns:
+        What ends the last batch, so that something else can begin before; nothing is left to it where ``begin`` gives nothing.
 
     Raises:
         OutOfMemory: a sample is too large by itself; the message names it.
@@ -120,7 +123,8 @@ def in_batches(
         log.warning("out of memory with %d samples at once; going on with %d (%s)", len(rows), len(rows) // 2, reason)
         return max(1, longest) * (len(rows) // 2)
 
-    while waiting or begun is not None:
+    def go_on() -> None:
+        nonlocal begun, tokens
         rows, end, reason = [], None, None
         if waiting:
             longest = max(1, lengths[waiting[0]])
@@ -139,6 +143,14 @@ def in_batches(
         elif reason is not None:
             tokens = smaller(rows, reason)
         begun = None if end is None else (rows, end)
+
+    def end_last() -> None:
+        while waiting or begun is not None:  # which may have run out of memory only now
+            go_on()
+
+    while waiting:
+        go_on()
+    return end_last
 
 
 def chunks(documents: Sequence[_S], batch_size: int, device: torch.device) -> list[Sequence[_S]]:

@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from iter_bench.cluster import processes
 from iter_bench.settings import dtype_of
@@ -67,12 +69,17 @@ def predicting(module: nn.Module, device: torch.device, precision: str) -> Itera
         yield
 
 
+_LOWERED = WeakTensorKeyDictionary()
+"""Weights → their storage and how often they had been changed when they were converted, and the result."""
+
+
 @contextmanager
 def lowered(module: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
-    """For bf16, linear layers hold their weights in it meanwhile, converted once; those that do already are left.
+    """For bf16, linear layers hold their weights in it meanwhile; those that do already are left.
 
     Autocast alone would convert every weight in every pass: it remembers nothing in inference mode, nor in compiled code. The
-    numbers are the same.
+    numbers are the same. Converted weights are kept for the next call, 2 bytes a weight of a linear layer, until the module
+    is gone or `forget_lowered`; one that was changed since is converted anew.
     """
     lower = compute_dtype(device, precision) == "bfloat16"
     layers = [
@@ -82,12 +89,46 @@ def lowered(module: nn.Module, device: torch.device, precision: str) -> Iterator
     try:
         for layer, weights in zip(layers, own, strict=True):
             for name, weight in weights.items():
-                setattr(layer, name, nn.Parameter(weight.detach().bfloat16(), requires_grad=False))
+                setattr(layer, name, _lower(weight))
         yield
     finally:
         for layer, weights in zip(layers, own, strict=True):
             for name, weight in weights.items():
                 setattr(layer, name, weight)
+
+
+def _lower(weight: nn.Parameter) -> nn.Parameter:
+    # no weak reference to a storage equals one to a later storage at the same place; of weights made in inference mode torch
+    # doesn't count the changes, so that these are converted in every call
+    state = None if weight.is_inference() else (StorageWeakRef(weight.untyped_storage()), weight._version)
+    known, converted = _LOWERED.get(weight, (None, None))
+    if state is None or state != known:
+        with torch.inference_mode(False):  # whose tensors couldn't be used outside it
+            converted = nn.Parameter(weight.detach().bfloat16(), requires_grad=False)
+        _LOWERED[weight] = state, converted
+    return converted
+
+
+def forget_lowered(module: nn.Module | None = None) -> None:
+    """Gives up what `lowered` keeps of the module's weights, or of all."""
+    if module is None:
+        _LOWERED.clear()
+        return
+    for weight in module.parameters():
+        _LOWERED.pop(weight, None)
+
+
+class ForgetsLowered:
+    """Base, before ``nn.Module``, of modules that give up their ``lowered`` weights once they are trained.
+
+    Fused optimizers change weights without torch's counting it; and training needs the memory.
+    """
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module."""
+        if mode:
+            forget_lowered(self)
+        return super().train(mode)
 
 
 class Movable:

@@ -120,7 +120,7 @@ def test_a_batch_is_ended_once_the_next_has_begun_and_memory_is_shared_by_two(le
 
         return end
 
-    in_batches(lengths, batch_size, begin)
+    in_batches(lengths, batch_size, begin)()
     assert sorted(done) == list(range(len(lengths))) and not held
     assert max(depths) <= 2
 
@@ -132,8 +132,10 @@ def test_ends_come_one_batch_later():
         events.append(("begin", rows[0]))
         return lambda: events.append(("end", rows[0]))
 
-    in_batches([3, 2, 1], 1, begin)
-    assert events == [("begin", 0), ("begin", 1), ("end", 0), ("begin", 2), ("end", 1), ("end", 2)]
+    end_last = in_batches([3, 2, 1], 1, begin)
+    assert events == [("begin", 0), ("begin", 1), ("end", 0), ("begin", 2), ("end", 1)]
+    end_last()
+    assert events[5:] == [("end", 2)]
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=70), st.integers(0, 40))

@@ -89,12 +89,39 @@ def test_the_harness_finds_nothing_wrong(precision, name, monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", NAMES)
-def test_compiling_works_and_changes_nothing(name, monkeypatch):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiling_works_and_changes_nothing(precision, name, monkeypatch):
     system = built(name, CUDA, monkeypatch)
+    system.precision = precision
     system.compile(DOCUMENTS[:CHECKED])
     assert "inductor, graphs: " in system.execution["compile"] and "none" not in system.execution["compile"]
     assert cells.check(cells.prepare(Subject(system=name), system, DOCUMENTS), DOCUMENTS, 4) == []
     assert "none" not in system.execution["compile"], "nor did it fail at other sizes"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nothing_waits_between_the_copy_of_a_batch_and_its_decisions(precision, monkeypatch):
+    """Of ITER, by compiled code, once there are graphs for all batches, and lists are as long as they need."""
+    system = decisive(built("iter", CUDA, monkeypatch))
+    system.precision = precision
+    system.compile(DOCUMENTS[:CHECKED])
+    expected, calls = system.predict(DOCUMENTS, batch_size=4), []
+    for owner, name in ((system, "_inputs"), (system.module, "extract")):
+        method = getattr(owner, name)
+
+        def watched(*of, name=name, method=method):
+            calls.append(name)
+            torch.cuda.set_sync_debug_mode("error")  # what waits raises
+            try:
+                return method(*of)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        monkeypatch.setattr(owner, name, watched)
+    assert plain(system.predict(DOCUMENTS, batch_size=4)) == plain(expected)
+    assert calls.count("_inputs") == calls.count("extract") > 2, "none was computed twice"
+    assert "inductor, graphs: " in system.execution["compile"] and "none" not in system.execution["compile"]
 
 
 @pytest.mark.gpu

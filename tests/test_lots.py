@@ -35,8 +35,17 @@ def system(request, tiny_encoder, documents):
 
 @pytest.fixture
 def begun(system, monkeypatch):
-    """What PL-Marker's stages begin with, in order."""
+    """The lots that PL-Marker's stages begin, and those that ITER begins and ends, in order, each by its first document."""
     log = []
+    if system.name == "iter":
+        extract = system._extract
+
+        def begins(lot, *rest):
+            log.append(("begin", lot[0].id))
+            extractions = extract(lot, *rest)
+            return lambda: log.append(("end", lot[0].id)) or extractions()
+
+        monkeypatch.setattr(system, "_extract", begins)
     for name in ("ner", "relation") if system.name == "plmarker" else ():
         stage = getattr(system, name)
         find = stage.find
@@ -72,11 +81,10 @@ def test_lots_are_tokenised_ahead_and_come_out_in_order(system, documents, begun
             assert spans(one.entities) == spans(other.entities) and {*map(ends, one.relations)} == {*map(ends, other.relations)}
     lots = [documents[0].id, *(document.id for document in documents[2::4])]
     assert len(threads) == 2 * len(lots) and threads.count(threading.main_thread()) == 2, "the first of each call"
-    if begun:
-        ner, relation = ([lot for name, lot in begun if name == stage] for stage in ("ner", "relation"))
-        assert ner == relation == 2 * lots
-        order = [("ner", lots[0]), *(step for a, b in pairwise(lots) for step in (("ner", b), ("relation", a)))]
-        assert begun == 2 * [*order, ("relation", lots[-1])], "stage 2 of a lot once stage 1 of the next was asked for"
+    if begun:  # a lot goes on only once the next was begun
+        first, then = ("ner", "relation") if system.name == "plmarker" else ("begin", "end")
+        order = [(first, lots[0]), *(step for a, b in pairwise(lots) for step in ((first, b), (then, a)))]
+        assert begun == 2 * [*order, (then, lots[-1])]
     assert system.predict([]) == []
 
 

@@ -18,6 +18,7 @@ from baselines.asp.configuration import AspConfig
 from baselines.asp.decoder import Decoder, write
 from baselines.asp.heads import Scorer
 from baselines.asp.warm_start import drop_last_layer, shape_of
+from iter_bench.devices import ForgetsLowered
 from iter_bench.encoders import encoder_from_config, states, states_of_layers
 from iter_bench.observation.shown import show
 
@@ -31,7 +32,7 @@ def _without_padding(input_ids: Tensor, attention_mask: Tensor) -> Iterator[tupl
         yield tuple(token for token, real in zip(ids, mask, strict=True) if real)
 
 
-class AspModel(nn.Module):
+class AspModel(ForgetsLowered, nn.Module):
     """ASP with new weights, or with the given encoder and decoder."""
 
     def __init__(self, config: AspConfig, encoder: PreTrainedModel | None = None, decoder: Decoder | None = None):

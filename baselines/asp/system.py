@@ -148,7 +148,7 @@ class AspSystem(OneStage):
         """One extraction a document, greedily decoded; ``structure`` as ``prepare_structure`` gave it for them."""
         self.module.eval()
         found, given = [], None if structure is None else iter(structure)
-        with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
+        with predicting(self.module, self.device, self.precision):
             for lot, (windows, sources) in in_lots(documents, batch_size, self.device, self._sources):
                 of_lot = None if given is None else list(islice(given, len(windows)))
                 found += self._extract(lot, windows, sources, batch_size, of_lot)

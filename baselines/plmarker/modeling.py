@@ -14,13 +14,14 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 from baselines.plmarker.configuration import Execution
 from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.packing import Batch
+from iter_bench.devices import ForgetsLowered
 from iter_bench.encoders import encoder_from_config
 from iter_bench.observation.shown import show
 
 HEADS = ("classifier.", "type_classifier.")
 
 
-class PairModel(nn.Module):
+class PairModel(ForgetsLowered, nn.Module):
     """Scores marker pairs by four states: of the two markers, and of two sub-tokens of the text.
 
     In stage 1 these sub-tokens are the ends of the span, in stage 2 the solid markers of the subject. The sum of a linear map

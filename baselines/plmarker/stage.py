@@ -124,7 +124,7 @@ class Stage:
                 found.append(summary(*(None if scores is None else scores.float() for scores in logits)))
             order.extend(rows)
 
-        with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
+        with predicting(self.module, self.device, self.precision):
             for group in groups or [range(len(examples))]:
                 in_batches(
                     [examples[i].rows for i in group],

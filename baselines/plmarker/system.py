@@ -215,7 +215,7 @@ class PlMarkerSystem:
         """One extraction a document; ``structure`` as ``prepare_structure`` gave it for them."""
         given = None if structure is None else structure.in_order()
         with ExitStack() as stack:
-            for stage in self._stages.values():  # around all lots: weights are converted once
+            for stage in self._stages.values():  # around all lots: weights are exchanged once
                 stack.enter_context(lowered(stage.module, self.device, stage.precision))
             # each stage of a lot is waited for once the same of the next was begun
             entities = (

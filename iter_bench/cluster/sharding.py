@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from iter_bench.cluster import processes
+from iter_bench.devices import forget_lowered
 from iter_bench.errors import UserError
 
 
@@ -92,5 +93,6 @@ class ShardedModule:
             buffer.data = buffer.data.to(self._task.device)
 
     def _empty(self) -> None:
+        forget_lowered(self._plain)
         for weight in self._plain.parameters():
             weight.data = weight.data.new_empty(0)

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from iter_bench import hub
-from iter_bench.devices import sent
+from iter_bench.devices import ForgetsLowered, sent
 from iter_bench.encoders import encoder_dims, encoder_from_config, states
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.iter_model import decoding, loss, released
@@ -107,7 +107,7 @@ class Pending:
         return Found(window, left, right, kind, rows[:, 4], ends[:, 0], ends[:, 1], link, needed)
 
 
-class IterModel(PreTrainedModel):
+class IterModel(ForgetsLowered, PreTrainedModel):
     """Encoder and the three heads; see ``IterConfig`` for every choice.
 
     Checkpoints of the released code (``fleonce/iter-*``) load through ``from_pretrained`` as well.

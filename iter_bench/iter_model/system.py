@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from iter_bench import systems
-from iter_bench.batching import in_batches, in_lots, token_budget
+from iter_bench.batching import delayed, in_batches, in_lots, token_budget
 from iter_bench.data.statistics import omega
 from iter_bench.devices import compute_dtype, default_device, predicting
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Schema
@@ -211,12 +211,16 @@ class IterSystem(OneStage):
         structure: Sequence[Imposed] | None = None,
     ) -> list[Extraction]:
         self.module.eval()
-        found, given = [], None if structure is None else iter(structure)
-        with predicting(self.module, self.device, self.precision):  # around all batches: weights are converted once
+        given = None if structure is None else iter(structure)
+
+        def begun() -> Iterator[Callable[[], list[Extraction]]]:
             for lot, (windows, slots) in in_lots(documents, batch_size, self.device, self._prepared):
                 of_lot = None if given is None else list(islice(given, len(windows)))
-                found += self._extract(lot, windows, slots, link_threshold, batch_size, of_lot)
-        return found
+                yield self._extract(lot, windows, slots, link_threshold, batch_size, of_lot)
+
+        with predicting(self.module, self.device, self.precision):
+            # the last batch of a lot is waited for once the next lot was begun
+            return [extraction for extractions in delayed(begun()) for extraction in extractions()]
 
     def _prepared(self, documents: Sequence[Document]) -> tuple[list[Window], list[Slots]]:
         windows = self.windows.windows(documents)
@@ -230,7 +234,8 @@ class IterSystem(OneStage):
         link_threshold: float,
         batch_size: int,
         structure: Sequence[Imposed] | None,
-    ) -> list[Extraction]:
+    ) -> Callable[[], list[Extraction]]:
+        """A lot, computed at once but for what its last batch leaves to the host, which goes before what the call gives."""
         found: list[Extraction | None] = [None] * len(windows)
 
         def begin(rows: list[int]) -> Callable[[], None]:
@@ -258,9 +263,14 @@ class IterSystem(OneStage):
             return end
 
         lengths, tokens = [len(w.input_ids) for w in windows], token_budget(self.device)
-        in_batches(lengths, batch_size, begin, tokens=tokens, name=lambda i: documents[windows[i].document].id)
-        with part("decode"):
-            return self.windows.merge(found, windows, documents)
+        end_last = in_batches(lengths, batch_size, begin, tokens=tokens, name=lambda i: documents[windows[i].document].id)
+
+        def extractions() -> list[Extraction]:
+            end_last()
+            with part("decode"):
+                return self.windows.merge(found, windows, documents)
+
+        return extractions
 
     def _inputs(self, windows: Sequence[Window], slots: Sequence[Slots]) -> Inputs:
         """The windows as a batch on the device; on a GPU they share rows, a CPU's small batches have little padding."""

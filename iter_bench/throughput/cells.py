@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from statistics import median
@@ -13,7 +13,7 @@ import torch
 
 from iter_bench import data, environment, systems
 from iter_bench.batching import Formed, noting
-from iter_bench.devices import default_device, synchronize
+from iter_bench.devices import default_device, forget_lowered, synchronize
 from iter_bench.document import Document, Schema
 from iter_bench.errors import SettingsError
 from iter_bench.observation.parts import listen
@@ -73,8 +73,8 @@ def run_cell(
     settings: Sequence[CellSettings],
     documents: Sequence[Document],
     ceiling_of: Callable[[str], Ceiling],
-) -> list[ThroughputRecord]:
-    """Measures the systems in alternation; a record each, VALID or not.
+) -> Iterator[ThroughputRecord]:
+    """Measures the systems in alternation; a record each, VALID or not, as soon as what isn't timed was measured of it.
 
     Args:
         built: what is measured.
@@ -96,39 +96,35 @@ def run_cell(
     with watch.looking():
         samples = [stored(of) for of in measure(calls, rules, synchronize=wait, before=forget_words)]
     conditions, described, batches = watch.seen(), environment.describe(), [_batches(of) for of in formed]
-    records = []
     for i, (prepared, call, seconds) in enumerate(zip(ready, calls, samples, strict=True)):
         system = prepared.system
         execution = dict(system.execution) if isinstance(system, DescribesExecution) else {}
         ceiling = ceiling_of(execution["dtype"]) if "dtype" in execution else None
         halved = batches[i].problems if batches[i] else ()
-        records.append(
-            ThroughputRecord(
-                run_id=settings[i].run_id,
-                settings=settings[i],
-                system=system.name,
-                structure=prepared.structure,
-                documents=describe(documents, prepared),
-                samples=seconds,
-                rate=rate_of(seconds, len(documents)),
-                parts=parts_of(call, device),
-                batches=batches[i],
-                problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules), *halved),
-                beside=tuple(other.name for other in built if other is not system),
-                conditions=conditions,
-                work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
-                ceiling=ceiling,
-                power=measure_power(call, len(documents), device, synchronize=wait, before=forget_words),
-                peak_memory=peak_memory(system, call, device),
-                parameters=system.parameters,
-                device=str(device),
-                execution=execution,
-                environment=described,
-                started=started,
-                finished=datetime.now(UTC),
-            )
+        yield ThroughputRecord(
+            run_id=settings[i].run_id,
+            settings=settings[i],
+            system=system.name,
+            structure=prepared.structure,
+            documents=describe(documents, prepared),
+            samples=seconds,
+            rate=rate_of(seconds, len(documents)),
+            parts=parts_of(call, device),
+            batches=batches[i],
+            problems=(*wrong[i], *problems(seconds, rules), *conditions.problems(rules), *halved),
+            beside=tuple(other.name for other in built if other is not system),
+            conditions=conditions,
+            work=work_of(prepared, documents, batch_size, median(seconds), ceiling),
+            ceiling=ceiling,
+            power=measure_power(call, len(documents), device, synchronize=wait, before=forget_words),
+            peak_memory=peak_memory(system, call, device),
+            parameters=system.parameters,
+            device=str(device),
+            execution=execution,
+            environment=described,
+            started=started,
+            finished=datetime.now(UTC),
         )
-    return records
 
 
 def _call(prepared: Prepared, formed: Formed, documents: Sequence[Document], batch_size: int) -> None:
@@ -192,6 +188,7 @@ def peak_memory(system: systems.System, call: Callable[[], object], device: torc
     """Bytes on the GPU at most during a call, other systems' weights left out; None on a CPU, where it can't be told apart."""
     if device.type != "cuda":
         return None
+    forget_lowered()  # so that what the call keeps of its system's weights counts, and nothing of another system's
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     call()

@@ -8,7 +8,7 @@ were measured in alternation; cells that were never measured come first, then th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -29,22 +29,25 @@ from iter_bench.settings import Settings, content_id, load_named
 from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
-from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.throughput.schema import WINDOW, ThroughputRecord
 from iter_bench.throughput.settings import DENSITY, WORKLOADS, CellSettings, Rules, Subject, Workload
 from iter_bench.throughput.workloads import documents_of, of_dataset, of_length
 
 SWEEPS = Path(__file__).parent / "sweeps"
+
+REPORT = 60.0
+"""Seconds of a call that are left for what comes after its cells: tables and figures."""
 
 LESS = "choose a smaller encoder, shorter documents or a smaller batch size"
 """What to do where memory ends."""
 
 
 class Group(Settings):
-    """Cells with the same systems: every length at every batch size and density, and every data set at its own."""
+    """Cells with the same systems: every length at every density, and every data set, at every batch size."""
 
     subjects: list[Subject] = Field(min_length=1)
     lengths: list[int] = Field([], description="sub-tokens; those beyond an encoder's limit are left out, and told")
-    batch_sizes: list[int] = Field([8], min_length=1)
+    batch_sizes: list[int] | None = Field(None, min_length=1, description="none: 8, and of data sets Table 1's")
     densities: list[float] = Field([DENSITY], min_length=1, description="gold entities per 100 words, of those lengths")
     workloads: list[str] = Field([], description="data sets of workloads.toml")
     documents: int = Field(64, ge=3, description="documents a call, of those data sets")
@@ -55,7 +58,7 @@ class Sweep(Settings):
     """What a sweep's file holds."""
 
     description: str
-    minutes: float = Field(gt=0, description="a cell begins only if one as long as the longest so far still fits")
+    minutes: float = Field(gt=0, description="of a call of the command; see `run`")
     subtokens: int = Field(4096, ge=1, description="of the documents of a call of one length, together; one batch at least")
     rules: Rules = Rules()
     group: list[Group] = Field(min_length=1)
@@ -70,6 +73,11 @@ class Cell:
     workload: Workload
     batch_size: int
     rules: Rules
+
+    def least(self, device: torch.device) -> float:
+        """Seconds that it takes at least: warm-up and timed calls of each subject, and a GPU's window of energy."""
+        window = WINDOW if device.type == "cuda" else 0.0
+        return len(self.subjects) * (self.rules.warm_up + self.rules.seconds + window)
 
     def ids(self, hardware: str) -> list[str]:
         """Ids of the records that it leaves on that hardware, one a subject."""
@@ -146,13 +154,14 @@ def cells_of(sweep: Sweep, data_dir: Path | None = None) -> tuple[list[Cell], li
             for subject, limit in zip(lineup, limits, strict=True):
                 if subject not in subjects:
                     skipped.append(f"{length} sub-tokens: {subject.system}'s encoder {subject.weights} reads {limit} at most")
-            for batch_size, density in product(group.batch_sizes, group.densities) if subjects else ():
+            for batch_size, density in product(group.batch_sizes or [8], group.densities) if subjects else ():
                 count = max(batch_size, (group.subtokens or sweep.subtokens) // length)
                 workload = of_length(length, count, density)
                 found.append(Cell(subjects, lineup, workload, batch_size, sweep.rules))
         for name in group.workloads:
             workload = of_dataset(name, group.documents, data_dir)
-            found.append(Cell(lineup, lineup, workload, WORKLOADS[name]["batch_size"], sweep.rules))
+            for batch_size in group.batch_sizes or [WORKLOADS[name]["batch_size"]]:
+                found.append(Cell(lineup, lineup, workload, batch_size, sweep.rules))
     return found, skipped
 
 
@@ -165,7 +174,9 @@ def run(
     minutes: float | None = None,
     report: Callable[[Step], None] = lambda step: None,
 ) -> Outcome:
-    """Measures what is unfinished, as far as the budget goes; records are written as each cell ends.
+    """Measures what is unfinished, as far as the budget goes; each record is written as soon as it is made.
+
+    A cell begins only if one as long as the longest so far, and what it takes `Cell.least`, still fit, ``REPORT`` left out.
 
     Args:
         sweep: what.
@@ -175,7 +186,7 @@ def run(
         minutes: instead of the sweep's.
         report: told of each cell as it begins and ends.
     """
-    deadline = time.monotonic() + 60 * (sweep.minutes if minutes is None else minutes)
+    deadline = time.monotonic() + 60 * (sweep.minutes if minutes is None else minutes) - REPORT
     device = default_device()
     hardware = environment.describe().hardware(str(device))
     outcome = Outcome()
@@ -188,8 +199,8 @@ def run(
     ceiling_of = cache(lambda dtype: measure_ceiling(device, dtype))
     built: dict[str, System | str] = {}
 
-    def measured(cell: Cell) -> list[ThroughputRecord]:
-        """Records of the cell, none where it can't be measured; its systems are held by ``built`` alone once it has ended."""
+    def measured(cell: Cell) -> Iterable[ThroughputRecord]:
+        """Records of the cell as they are made, if any can be; its systems are held by ``built`` alone once it has ended."""
         documents, schema = documents_of(cell.workload, data_dir)
         _build(cell, built, schema, documents)
         systems = [(subject, built[_key(subject, cell.workload)]) for subject in cell.subjects]
@@ -202,30 +213,35 @@ def run(
         settings = [cell.settings(subject, hardware) for subject, _ in ready]
         return cells.run_cell([system for _, system in ready], settings, documents, ceiling_of)
 
-    longest = 0.0
-    for number, cell in enumerate(waiting, 1):
-        begun = time.monotonic()
-        if begun + longest >= deadline:
-            outcome.left = waiting[number - 1 :]
-            break
-        report(Step(cell, number, len(waiting)))
-        made: list[ThroughputRecord] = []
+    def as_far_as_it_goes(cell: Cell, after: list[Cell]) -> Iterator[ThroughputRecord]:
+        """What is ``measured``; an error is told and ends the cell, and one of the device all cells."""
         try:
             with undivided("the systems of this cell", LESS):
-                made = measured(cell)
+                yield from measured(cell)
         except torch.AcceleratorError as error:  # after which the device does nothing any more
             here.mkdir(parents=True, exist_ok=True)
             _broke(cell, here, hardware).touch()
             outcome.skipped.append(f"{cell}: {reason(error)}")
-            outcome.left = waiting[number:]
-            break
+            outcome.left = after
         except Exception as error:  # a driver's or a library's too: the other cells are measured
             outcome.skipped.append(f"{cell}: {reason(error)}")
-        for record in made:
+
+    longest = 0.0
+    for number, cell in enumerate(waiting, 1):
+        begun = time.monotonic()
+        if begun + max(longest, cell.least(device)) >= deadline:
+            outcome.left = waiting[number - 1 :]
+            break
+        report(Step(cell, number, len(waiting)))
+        made: list[ThroughputRecord] = []
+        for record in as_far_as_it_goes(cell, waiting[number:]):
             records.write(record, folder)
             here.mkdir(parents=True, exist_ok=True)
             (here / record.run_id).touch()
-        outcome.measured += made
+            made.append(record)
+            outcome.measured.append(record)
+        if outcome.left:
+            break
         report(Step(cell, number, len(waiting), tuple(made)))
         longest = max(longest, time.monotonic() - begun)
     outcome.skipped = list(dict.fromkeys(outcome.skipped))

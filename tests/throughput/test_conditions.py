@@ -141,5 +141,5 @@ def test_a_cell_is_looked_at_while_it_is_timed(monkeypatch):
     settings = CellSettings(
         subject=subject, lineup=(subject,), workload=workload, batch_size=2, rules=Rules(), hardware="made up"
     )
-    cells.run_cell([Echo()], [settings], documents_of(workload)[0], lambda dtype: None)
+    list(cells.run_cell([Echo()], [settings], documents_of(workload)[0], lambda dtype: None))
     assert log == ["begin", forget_words, "end", forget_words]

@@ -23,7 +23,7 @@ from iter_bench.verify import verify
 READING = "throughput-same-encoder"
 SWEEP = """
 description = "Two cells."
-minutes = 1
+minutes = 2
 subtokens = 32
 rules = { warm_up = 1e-9, repetitions = 3, seconds = 0, drift = 1e9, others = 1 }
 [[group]]
@@ -91,6 +91,19 @@ def test_an_error_of_a_library_costs_its_cell_and_one_of_the_device_those_after_
     again = run(load_sweep(sweep("Echo")), tmp_path / "throughput", tmp_path / "here")
     order = [record.settings.workload.length for record in (*outcome.measured, *again.measured)]
     assert order == [32, 16], "what broke the device comes last, or the next call would end there too"
+
+
+def test_a_record_is_written_as_soon_as_it_is_made(sweep, tmp_path, monkeypatch):
+    """A GPU's window of energy takes ten seconds a system: what ends the command there costs that system's record alone."""
+    parts_of, written = cells.parts_of, []
+
+    def seen(*of):
+        written.append(len(records.load_all(tmp_path, ThroughputRecord)))
+        return parts_of(*of)
+
+    monkeypatch.setattr(cells, "parts_of", seen)
+    run(load_sweep(sweep("Echo", "Loses")), tmp_path, tmp_path / "here")
+    assert written == [0, 1, 2, 3]
 
 
 SECOND_WRITE = """

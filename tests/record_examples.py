@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from statistics import mean
 
-from iter_bench import scoring
+from iter_bench import mistakes, scoring
 from iter_bench.environment import Environment, Git
 from iter_bench.records import Record, write
 from iter_bench.settings import RunSettings
@@ -59,12 +59,14 @@ def classes(quality, relations=True):
     """Mistakes that add up to `scores`: misses with a wrong type, else missed; false positives beyond these are spurious."""
     misses = 100 - quality
     wrong = misses // 4
-    found = {"entities": {"hit": quality, "type": wrong, "missed": misses - wrong, "spurious": misses // 2 - wrong}}
+    found: mistakes.Mistakes = {
+        "entities": {"hit": quality, "type": wrong, "missed": misses - wrong, "spurious": misses // 2 - wrong}
+    }
     if relations:
         hit, extra, lost = quality // 2 - 5, misses // 4 + 5, misses // 2 + 5
         found["relations"] = {"hit": hit, "entities": 3, "missed": 2, "missed entity": lost - 5, "spurious": extra - 3}
         found["given"] = {"gold": hit + 2, "predicted": hit + extra - 3}
-    return found
+    return {kind: dict.fromkeys(mistakes.CLASSES[kind], 0) | of for kind, of in found.items()}
 
 
 def record(

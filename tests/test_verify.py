@@ -160,6 +160,8 @@ CHANGES = {
     "λ": (in_record("lambda_curve", 3, "recall", value=0.5), "lambda_curve at 0.15: precision, recall and F1 come from no"),
     "falling": (point(15, like=2), "lambda_curve at 0.75: more relations than at a smaller λ"),
     "own λ": (point(10, like=9), "lambda_curve: isn't at 0.5, the run's own λ, what scores.test.strict.re_plus is"),
+    "documents": (in_record("prediction", "documents", value=1), "prediction.documents: is 1, the split has 551"),
+    "seconds": (in_record("durations", "training", value=1.0), "durations.training: isn't the "),
     "settings": (in_record("settings", "seed", value=77), "run_id is"),
     "field": (in_record("parameters", value="many"), "parameters: "),
     "cut": (lambda results: first_record(results).write_text("{"), "is not a JSON file"),
@@ -260,25 +262,25 @@ def test_a_number_without_record_is_named_with_its_line(results, tmp_path, monke
 def test_dev_scores_document_counts_and_embedded_documents_must_be_the_same_again():
     strict = scores(80)["strict"]
     whole = {name: [(s["tp"], s["fp"], s["fn"]), *[(0, 0, 0)] * 9] for name, s in strict.items()}
-    good = record(documents=whole, lambda_curve=None)
+    good = record(documents=whole)
     assert list(check_record(good, good.file_name)) == []
     for counts, wanted in (
         ([(1, 0, 0)] + [(0, 0, 0)] * 9, "documents.re: the counts of the documents don't add up"),
         (whole["re"][:9], "documents.re: 9 documents, the split has 10"),
     ):
-        bad = record(documents={**whole, "re": counts}, lambda_curve=None)
+        bad = record(documents={**whole, "re": counts})
         (problem,) = check_record(bad, bad.file_name)
         assert wanted in problem
     dev = scores(78)
     dev["strict"]["ner"]["fn"] += 1
-    bad = record(scores={"test": scores(80), "dev": dev}, lambda_curve=None)
+    bad = record(scores={"test": scores(80), "dev": dev})
     assert {problem.split(":")[0] for problem in check_record(bad, bad.file_name)} == {"scores.dev.strict.ner"}
     fewer = good.data["dev"].model_copy(update={"relations": 49})
-    bad = record(data={**good.data, "dev": fewer}, lambda_curve=None)
+    bad = record(data={**good.data, "dev": fewer})
     assert list(check_record(bad, bad.file_name)) == [
         "scores.dev.strict.re_plus: hits and misses aren't the relations of the split"
     ]
-    bad = record(scores={"test": scores(80)}, lambda_curve=None)
+    bad = record(scores={"test": scores(80)})
     assert list(check_record(bad, bad.file_name)) == ["scores.dev: are missing"]
     embedded = next(path for path in (ROOT / "results" / "runs").glob("synthetic-iter-*.json"))
     good = records.load(embedded)
@@ -300,7 +302,8 @@ def test_real_corpora_are_compared_where_they_are(tmp_path):
     read = {split: data.load("conll04", split, data_dir=folder) for split in ("train", "dev", "test")}
     splits = {split: describe_split(loaded, data.fingerprint(loaded.documents)) for split, loaded in read.items()}
     found, tuned = ({convention: {"ner": entry(Peop=(n, 0, 0), Loc=(n, 0, 0))} for convention in CONVENTIONS} for n in (2, 1))
-    good = record(data=splits, scores={"test": found, "dev": tuned}, mistakes={}, lambda_curve=None)
+    told = {"mistakes": {}, "lambda_curve": None, "prediction": None}
+    good = record(data=splits, scores={"test": found, "dev": tuned}, **told)
     assert good.data["test"].entities == 4 and list(check_data(good, folder)) == []
     results = tmp_path / "results"
     wrong = good.data["test"].model_copy(update={"sha256": "0" * 64})

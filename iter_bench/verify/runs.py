@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from itertools import pairwise
+from math import isclose
 from statistics import mean
 
 from iter_bench import mistakes, scoring
@@ -48,6 +49,7 @@ def check_record(record: Record, name: str) -> Iterator[str]:
             if split in record.data:
                 yield from (f"scores.{split}.{problem}" for problem in _gold(scores, record.data[split]))
     yield from _documents(record)
+    yield from _seconds(record)
     yield from _mistakes(record)
     yield from _lambda_curve(record)
 
@@ -116,6 +118,15 @@ def _documents(record: Record) -> Iterator[str]:
             yield f"documents.{criterion}: the counts of the documents don't add up to those of scores.test.strict"
         if len(counts) != record.data["test"].documents:
             yield f"documents.{criterion}: {len(counts)} documents, the split has {record.data['test'].documents}"
+
+
+def _seconds(record: Record) -> Iterator[str]:
+    """What speeds and durations in tables are made of."""
+    if record.prediction and record.prediction.documents != record.data["test"].documents:
+        yield f"prediction.documents: is {record.prediction.documents}, the split has {record.data['test'].documents}"
+    epochs = sum(epoch.seconds for epoch in record.history)
+    if not isclose(record.durations.get("training", epochs), epochs, rel_tol=2 * TOLERANCE):
+        yield f"durations.training: isn't the {epochs:.6g} seconds of all epochs"
 
 
 def _mistakes(record: Record) -> Iterator[str]:

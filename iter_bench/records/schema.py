@@ -32,7 +32,8 @@ def _six_digits(value: float) -> float:
 Measured = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_six_digits)]
 Ratio = Annotated[float, Field(ge=0, le=1), AfterValidator(_six_digits)]
 Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_six_digits)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""No larger than what a float holds exactly, so that ratios of any can be taken."""
 Role = Literal["train", "dev", "test"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 

@@ -148,8 +148,11 @@ def _lambda_curve(record: Record) -> Iterator[str]:
         if record.lambda_curve:
             yield "lambda_curve: scores.test.strict has no re_plus that it could be of"
         return
+    if any(after.lambda_ <= before.lambda_ for before, after in pairwise(record.lambda_curve)):
+        yield "lambda_curve: λ doesn't grow from point to point"
+        return
     gold, counted = score.tp + score.fn, {}
-    for point in sorted(record.lambda_curve, key=lambda point: point.lambda_):
+    for point in record.lambda_curve:
         hits = round(point.recall * gold)
         found = round(hits / max(point.precision, 1e-12))  # where nothing is right, it isn't known how much was found
         counted[point.lambda_] = hits, found

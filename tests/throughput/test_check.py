@@ -39,6 +39,9 @@ CHANGES = {
     "structure": ({"structure": "predicted"}, "structure is predicted"),
     "machine": ({"device": "cuda:0", "environment": {"cpu": "Faster CPU"}}, "the environment says unknown GPU, Faster CPU"),
     "time": ({"finished": (START + timedelta(seconds=5)).isoformat()}, "last longer than from started to finished"),
+    "lineup": ({"settings": {"lineup": []}}, "settings: Value error, the subject is none of the lineup's"),
+    "no time": ({"samples": [0.1, 0.0]}, "samples.1: "),
+    "no speed": ({"ceiling": CEILING | {"copy_rate": 0.0}}, "ceiling.copy_rate: "),
     "no samples": ({"samples": []}, "samples: there are none"),
     "field": ({"documents": {"documents": 0}}, "documents.documents: "),
 }
@@ -53,7 +56,7 @@ def test_each_change_is_named(name, tmp_path):
     changes, wanted = CHANGES[name]
     content = json.loads(path.read_text())
     for key, value in changes.items():
-        content[key] = content[key] | value if key in ("environment", "documents") else value
+        content[key] = content[key] | value if key in ("environment", "documents", "settings") else value
     path.write_text(json.dumps(content))
     problems = verify(tmp_path, [])[1]
     assert any(wanted in problem for problem in problems), problems

@@ -66,8 +66,8 @@ def first_record(results: Path) -> Path:
     return min((results / "runs").iterdir())
 
 
-def in_record(*place, value):
-    """A change of the value at ``place`` of the first record."""
+def in_record(*place, value=None):
+    """A change of the value at ``place`` of the first record; without a value it's taken away."""
 
     def change(results: Path) -> None:
         path = first_record(results)
@@ -75,21 +75,10 @@ def in_record(*place, value):
         for key in place[:-1]:
             node = node[key]
         assert node[place[-1]] != value
-        node[place[-1]] = value
-        path.write_text(json.dumps(content))
-
-    return change
-
-
-def without(*place):
-    """The first record without what is at ``place``."""
-
-    def change(results: Path) -> None:
-        path = first_record(results)
-        content = node = json.loads(path.read_text())
-        for key in place[:-1]:
-            node = node[key]
-        del node[place[-1]]
+        if value is None:
+            del node[place[-1]]
+        else:
+            node[place[-1]] = value
         path.write_text(json.dumps(content))
 
     return change
@@ -140,9 +129,9 @@ CHANGES = {
     "macro": (in_record(*STRICT, "re", "macro", "f1", value=0.99), "scores.test.strict.re: macro f1 isn't the mean over the"),
     "gold": (in_record("data", "test", "entities", value=7), "strict.ner: hits and misses aren't the entities of the split"),
     "split": (in_record("data", "test", "split", value="dev"), "data.test: is of dev, the settings name test"),
-    "no split": (without("data", "test"), "data: Value error, lacks test, the split that was scored"),
-    "no convention": (without(*STRICT), "scores.test: Value error, lacks strict.ner, strict.re, strict.re_plus; restore"),
-    "no criterion": (without(*STRICT, "re_plus"), "scores.test: Value error, lacks strict.re_plus; restore the record"),
+    "no split": (in_record("data", "test"), "data: Value error, lacks test, the split that was scored"),
+    "no convention": (in_record(*STRICT), "scores.test: Value error, lacks strict.ner, strict.re, strict.re_plus; restore"),
+    "no criterion": (in_record(*STRICT, "re_plus"), "scores.test: Value error, lacks strict.re_plus; restore the record"),
     "no types": (in_record(*STRICT, "ner", "per_type", value={}), "strict.ner: the counts aren't the sums over the types"),
     "all right": (
         recounted("pl_marker", "re_plus", lambda tp, fp, fn: (tp + fn, 0, 0)),

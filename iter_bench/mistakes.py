@@ -36,6 +36,7 @@ GIVEN = ("gold", "predicted")
 
 Kind = Literal["entities", "relations", "given"]
 Mistakes = dict[Kind, dict[str, int]]
+CLASSES: dict[Kind, tuple[str, ...]] = {"entities": ENTITY_CLASSES, "relations": RELATION_CLASSES, "given": GIVEN}
 
 
 def count(documents: Sequence[Document], extractions: Sequence[Extraction], schema: Schema) -> Mistakes:
@@ -66,6 +67,16 @@ def totals(classes: Mapping[str, int]) -> tuple[int, int, int]:
     paired = sum(classes.get(name, 0) for name in {*ENTITY_PAIRED, *RELATION_PAIRED})
     missed, spurious = (sum(n for name, n in classes.items() if name.startswith(side)) for side in ("missed", "spurious"))
     return classes["hit"], paired + spurious, paired + missed
+
+
+def bounds(classes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Between what the classes of relations leave each side of ``given``.
+
+    Those that were hit, or that have the right pair of entities, are among them, and those of class ``entities`` may be.
+    """
+    sure = sum(classes[name] for name in ("hit", "direction", "type"))
+    left = {"gold": sure + classes["missed"], "predicted": sure + classes["spurious"]}
+    return {side: (least, least + classes["entities"]) for side, least in left.items()}
 
 
 def _entities(gold: set[Entity], found: set[Entity]) -> Counter[str]:

@@ -98,6 +98,10 @@ class Search(Settings):
             return None
         return found if self.run(found) == run else None
 
+    def reached(self, record: records.Record) -> float:
+        """F1 of a trial by what is maximised."""
+        return record.scores.test["strict"][self.objective].f1
+
 
 def _holds(domain: Range | Choices, value: Any) -> bool:
     if isinstance(domain, Choices):
@@ -181,13 +185,13 @@ def optimise(
             report(run, {"failed": str(error)})
         else:
             done[run.run_id] = record
-            study.tell(trial, _value(search, record))
+            study.tell(trial, search.reached(record))
             report(run, {"finished": record})
     if killed:
         raise UserError(
             "\n".join((*killed, "All other trials are kept: run the search again, with fewer workers if memory is short"))
         )
-    return sorted(done.values(), key=lambda record: _value(search, record), reverse=True), failed
+    return sorted(done.values(), key=search.reached, reverse=True), failed
 
 
 def write_best(search: Search, best: records.Record, path: Path) -> None:
@@ -204,10 +208,6 @@ def write_best(search: Search, best: records.Record, path: Path) -> None:
             lines += [f"{name} = {json.dumps('none' if value is None else value)}" for name, value in values.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _value(search: Search, record: records.Record) -> float:
-    return record.scores.test["strict"][search.objective].f1
 
 
 def _states(*names: str) -> tuple[Any, ...]:
@@ -236,7 +236,7 @@ def _study(search: Search, journal: Path, elsewhere: Sequence[records.Record]) -
     for record in sorted(elsewhere, key=lambda record: record.finished):
         parameters = search.parameters(record.settings)
         if parameters is not None and parameters not in known:
-            value = _value(search, record)
+            value = search.reached(record)
             study.add_trial(optuna.trial.create_trial(params=parameters, distributions=search.domains(), value=value))
     # a sampler with the same seed would propose again what it proposed before the interruption
     study.sampler = optuna.samplers.TPESampler(seed=search.sampler_seed + len(study.trials), constant_liar=True)

@@ -8,6 +8,7 @@ from throughput_examples import data_set, measured
 from iter_bench import data
 from iter_bench.settings import RunSettings
 from iter_bench.tables.catalogue import TABLES, Sources
+from iter_bench.tables.data import DataStatistics
 from iter_bench.throughput.settings import Subject
 
 GOLDEN = Path(__file__).parent / "fixtures" / "tables" / "all"
@@ -30,6 +31,7 @@ STATISTICS = {
         {
             "dataset": "conll04",
             "split": "test",
+            "expected_samples": 288,
             "paper_samples": "288",
             "paper": {"omega": 1},
             "measured": {
@@ -37,16 +39,26 @@ STATISTICS = {
                 "entities": 1079,
                 "relations": 422,
                 "omega": 1,
+                "overlapping": 0,
                 "overlap_share": 0.0,
                 "subtokens": [4, 173, 38.25],
             },
             "notes": {"skipped records": 1},
         },
         # without the file of the training split, of which the paper's ω and overlap are
-        {"dataset": "genia", "split": "train", "paper_samples": "16692", "paper": {"omega": 4}, "measured": None, "notes": {}},
+        {
+            "dataset": "genia",
+            "split": "train",
+            "expected_samples": 15023,
+            "paper_samples": "16692",
+            "paper": {"omega": 4},
+            "measured": None,
+            "notes": {},
+        },
         {
             "dataset": "genia",
             "split": "test",
+            "expected_samples": 1854,
             "paper_samples": "1854",
             "paper": None,
             "measured": {
@@ -54,12 +66,14 @@ STATISTICS = {
                 "entities": 5474,
                 "relations": 0,
                 "omega": 3,
+                "overlapping": 371,
                 "overlap_share": 0.2,
                 "subtokens": [4, 200, 40.5],
             },
             "notes": {},
         },
     ],
+    "absent": [],
 }
 
 
@@ -89,7 +103,7 @@ def sources():
         lineup = [Subject(system=name, encoder=f"random:{encoder}") for name, encoder in zip(rates, encoders, strict=True)]
         for (name, of), count in zip(rates.items(), millions, strict=True):
             speeds.append(measured(name, of, workload=data_set("ace05"), lineup=lineup, parameters=10**6 * count))
-    return Sources(runs, STATISTICS, searches, speeds)
+    return Sources(runs, DataStatistics.model_validate(STATISTICS), searches, speeds)
 
 
 def written(folder):

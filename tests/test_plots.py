@@ -118,7 +118,7 @@ def test_what_a_label_says_is_what_is_drawn_in_every_figure_and_panel(more):
     drawn["speed"] = {of.get_label().removesuffix(", minilm"): of[0].get_ydata()[0] for of in marks}
     assert len({of[0].get_fillstyle() for of in marks}) == 3, "one legend for all panels"
     shows = {
-        "figure2-lambda": lambda quality: 50 + quality / 10,
+        "figure2-lambda": lambda quality: 100 * record(1, quality).lambda_curve[0].f1,
         "mistakes": lambda quality: quality,
         "speed": lambda quality: 100 * record(1, quality).scores.test["strict"]["re_plus"].f1,
     }
@@ -217,8 +217,8 @@ def test_lambda_curve():
     plot = plots.lambda_curve([*RUNS, without])
     (ax,) = plot.figure.axes
     assert list(line(ax, "precision").get_xdata()) == [0, 0.25, 0.5, 0.75, 1]
-    assert line(ax, "recall").get_ydata() == pytest.approx([90, 80, 70, 60, 50])
-    assert line(ax, "F1").get_ydata() == pytest.approx([50 + 8.4] * 5)
+    assert line(ax, "recall").get_ydata() == pytest.approx([78, 76, 74, 72, 70])
+    assert line(ax, "F1").get_ydata()[0] == pytest.approx(100 * (74 / 101 + 78 / 102 + 82 / 103) / 3, abs=1e-3)
     assert "3 runs, seeds 42–44." in plot.caption, "a run without a curve is not claimed to be drawn"
     nothing = {"lambda": 1, "precision": 0, "recall": 0, "f1": 0}
     curve = [point.model_dump(by_alias=True) for point in record().lambda_curve[:4]]

@@ -18,8 +18,8 @@ from iter_bench import __version__
 from iter_bench.data.stand_in import NOTE as STAND_IN
 from iter_bench.document import Dataset
 from iter_bench.environment import Environment
-from iter_bench.mistakes import Kind
-from iter_bench.scoring import Convention, Criterion
+from iter_bench.mistakes import CLASSES, Kind, Mistakes
+from iter_bench.scoring import CONVENTIONS, CRITERIA, Convention, Criterion
 from iter_bench.settings import RunSettings
 
 SCHEMA_VERSION = 2
@@ -32,7 +32,9 @@ def _six_digits(value: float) -> float:
 Measured = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_six_digits)]
 Ratio = Annotated[float, Field(ge=0, le=1), AfterValidator(_six_digits)]
 Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_six_digits)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""No larger than what a float holds exactly, so that ratios of any can be taken."""
+Role = Literal["train", "dev", "test"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -65,7 +67,33 @@ class Score(Tally):
     per_type: dict[str, Tally]
 
 
-Scores = dict[Convention, dict[Criterion, Score]]
+def _complete(scores: dict[Convention, dict[Criterion, Score]]) -> dict[Convention, dict[Criterion, Score]]:
+    """Tables look up every convention, each by the same criteria: ``ner`` alone, or all."""
+    criteria = CRITERIA if any(len(by_criterion) > 1 for by_criterion in scores.values()) else CRITERIA[:1]
+    wanted = {f"{convention}.{criterion}" for convention in CONVENTIONS for criterion in criteria}
+    found = {f"{convention}.{criterion}" for convention, by_criterion in scores.items() for criterion in by_criterion}
+    if lacking := sorted(wanted - found):
+        raise ValueError(f"lacks {', '.join(lacking)}; restore the record, or do the run again")
+    return scores
+
+
+Scores = Annotated[dict[Convention, dict[Criterion, Score]], AfterValidator(_complete)]
+
+
+def _classified(counts: Mistakes) -> Mistakes:
+    """Nothing, or every class of entities, and of relations and what is given if there are any."""
+    if counts and set(counts) not in ({"entities"}, set(CLASSES)):
+        raise ValueError(f"holds {', '.join(counts)}, not entities alone or {', '.join(CLASSES)}")
+    for kind, classes in counts.items():
+        if differing := sorted(set(classes) ^ set(CLASSES[kind])):
+            raise ValueError(f"{kind}: the classes are {', '.join(CLASSES[kind])}; wrong or missing: {', '.join(differing)}")
+    return counts
+
+
+def _tested(data: dict[Role, SplitData]) -> dict[Role, SplitData]:
+    if "test" not in data:
+        raise ValueError("lacks test, the split that was scored; restore the record, or do the run again")
+    return data
 
 
 def _counts(value: object) -> object:
@@ -191,14 +219,14 @@ class Record(AnyRecord):
     version: str = __version__
     settings: RunSettings
     scores: SplitScores
-    data: dict[Literal["train", "dev", "test"], SplitData]
+    data: Annotated[dict[Role, SplitData], AfterValidator(_tested)]
     weights: EncoderWeights | None = None
     history: list[Epoch] = []
     durations: dict[str, Measured] = {}
     prediction: Prediction | None = None
     peak_memory: PeakMemory = PeakMemory()
     documents: dict[Criterion, DocumentCounts] = {}
-    mistakes: dict[Kind, dict[str, Count]] = {}
+    mistakes: Annotated[dict[Kind, dict[str, Count]], AfterValidator(_classified)] = {}
     parameters: Count
     device: str
     processes: Annotated[int, Field(ge=1)] = 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from iter_bench import examples, records, search
-from iter_bench.errors import UserError
+from iter_bench.errors import SettingsError, UserError
 from iter_bench.examples import Examples
 from iter_bench.records import Record
 from iter_bench.settings import RunSettings, read_toml, validated
@@ -24,14 +22,14 @@ class Sources:
 
     Attributes:
         records: of runs.
-        data: the figures of the data sets, as ``iter-bench data stats --json`` prints them; empty where not stored.
+        data: the figures of the data sets; None where they aren't stored.
         searches: name → best settings, and what was varied → among which values.
         throughput: records of throughput, VALID or not.
         examples: predictions on a few documents of the embedded corpus.
     """
 
     records: Sequence[Record]
-    data: Mapping[str, Any]
+    data: data.DataStatistics | None
     searches: Mapping[str, tuple[RunSettings, Mapping[str, str]]]
     throughput: Sequence[ThroughputRecord] = ()
     examples: Examples | None = None
@@ -43,15 +41,12 @@ def load_sources(results: Path) -> Sources:
     Raises:
         UserError: names the file that can't be read.
     """
-    stored: dict[str, Any] = {}
-    path = results / "data.json"
+    stored, path = None, results / "data.json"
     if path.exists():
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            stored["rows"], stored["encoder"]
-            data.data_table(stored)  # reads all of it
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            raise UserError(f"{path}: isn't what `iter-bench data stats --json` prints; make it again") from None
+            stored = validated(data.DataStatistics, path.read_bytes(), path)
+        except (OSError, SettingsError) as error:
+            raise UserError(f"{error}\n{path} isn't what `iter-bench data stats --json` prints; make it again") from None
     searches = {}
     for path in sorted((results / "searches").glob("*.toml")):
         best = validated(RunSettings, read_toml(path), path)

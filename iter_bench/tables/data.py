@@ -6,36 +6,69 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from pydantic import Field
 
 from iter_bench import published
-from iter_bench.settings import RunSettings, value_of
+from iter_bench.settings import RunSettings, Settings, value_of
 from iter_bench.tables.text import Made
 
 
-def data_table(stored: Mapping[str, Any]) -> Made:
+class Measured(Settings):
+    """`iter_bench.data.statistics.Statistics` of a split, with its share of overlaps."""
+
+    samples: int
+    entities: int
+    relations: int
+    omega: int
+    overlapping: int
+    overlap_share: float = Field(ge=0, le=1)
+    subtokens: tuple[int, int, float] | None
+
+
+class SplitStatistics(Settings):
+    """`iter_bench.data.table.Row`."""
+
+    dataset: str
+    split: str
+    measured: Measured | None
+    expected_samples: int | None
+    paper_samples: str | None
+    paper: dict[str, Any] | None
+    notes: dict[str, int]
+
+
+class DataStatistics(Settings):
+    """What ``iter-bench data stats --json`` prints."""
+
+    encoder: str
+    rows: list[SplitStatistics]
+    absent: list[str]
+
+
+def data_table(stored: DataStatistics | None) -> Made:
     """Table 2.
 
     Args:
-        stored: what ``iter-bench data stats --json`` printed, or nothing.
+        stored: what was measured, if anything.
     """
     printed = published.data().set_index("dataset").to_dict("index")
     rows: list[dict[str, Any]] = []
-    there = [row for row in stored.get("rows", ()) if row["measured"]]
-    known = {row["dataset"] for row in there}
+    there = [row for row in stored.rows if row.measured] if stored else []
+    known = {row.dataset for row in there}
     absent = [name for name in printed if name not in {published.DATASETS.get(name) for name in known}]
-    for row in stored.get("rows", ()):
-        if row["dataset"] not in known:
+    for row in stored.rows if stored else ():
+        if row.dataset not in known:
             continue
-        cells = {"dataset": row["dataset"], "split": row["split"], "published samples": row["paper_samples"]}
-        if row["paper"] and (entry := printed.get(published.DATASETS.get(row["dataset"]))):
+        cells = {"dataset": row.dataset, "split": row.split, "published samples": row.paper_samples}
+        if row.paper and (entry := printed.get(published.DATASETS.get(row.dataset))):
             cells |= _of_all(entry)
-        if not (measured := row["measured"]):
-            rows.append(cells)
-            continue
-        cells |= {f"measured {name}": str(measured[name]) for name in ("samples", "entities", "relations")}
-        cells |= {"measured ω": str(measured["omega"]), "measured overlap": f"{100 * measured['overlap_share']:.1f}%"}
-        low, high, average = measured["subtokens"]
-        rows.append(cells | {"measured sub-tokens": f"{low} / {high} / {average:.2f}"})
+        if measured := row.measured:
+            cells |= {f"measured {name}": str(getattr(measured, name)) for name in ("samples", "entities", "relations")}
+            cells |= {"measured ω": str(measured.omega), "measured overlap": f"{100 * measured.overlap_share:.1f}%"}
+            if measured.subtokens:
+                low, high, average = measured.subtokens
+                cells |= {"measured sub-tokens": f"{low} / {high} / {average:.2f}"}
+        rows.append(cells)
     for name in absent:
         for split in ("train", "dev", "test"):
             cells = {"dataset": name, "split": split, "published samples": printed[name][split]}
@@ -44,8 +77,8 @@ def data_table(stored: Mapping[str, Any]) -> Made:
     columns += [f"measured {name}" for name in ("samples", "entities", "relations", "ω", "overlap", "sub-tokens")]
     notes = ["Published: by data set, ω and the share of samples with overlapping entities of all splits; ADE has ten folds."]
     if there:
-        notes.append(f"Measured sub-tokens: min / max / mean of {stored['encoder']}'s tokenizer, special tokens included.")
-    counts = [f"{r['dataset']} {r['split']}: {n} {what}" for r in there for what, n in r["notes"].items()]
+        notes.append(f"Measured sub-tokens: min / max / mean of {stored.encoder}'s tokenizer, special tokens included.")
+    counts = [f"{row.dataset} {row.split}: {n} {what}" for row in there for what, n in row.notes.items()]
     return Made(
         "Table 2: data sets", pd.DataFrame(rows, columns=columns), (*notes, *([f"{'; '.join(counts)}."] if counts else []))
     )

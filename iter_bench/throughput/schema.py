@@ -15,6 +15,8 @@ from iter_bench.throughput.protocol import rates
 from iter_bench.throughput.settings import CellSettings, Rules
 
 Structure = Literal["predicted", "gold"]
+Seconds = Annotated[Measured, Field(ge=1e-9)]
+"""Of a call: no clock tells less, and rates divide by them."""
 
 
 class Conditions(Part):
@@ -85,9 +87,9 @@ class Ceiling(Part):
     """
 
     dtype: str
-    flops: Measured
+    flops: Annotated[Measured, Field(ge=1)]
     matrix: int
-    copy_rate: Measured
+    copy_rate: Annotated[Measured, Field(ge=1)]
 
     def seconds(self, flops: float, read: float) -> float:
         """Least time for so many operations and bytes read, when both go on at once."""
@@ -98,7 +100,7 @@ class MeasuredDocuments(Part):
     """The documents of a call; lengths are MiniLM's sub-tokens (special ones and context included): least, mean, most."""
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    documents: Annotated[int, Field(ge=1)]
+    documents: Annotated[Count, Field(ge=1)]
     words: Count
     subtokens: tuple[Measured, Measured, Measured]
     entities: Count
@@ -139,7 +141,7 @@ class ThroughputRecord(AnyRecord):
     system: str
     structure: Structure
     documents: MeasuredDocuments
-    samples: tuple[Measured, ...]
+    samples: tuple[Seconds, ...]
     rate: Rate
     parts: dict[str, Measured] = Field(default_factory=dict)
     batches: Batches | None = None
@@ -181,7 +183,7 @@ class ThroughputRecord(AnyRecord):
 
 def stored(samples: Sequence[float]) -> tuple[float, ...]:
     """The samples as a record holds them, so that all that is computed from them can be computed again from it."""
-    return TypeAdapter(tuple[Measured, ...]).validate_python(tuple(samples))
+    return TypeAdapter(tuple[Seconds, ...]).validate_python(tuple(samples))
 
 
 def rate_of(samples: Sequence[float], documents: int) -> Rate:

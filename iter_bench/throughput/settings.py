@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from iter_bench.settings import DataSettings, Settings, content_id
 
@@ -88,6 +88,12 @@ class CellSettings(Settings):
     batch_size: int = Field(ge=1)
     rules: Rules
     hardware: str
+
+    @model_validator(mode="after")
+    def _compared(self) -> CellSettings:
+        if self.subject not in self.lineup:
+            raise ValueError("the subject is none of the lineup's, which were compared")
+        return self
 
     @property
     def run_id(self) -> str:

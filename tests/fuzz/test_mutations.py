@@ -35,8 +35,10 @@ from iter_bench.iter_model.configuration import IterConfig
 from iter_bench.search import Search, load_search
 from iter_bench.settings import RunSettings
 from iter_bench.tables.catalogue import TABLES, load_sources
+from iter_bench.throughput import check
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.sweep import Sweep, load_sweep
+from iter_bench.verify import check_record
 
 ROOT = Path(__file__).parents[2]
 TYPES = {"entities": {"Drug": {"short": "D"}}, "relations": {"with": {"short": "w", "symmetric": True}}}
@@ -177,6 +179,15 @@ def kind(expected, load):
     return read
 
 
+def verified(of, checks):
+    """As `iter-bench verify` reads a record."""
+
+    def read(path: Path, _: bool) -> None:
+        assert all(checks(records.load(path, of), path.name))
+
+    return read
+
+
 def encoder(path: Path, _: bool) -> None:
     max_length(encoder_config(str(path.parent)))
 
@@ -234,21 +245,19 @@ def as_json(model) -> str:
     return json.dumps(model.model_dump(mode="json", by_alias=True))
 
 
-MEASURED = {"samples": 1, "entities": 2, "relations": 1, "omega": 1, "overlap_share": 0.1, "subtokens": [1, 2, 1.5]}
+MEASURED = {
+    **{"samples": 1, "entities": 2, "relations": 1, "omega": 1},
+    **{"overlapping": 0, "overlap_share": 0.1, "subtokens": [1, 2, 1.5]},
+}
 PAPER = {"train": "922", "omega": 1, "overlap": "0"}
+OF_PAPER = {"expected_samples": 922, "paper_samples": "922", "paper": PAPER}
 DATA = {
     "encoder": "minilm",
     "rows": [
-        {
-            "dataset": "conll04",
-            "split": "train",
-            "measured": MEASURED,
-            "paper_samples": "922",
-            "paper": PAPER,
-            "notes": {"x": 1},
-        },
-        {"dataset": "ade", "split": "all", "measured": None},
+        {"dataset": "conll04", "split": "train", "measured": MEASURED, **OF_PAPER, "notes": {"x": 1}},
+        {"dataset": "ade", "split": "all", "measured": None, **dict.fromkeys(OF_PAPER), "notes": {}},
     ],
+    "absent": ["genia"],
 }
 ASP = {"version": ASP_VERSION, **SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
 FORMATS = {
@@ -261,8 +270,8 @@ FORMATS = {
     "job.json": (described(), begun),
     "done.json": ('{"documents": 4, "failed": 1, "seconds": 0.5, "notes": {"words without sub-token": 2}}', done),
     "attempts.json": ('{"killers": {"1": null}, "at_work": [2, 2, 1, "no luck"]}', attempts),
-    "record.json": (as_json(record()), kind(records.Record, records.load)),
-    "throughput.json": (as_json(measured()), kind(ThroughputRecord, lambda path: records.load(path, ThroughputRecord))),
+    "record.json": (as_json(record()), verified(records.Record, check_record)),
+    "throughput.json": (as_json(measured()), verified(ThroughputRecord, check.check_record)),
     "profile.toml": (PROFILE, kind(list, lambda path: matrix.load_profile(str(path)).runs())),
     "search.toml": (packed("searches/conll04-iter.toml"), kind(Search, lambda path: load_search(str(path)))),
     "sweep.toml": (packed("throughput/sweeps/quick.toml"), kind(Sweep, lambda path: load_sweep(str(path)))),

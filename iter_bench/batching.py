@@ -214,7 +214,7 @@ def undivided(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if (reason := _lack_of_memory(error)) is None:
+        if (reason := lack_of_memory(error)) is None:
             raise
         raise OutOfMemory(f"out of memory with {what} ({reason}); {advice}") from None
 
@@ -224,13 +224,13 @@ def _without_memory(run: Callable[[], _T]) -> tuple[_T | None, str | None]:
     try:
         return run(), None
     except (MemoryError, RuntimeError) as error:
-        if (reason := _lack_of_memory(error)) is None:
+        if (reason := lack_of_memory(error)) is None:
             raise
         return None, reason
 
 
-def _lack_of_memory(error: MemoryError | RuntimeError) -> str | None:
-    """What it says, if it's of that kind; torch's always is a RuntimeError."""
+def lack_of_memory(error: Exception) -> str | None:
+    """What an error says, if it tells of a lack of memory, else None; torch's always is a RuntimeError."""
     if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not _NO_MEMORY.search(str(error)):
         return None
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch._dynamo import config, maybe_mark_dynamic
 from torch._dynamo.backends.registry import lookup_backend
 
+from iter_bench.batching import lack_of_memory
+
 log = logging.getLogger("iter_bench")
 
 BACKEND = "inductor"
@@ -58,9 +60,9 @@ class Compiled:
             try:
                 with config.patch(recompile_limit=GRAPHS):
                     return self._compiled(*args, **named)
-            except (torch.OutOfMemoryError, MemoryError):
-                raise
             except Exception as error:  # compilers raise of every kind
+                if lack_of_memory(error) is not None:  # smaller batches help, and plain code wouldn't
+                    raise
                 self.give_up(" ".join(str(error).split("\n")[:2]) or type(error).__name__)
         return self._plain(*args, **named)
 

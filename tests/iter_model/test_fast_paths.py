@@ -250,3 +250,17 @@ def test_a_compiler_that_fails_or_errs_is_told_and_not_used(tmp_path, caplog, mo
         system.compile(documents[:3])
         assert reason in system.execution["compile"] and system.execution["compile"].startswith("none: ")
         assert reason in caplog.text and system.predict(documents) == plain
+
+
+def test_a_lack_of_memory_says_nothing_against_compiled_code(monkeypatch):
+    def full(graph, inputs):
+        def run(*args):
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+        return run
+
+    monkeypatch.setattr(compiled, "lookup_backend", lambda name: full)
+    code = compiled.Compiled(torch.square, "a square")
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+        code(torch.ones(3))
+    assert code.problem is None

@@ -42,8 +42,8 @@ SYSTEMS = {
     "plmarker": Look("#009E73", "^", "PL-Marker"),
 }
 OTHERS = (("#E69F00", "D"), ("#CC79A7", "P"), ("#56B4E9", "v"), ("#000000", "X"))
-FILLS = ("full", "none", "bottom", "top", "left", "right")
-"""How the marks of a system under several settings differ in a panel; the last is for all more."""
+FILLS = ("full", "none", "left", "right", "bottom", "top")
+"""How the marks of a system under several settings differ in a figure; the last is for all more."""
 CONVENTIONS = {"strict": ("#000000", "x"), "pl_marker": ("#E69F00", "d"), "surface": ("#56B4E9", "*")}
 """Colour and mark of a scoring convention; none is a system's."""
 RATIOS = {"precision": ("#E69F00", "--"), "recall": ("#56B4E9", "-."), "f1": ("#000000", "-")}

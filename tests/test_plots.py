@@ -57,7 +57,10 @@ def test_scores_show_each_run_and_the_mean_in_the_systems_look():
     for system, label in (("iter", "ITER"), ("plmarker", "PL-Marker"), ("mine", "mine")):
         drawn = line(ax, label)
         assert (to_hex(drawn.get_color()).upper(), drawn.get_marker()) == (plots.look(system).color, plots.look(system).marker)
-    assert f"{means.get_ydata()[0]:.1f}" in [text.get_text() for text in ax.texts]
+    told = {text.xy: text.get_text() for text in ax.texts}
+    assert told == {(x, y): f"{y:.1f}" for of in ax.lines if of.get_label()[0] != "_" for x, y in of.get_xydata()}, (
+        "at the mean"
+    )
 
 
 def test_scores_have_a_panel_a_data_set_and_are_strict():

@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
 
 from iter_bench.errors import UserError
 from iter_bench.plots.labels import Labels
 from iter_bench.plots.panels import grid, legend
-from iter_bench.plots.style import TITLE_SIZE, Plot, in_style, look, plain_numbers
+from iter_bench.plots.style import HALO, TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.settings import dtype_of
 from iter_bench.tables.beyond import on_test
@@ -30,8 +29,6 @@ ABOUT = (
 )
 SIZES = (8, 5.5, 3.5)
 """Points of the marks that share an x; the last is for all more."""
-HALO = withStroke(linewidth=1.5, foreground="white")
-"""Around a mark, so that it stands out from a larger one of its colour."""
 ROOFLINE = (
     "Operations that the architecture needs, counted from shapes, a second of the whole timed region (documents in, "
     "extractions out), against those for each byte of weights that a batch reads once, or, in records that don't tell bytes, "

@@ -108,8 +108,18 @@ def test_a_setting_is_called_alike_whatever_else_is_shown():
         }
     assert "ITER, 7 epochs on conll04, minilm: training.epochs=7, training.lr_encoder=" in plot.caption, "all that differs"
     grid = [record(42, training={"epochs": epochs, "lr_heads": rate}) for epochs in (7, 20) for rate in (1e-4, 2e-4)]
-    names = {x.get_label() for x in plots.scores(grid).figure.axes[0].lines if x.get_label()[0] != "_"}
+    plot = plots.scores(grid)
+    names = {x.get_label() for x in plot.figure.axes[0].lines if x.get_label()[0] != "_"}
     assert names == {f"ITER, {epochs} epochs, lr_heads={rate}" for epochs in (7, 20) for rate in ("0.0001", "0.0002")}
+    assert " on conll04, minilm: " not in plot.caption, "the names say all"
+
+
+def test_a_name_that_leaves_out_what_differs_is_explained():
+    one = [{}, {"training": {"epochs": 7}}, {"model": {"omega": 2}}, {"training": {"batch_size": 4}}]  # each from the first
+    plot = plots.scores([record(42, **changes) for changes in one])
+    names = {x.get_label() for x in plot.figure.axes[0].lines if x.get_label()[0] != "_"}
+    assert {"ITER, 7 epochs", "ITER, omega=2", "ITER, batch_size=4"} <= names and len(names) == 4
+    assert "ITER, 7 epochs on conll04, minilm: training.batch_size=8, training.epochs=7." in plot.caption
 
 
 @pytest.mark.parametrize("more", [{}, {"lr_encoder": 1.5e-5, "lr_heads": 2.5e-5}], ids=["named", "numbered"])

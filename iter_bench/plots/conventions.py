@@ -61,7 +61,7 @@ def conventions(records: Sequence[Record]) -> Plot:
     legend(figure, axes)
     about = "F1 of the same predictions in the three scoring conventions, means over runs with their standard deviation. "
     about += "NER is the same in `strict` and `pl_marker`, which differ in symmetric relations alone."
-    return Plot(figure, f"{about} {labels.numbers()}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.explained()}{provenance(records)}")
 
 
 def _columns(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:

@@ -53,9 +53,10 @@ class Labels:
         """How its marks are filled: which of `FILLS`, another for each name of its system, the last for all more."""
         return FILLS[min(self.nth(of), len(FILLS) - 1)]
 
-    def numbers(self) -> str:
-        """What the numbers stand for, and all that the names beside them leave out, for the caption; empty without numbers."""
-        told = [of for members in self._of_subject.values() if self._numbered(members) for of in members]
+    def explained(self) -> str:
+        """What names stand for of which one leaves out a setting that differs, as numbers do, for the caption; else empty."""
+        several = [members for members in self._of_subject.values() if len(members) > 1]
+        told = [of for members in several if any(of.short != of.setting for of in members) for of in members]
         return "".join(f"{self._within(of)} on {of.dataset}, {of.encoder}: {of.setting or 'the default'}. " for of in told)
 
     def alike(self) -> str:

@@ -70,7 +70,7 @@ def mistakes(records: Sequence[Record]) -> Plot:
         named = {name: named[name] for name in list(KINDS.values())[column] if name in named}
         figure.legend(named.values(), named.keys(), loc=place, ncols=3)
     about = f"{SHARES}Spurious ones stand left of 0. Entities: {ENTITIES} Relations: {RELATIONS.partition(' P, R, F1')[0]}"
-    return Plot(figure, " ".join([about, *left_out(records), f"{labels.numbers()}{provenance(kept)}"]))
+    return Plot(figure, " ".join([about, *left_out(records), f"{labels.explained()}{provenance(kept)}"]))
 
 
 def _bar(ax: Axes, group: Group, row: int, kind: classes.Kind, names: Sequence[str]) -> None:

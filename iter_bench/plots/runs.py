@@ -48,7 +48,7 @@ def scores(records: Sequence[Record]) -> Plot:
         "F1 on the scored split, convention strict; small points are single runs, large marks their means. Several "
         "settings of a system stand in the order of the legend."
     )
-    return Plot(figure, f"{about} {labels.numbers()}{labels.alike()}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.explained()}{labels.alike()}{provenance(records)}")
 
 
 @in_style
@@ -95,7 +95,7 @@ def learning_curve(records: Sequence[Record]) -> Plot:
     )
     if any(epoch.stage for epoch in epochs):
         about += " Nor can those of stages, each of which counts its epochs anew."
-    return Plot(figure, f"{about} {labels.numbers()}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.explained()}{provenance(records)}")
 
 
 def _rows(
@@ -138,7 +138,7 @@ def lambda_curve(records: Sequence[Record]) -> Plot:
         "thin lines are single runs, thick ones their means, with a dot at every λ that was scored. Points where no "
         "correct relation is kept are omitted: at 1 none is kept at all, and precision is undefined."
     )
-    return Plot(figure, f"{about} {labels.numbers()}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.explained()}{provenance(records)}")
 
 
 def _score_marks(ax: Axes, group: Group, criteria: Sequence[Criterion], labels: Labels, *, room: float, place: float) -> None:

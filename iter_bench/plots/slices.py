@@ -57,5 +57,5 @@ def _drawn(made: Made, records: Sequence[Record], x: str, xlabel: str, kind: str
             ax.set_xticks(sorted(set(of[x])))
         ax.set(title=f"{dataset}, {encoder}", xlabel=xlabel, ylabel=f"{column.replace(' F1', '')} F1 (%)", ylim=(0, 100))
     legend(figure, axes)
-    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {labels.numbers()}{labels.alike()}"
+    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {labels.explained()}{labels.alike()}"
     return Plot(figure, f"{about}{' '.join(made.notes)}")

@@ -120,7 +120,7 @@ def _drawn(
     legend(figure, axes)
     used = list({record.run_id: record for of in panels.values() for _, record in of}.values())
     shown = [record for group in groups for record in group.records]
-    told = f"{labels.numbers()}{labels.alike()}{_conditions(shown, used)}; {provenance(shown)}"
+    told = f"{labels.explained()}{labels.alike()}{_conditions(shown, used)}; {provenance(shown)}"
     return Plot(figure, " ".join([ABOUT.format(xlabel), told, *commands(used)]))
 
 

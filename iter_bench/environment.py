@@ -78,9 +78,13 @@ class Environment(BaseModel):
     command: str
 
     def hardware(self, device: str) -> str:
-        """The hardware in a few words, for captions and to tell machines apart; ``device`` is the one torch used."""
+        """The hardware in a few words, for captions and to tell machines apart; ``device`` is the one torch used.
+
+        Cores are those that the process could keep busy: on a CPU no more than torch had threads, however many were free.
+        """
         gpus = ([gpu.name for gpu in self.gpus] or ["unknown GPU"]) if device.startswith("cuda") else []
-        cores = "1 core" if self.usable_cores == 1 else f"{self.usable_cores or '?'} cores"
+        busy = self.usable_cores if gpus else min(filter(None, (self.usable_cores, self.threads)), default=None)
+        cores = "1 core" if busy == 1 else f"{busy or '?'} cores"
         return ", ".join([*dict.fromkeys(gpus), f"{self.cpu or 'unknown CPU'} ({cores})"])
 
 

@@ -1,4 +1,4 @@
-"""``results/README.md``: the tables and figures on one page, each with its caption, put together from their files."""
+"""``results/README.md``: a summary, then the tables and figures, each with its caption, put together from their files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ empty cell was not measured or not published. Captions name runs, seeds, epochs,
 Systems needn't have been trained or searched alike: what was compared stands in the caption, and the project's README says how
 to read it.
 """
+SUMMARY = "summary"
+"""The table that stands above all others."""
 FIRST = (
+    "upper-bounds",
     "conventions",
     "mistakes-entities",
     "mistakes-relations",
     "mistakes",
-    "types",
     "depth",
     "length",
     "differences",
@@ -35,21 +37,31 @@ FIRST = (
 
 def readme(results: Path) -> str:
     """The page as Markdown; the same files give the same text."""
-    parts = [HEAD]
-    for heading, folder in (("Tables", "tables"), ("Figures", "figures")):
-        files = {path.stem: path for path in sorted((results / folder).glob("*.md"))}
-        shown = [name for name in files if re.match(r"(table|figure)\d", name)]
-        shown += [name for name in FIRST if name in files]
-        parts.append(f"## {heading}\n")
-        for name in shown:
-            text = files[name].read_text(encoding="utf-8").strip().replace("](", f"]({folder}/")
-            others = ", ".join(f"[{suffix}]({folder}/{name}.{suffix})" for suffix in ("csv", "tex", "svg"))
-            others = ", ".join(link for link in others.split(", ") if (results / link[link.index("(") + 1 : -1]).exists())
-            parts.append(f"### {name}\n\n{text}\n\nAlso as {others}. Command: `iter-bench {folder}`.\n")
-        if rest := [name for name in files if name not in shown]:
-            links = ", ".join(f"[{name}]({folder}/{name}.md)" for name in rest)
-            parts.append(f"### By profile and search\n\n{links}.\n")
-    return "\n".join(parts)
+    contents, sections = [], []
+    if (results / "tables" / f"{SUMMARY}.md").exists():
+        contents.append(f"- [Published and measured](#{SUMMARY}), all in one table")
+        sections.append(f"## {SUMMARY.capitalize()}\n\n{_shown(results, 'tables', SUMMARY)}")
+    for folder, title in (("tables", "{}"), ("figures", "{} (figure)")):  # some have the same name
+        names = sorted(path.stem for path in (results / folder).glob("*.md") if path.stem != SUMMARY)
+        shown = [name for name in names if re.match(r"(table|figure)\d", name)] + [name for name in FIRST if name in names]
+        rest = [name for name in names if name not in shown]
+        links = [f"[{name}](#{re.sub('[()]', '', title.format(name)).replace(' ', '-')})" for name in shown]
+        contents.append(f"- {folder.capitalize()}: {', '.join([*links, *([f'[more](#more-{folder})'] if rest else [])])}")
+        sections.append(f"## {folder.capitalize()}\n")
+        sections += [f"### {title.format(name)}\n\n{_shown(results, folder, name)}" for name in shown]
+        if rest:
+            linked = ", ".join(f"[{name}]({folder}/{name}.md)" for name in rest)
+            sections.append(f"### More {folder}\n\nBy profile and search, and by type: {linked}.\n")
+    page = "\n".join([HEAD, "## Contents\n", "\n".join(contents) + "\n", *sections])
+    return re.sub(r"\| (table\d[\w-]+) \|$", r"| [\1](#\1) |", page, flags=re.MULTILINE)  # where a row of the summary is from
+
+
+def _shown(results: Path, folder: str, name: str) -> str:
+    """A table or figure with its caption, and its other files."""
+    text = (results / folder / f"{name}.md").read_text(encoding="utf-8").strip().replace("](", f"]({folder}/")
+    files = [f"{folder}/{name}.{suffix}" for suffix in ("csv", "tex", "svg")]
+    others = ", ".join(f"[{file.rpartition('.')[2]}]({file})" for file in files if (results / file).exists())
+    return f"{text}\n\nAlso as {others}. Command: `iter-bench {folder}`.\n"
 
 
 def write(results: Path) -> Path:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy
+import pytest
 
 from iter_bench import environment
 
@@ -80,7 +81,18 @@ def test_without_torch_and_outside_git(tmp_path):
 
 def test_hardware_names_the_gpu_only_where_it_was_used():
     gpu = environment.Gpu(name="Fast GPU", memory=1, driver="1", cuda="13.0")
-    described = environment.describe().model_copy(update={"gpus": [gpu, gpu], "cpu": "Some CPU", "usable_cores": 4})
+    known = {"gpus": [gpu, gpu], "cpu": "Some CPU", "usable_cores": 4, "threads": 8}
+    described = environment.describe().model_copy(update=known)
     assert described.hardware("cuda:0") == "Fast GPU, Some CPU (4 cores)"
     assert described.hardware("cpu") == "Some CPU (4 cores)"
     assert described.model_copy(update={"gpus": []}).hardware("cuda") == "unknown GPU, Some CPU (4 cores)", "no CPU's records"
+
+
+@pytest.mark.parametrize(
+    ("usable", "threads", "named"),
+    [(2, 1, "1 core"), (1, 1, "1 core"), (2, 2, "2 cores"), (2, 8, "2 cores"), (4, None, "4 cores"), (None, None, "? cores")],
+)
+def test_a_cpu_counts_the_cores_that_the_run_could_keep_busy(usable, threads, named):
+    """Whatever the affinity allowed: two runs of one thread each ran on the same hardware."""
+    described = environment.describe().model_copy(update={"cpu": "Some CPU", "usable_cores": usable, "threads": threads})
+    assert described.hardware("cpu") == f"Some CPU ({named})"

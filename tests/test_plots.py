@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from plot_examples import F1, RUNS, SEEDS, by_convention, line
 from record_examples import ENVIRONMENT, record
+from throughput_examples import data_set, measured
 
 from iter_bench import matrix, plots, search
 from iter_bench.document import Document, Entity, Relation
@@ -56,7 +57,10 @@ def test_scores_show_each_run_and_the_mean_in_the_systems_look():
     for system, label in (("iter", "ITER"), ("plmarker", "PL-Marker"), ("mine", "mine")):
         drawn = line(ax, label)
         assert (to_hex(drawn.get_color()).upper(), drawn.get_marker()) == (plots.look(system).color, plots.look(system).marker)
-    assert f"{means.get_ydata()[0]:.1f}" in [text.get_text() for text in ax.texts]
+    told = {text.xy: text.get_text() for text in ax.texts}
+    assert told == {(x, y): f"{y:.1f}" for of in ax.lines if of.get_label()[0] != "_" for x, y in of.get_xydata()}, (
+        "at the mean"
+    )
 
 
 def test_scores_have_a_panel_a_data_set_and_are_strict():
@@ -71,24 +75,51 @@ def test_two_settings_of_a_system_can_be_told_apart():
     plot = plots.scores([record(42), record(42, training={"epochs": 7}), record(42, system="asp")])
     ax = plot.figure.axes[0]
     fills = {x.get_label(): x.get_fillstyle() for x in ax.lines if x.get_label().startswith(("ITER", "ASP"))}
-    assert fills == {"ITER, epochs=20": "full", "ITER, epochs=7": "none", "ASP": "full"}
+    assert fills == {"ITER, 20 epochs": "full", "ITER, 7 epochs": "none", "ASP": "full"}
     (legend,) = plot.figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["ITER, epochs=20", "ITER, epochs=7", "ASP"]
+    assert [text.get_text() for text in legend.get_texts()] == ["ITER, 20 epochs", "ITER, 7 epochs", "ASP"]
     ax = plots.scores([record(42), record(42, model={"omega": 2})]).figure.axes[0]
     assert line(ax, "ITER, default") and line(ax, "ITER, omega=2")
     ax = plots.scores([record(42, training={"epochs": 7})]).figure.axes[0]
     assert line(ax, "ITER"), "one alone has nothing to be told from"
 
 
-def test_long_differences_are_numbered_and_explained():
-    long = {"epochs": 7, "lr_encoder": 1e-4, "lr_heads": 2e-4}
-    plot = plots.scores([record(42), record(42, training=long)])
+def test_more_than_two_differences_are_numbered_and_explained():
+    tuned = {"epochs": 7, "lr_encoder": 1e-4, "lr_heads": 2e-4}
+    plot = plots.scores([record(42), record(42, training=tuned)])
     assert line(plot.figure.axes[0], "ITER 1") and line(plot.figure.axes[0], "ITER 2")
     found = re.findall(r"ITER (\d) on conll04, minilm: training.epochs=(\d+), training.lr_encoder=[^ ]+, ", plot.caption)
     assert found == [("1", "20"), ("2", "7")]
-    shown = [record(42, system="asp"), record(42, system="asp", training={"epochs": 7}), record(42), record(42, training=long)]
+    shown = [record(42, system="asp"), record(42, system="asp", training={"epochs": 7}), record(42), record(42, training=tuned)]
     caption = plots.scores(shown).caption
     assert "ITER 2 on" in caption and "ASP" not in caption.partition(" runs, ")[0], "a system at a time"
+
+
+def test_a_setting_is_called_alike_whatever_else_is_shown():
+    """By what tells it from the one that is most alike, though a third, which has a number, differs in much more."""
+    pair = [record(42), record(42, training={"epochs": 7})]
+    tuned = record(42, training={"epochs": 7, "lr_encoder": 1e-4, "lr_heads": 2e-4}, model={"activation": "relu"})
+    for records, names in ((pair, set()), ([*pair, tuned], {"ITER 1"})):
+        plot = plots.scores(records)
+        assert {x.get_label() for x in plot.figure.axes[0].lines if x.get_label()[0] != "_"} == {
+            "ITER, 20 epochs",
+            "ITER, 7 epochs",
+            *names,
+        }
+    assert "ITER, 7 epochs on conll04, minilm: training.epochs=7, training.lr_encoder=" in plot.caption, "all that differs"
+    grid = [record(42, training={"epochs": epochs, "lr_heads": rate}) for epochs in (7, 20) for rate in (1e-4, 2e-4)]
+    plot = plots.scores(grid)
+    names = {x.get_label() for x in plot.figure.axes[0].lines if x.get_label()[0] != "_"}
+    assert names == {f"ITER, {epochs} epochs, lr_heads={rate}" for epochs in (7, 20) for rate in ("0.0001", "0.0002")}
+    assert " on conll04, minilm: " not in plot.caption, "the names say all"
+
+
+def test_a_name_that_leaves_out_what_differs_is_explained():
+    one = [{}, {"training": {"epochs": 7}}, {"model": {"omega": 2}}, {"training": {"batch_size": 4}}]  # each from the first
+    plot = plots.scores([record(42, **changes) for changes in one])
+    names = {x.get_label() for x in plot.figure.axes[0].lines if x.get_label()[0] != "_"}
+    assert {"ITER, 7 epochs", "ITER, omega=2", "ITER, batch_size=4"} <= names and len(names) == 4
+    assert "ITER, 7 epochs on conll04, minilm: training.batch_size=8, training.epochs=7." in plot.caption
 
 
 @pytest.mark.parametrize("more", [{}, {"lr_encoder": 1.5e-5, "lr_heads": 2.5e-5}], ids=["named", "numbered"])
@@ -103,9 +134,9 @@ def test_what_a_label_says_is_what_is_drawn_in_every_figure_and_panel(more):
     several = [of(seed, epochs) for epochs in (15, 7) for seed in (1, 2)]
     alone = of(1, 20, mistakes={}, environment=elsewhere)  # not in all figures
     trials = [of(1, epochs, quality=88, test="dev") for epochs in (1, 2, 3)]
-    made = {
-        name: FIGURES[name](Sources([*several, alone, *trials], {}, {})) for name in ("figure2-lambda", "mistakes", "speed")
-    }
+    bench = [measured(workload=data_set("conll04"), hardware=name) for name in ("Some CPU", "Other CPU")]
+    sources = Sources([*several, alone, *trials], {}, {}, bench)
+    made = {name: FIGURES[name](sources) for name in ("figure2-lambda", "mistakes", "speed")}
     drawn = {name: {} for name in made}  # figure → label → what it shows
     for ax in made["figure2-lambda"].figure.axes:
         label = ax.get_title().removeprefix("conll04, ").removesuffix(", minilm")
@@ -116,7 +147,7 @@ def test_what_a_label_says_is_what_is_drawn_in_every_figure_and_panel(more):
     assert len(made["speed"].figure.axes) == 2
     marks = [of for ax in made["speed"].figure.axes for of in ax.containers]
     drawn["speed"] = {of.get_label().removesuffix(", minilm"): of[0].get_ydata()[0] for of in marks}
-    assert len({of[0].get_fillstyle() for of in marks}) == 3, "one legend for all panels"
+    assert len(marks) == 2 * 3 and len({of[0].get_fillstyle() for of in marks}) == 3, "one legend for both panels"
     shows = {
         "figure2-lambda": lambda quality: 100 * record(1, quality).lambda_curve[0].f1,
         "mistakes": lambda quality: quality,
@@ -124,14 +155,14 @@ def test_what_a_label_says_is_what_is_drawn_in_every_figure_and_panel(more):
     }
     for name, plot in made.items():
         shown = (15, 20, 7) if name == "speed" else (15, 7)
-        said = {f"ITER, epochs={epochs}": epochs for epochs in shown}
+        said = {f"ITER, {epochs} epochs": epochs for epochs in shown}
         if more:
             found = re.findall(r"(ITER \d) on conll04, minilm: training.epochs=(\d+), ", plot.caption)
             said = {label: int(epochs) for label, epochs in found}
             assert list(said) == [f"ITER {i + 1}" for i in range(len(shown))], "from 1 in each figure, whatever others show"
         assert sorted(said.values()) == sorted(shown)
         assert drawn[name] == pytest.approx({label: shows[name](quality[epochs]) for label, epochs in said.items()}, abs=1e-3)
-    ticks = FIGURES["conventions"](Sources([*several, alone, *trials], {}, {})).figure.axes[0].get_yticklabels()
+    ticks = FIGURES["conventions"](sources).figure.axes[0].get_yticklabels()
     assert {text.get_text().rpartition(",")[0] for text in ticks} == set(drawn["speed"])
 
 
@@ -199,9 +230,9 @@ def test_every_stage_has_a_line_and_the_legend_is_right_for_both_panels():
 def test_settings_have_panels_of_their_own_where_their_lines_would_be_alike():
     dev, loss = plots.learning_curve(of_settings(3)).figure.axes
     for ax, what in ((dev, "NER"), (loss, "loss")):
-        assert len({looks(line(ax, f"ITER, epochs={epochs}, {what}")) for epochs in (60, 62, 64)}) == 3
+        assert len({looks(line(ax, f"ITER, {epochs} epochs, {what}")) for epochs in (60, 62, 64)}) == 3
     axes = plots.learning_curve(of_settings(4)).figure.axes
-    assert [ax.get_title() for ax in axes[::2]] == [f"conll04, ITER, epochs={i}, minilm" for i in (60, 62, 64, 66)]
+    assert [ax.get_title() for ax in axes[::2]] == [f"conll04, ITER, {i} epochs, minilm" for i in (60, 62, 64, 66)]
     assert [line(ax, "ITER, NER").get_ydata()[-1] for ax in axes[::2]] == pytest.approx([50, 52, 54, 56])
     assert [len(ax.lines) for ax in axes] == [2 * (2 + 1), 2 + 1] * 4
 

@@ -41,16 +41,29 @@ def test_conventions_are_drawn_side_by_side_with_their_spread():
     ]
     ax = plots.conventions(runs).figure.axes[0]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["ASP, NER", "ASP, RE", "ASP, RE+"]
-    assert len(ax.containers) == 3 * 3
+    assert [drawn.get_label() for drawn in ax.containers] == ["strict", "surface", *2 * ["strict", "pl_marker", "surface"]]
     places = []
-    for drawn, qualities in zip(ax.containers[:3], ((80, 88), (60, 72), (84, 84)), strict=True):
+    for drawn, qualities in zip(ax.containers[2:5], ((80, 88), (60, 72), (84, 84)), strict=True):
         marks, _, (bar,) = drawn
         values, ((low, y), (high, _)) = [F1[quality] for quality in qualities], bar.get_segments()[0]
         assert marks.get_xdata()[0] == pytest.approx(mean(values), abs=1e-3)
         assert (high - low) / 2 == pytest.approx(stdev(values), abs=1e-3)
         places.append(y)
-    assert [drawn.get_label() for drawn in ax.containers[:3]] == ["strict", "pl_marker", "surface"]
-    assert len(set(places)) == 3 and all(abs(y) < 0.5 for y in places), "within their row, so that no bar hides another"
+    assert len(set(places)) == 3 and all(abs(y - 1) < 0.5 for y in places), "within their row, so that no bar hides another"
+
+
+def test_panels_of_conventions_stand_in_two_columns_that_are_about_as_high_and_fit_a_page():
+    sets = ("ade", "conll04", "conll03", "genia", "scierc", "ace05", "synthetic")
+    runs = [record(1, system=system, dataset=name) for name in sets for system in ("iter", "asp", "plmarker")]
+    figure = plots.conventions([*runs, record(1, dataset="alone")]).figure
+    figure.draw_without_rendering()
+    assert [ax.get_title() for ax in figure.axes] == [f"{name}, minilm" for name in sorted((*sets, "alone"))]
+    assert figure.get_figheight() < 9.7, "inches between the margins of A4"
+    boxes = [ax.get_window_extent() for ax in figure.axes]
+    columns = [[box for box in boxes if (box.x0 < figure.bbox.width / 2) == left] for left in (True, False)]
+    assert [len(column) for column in columns] == [4, 4]
+    heights = {round(box.height / figure.dpi, 1) for box in boxes}
+    assert len(heights) <= 4, "as high as their rows, whatever stands beside them"
 
 
 def test_depth_is_drawn_for_each_system_with_its_interval():
@@ -69,6 +82,7 @@ def test_depth_is_drawn_for_each_system_with_its_interval():
             assert (bar[1, 1] - bar[0, 1]) / 2 == pytest.approx(half, rel=0.15)
             assert bar[0, 0] == line(ax, label).get_xdata()[i] and bar[0, 1] < line(ax, label).get_ydata()[i] < bar[1, 1]
     assert ax.get_xlabel() == "ω of the document"
+    assert plots.depth(runs).caption.startswith("F1 by ω (most positions inside one entity at which an entity begins)")
     assert 0 < abs(line(ax, "ASP").get_xdata() - line(ax, "ITER").get_xdata()).max() < 0.05, "beside, so that none is hidden"
     with pytest.raises(UserError):
         plots.depth(RUNS)
@@ -102,6 +116,7 @@ def test_mistakes_fill_a_hundred_percent_of_gold_and_spurious_stand_on_the_other
     assert spans["hit"] == pytest.approx((0, 70)) and spans["missed"] == pytest.approx((77.5, 22.5))
     assert spans["spurious"] == pytest.approx((-7.5, 7.5)), "means of 5 and 10 of 100"
     assert entities.get_xlim()[0] < -7.5 - 1 and entities.get_xlim()[1] > 100 + 1, "no bar ends on the axis, as if cut off"
+    assert [tick.get_text() for tick in entities.get_xticklabels()][:2] == ["25", "0"], "a share has no sign"
     of_gold = [drawn[0].get_width() for drawn in relations.containers if not drawn.get_label().startswith("spurious")]
     assert sum(of_gold) == pytest.approx(100)
     with pytest.raises(UserError):

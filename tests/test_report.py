@@ -157,6 +157,23 @@ def test_figure_1_of_any_text_or_document_as_predicted_or_gold(tmp_path, monkeyp
             run("figures", "steps", *arguments)
 
 
+def test_the_page_begins_with_a_summary_and_links_to_all_that_it_holds(results):
+    for command in ("tables", "figures"):
+        run(command, "--results", results)
+    page = summary.readme(results)
+    headings = {
+        re.sub(r"[^\w -]", "", name).lower().replace(" ", "-") for name in re.findall(r"^##+ (.*)$", page, flags=re.MULTILINE)
+    }
+    links = re.findall(r"\]\(#([^)]+)\)", page)
+    assert set(links) <= headings and {"conventions", "conventions-figure", "table3-main", "more-tables"} <= set(links)
+    files = [link for link in re.findall(r"\]\(([^#)]+)\)", page) if not link.startswith("http")]
+    assert all((results / file).exists() for file in files) and "tables/types.md" in files and "### types" not in page
+    contents, first, tables = (page.index(f"## {name}\n") for name in ("Contents", "Summary", "Tables"))
+    assert contents < first < tables < len(page) and page.count("| [table3-main](#table3-main) |\n") == page.count(
+        "| RE+ F1 | "
+    )
+
+
 def test_tables_and_figures_are_remade_to_the_byte_and_verified(results):
     for command in ("tables", "figures"):
         assert run(command, "--results", results).exit_code == 0

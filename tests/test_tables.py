@@ -13,11 +13,12 @@ from golden_sources import GOLDEN as ALL
 from golden_sources import written
 from record_examples import ENVIRONMENT, record
 from rich.console import Console
+from throughput_examples import data_set, measured
 
 from iter_bench import data as corpus
 from iter_bench import tables
 from iter_bench.data import statistics
-from iter_bench.tables import beyond, mistakes, paper, slices
+from iter_bench.tables import beyond, mistakes, overview, paper, slices
 
 GOLDEN = [
     record(42, 80),
@@ -226,13 +227,44 @@ def test_published_values_in_doubt_carry_their_note():
     assert list(made.frame["published encoder"][made.frame["published note"] == "a"]) == ["T5-large"]
 
 
-def test_captions_say_what_a_system_can_not_reach():
+def test_upper_bounds_are_told_once_and_captions_point_there():
     part = record(1, 80).data["test"]
     lost = {"unreachable": {"entities: too long": 7}, "ceiling": {"ner": 0.912, "re": 0.8}}
     runs = [record(1, 80), *(record(n, 80, system="asp") for n in (1, 2))]
     runs[2] = runs[2].model_copy(update={"data": {**runs[2].data, "test": part.model_copy(update=lost)}})
-    told = "Most that is within reach: asp on conll04 NER 91.2, RE 80.0 (7 entities: too long)."
-    assert told in beyond.conventions(runs).notes[1] and "within reach" not in beyond.conventions(runs[:2]).notes[1]
+    (row,) = overview.upper_bounds(runs).shown.to_dict("records")
+    assert row == {
+        "dataset": "conll04",
+        "system": "asp",
+        "runs": "1",
+        "NER F1": "91.2",
+        "RE F1": "80.0",
+        "RE+ F1": "",
+        "limits": "7 entities: too long",
+    }
+    told = "table `upper-bounds`"
+    assert told in beyond.conventions(runs).notes[1] and told not in beyond.conventions(runs[:2]).notes[1]
+
+
+def test_the_summary_sets_what_was_measured_beside_what_was_published():
+    runs = [record(seed, quality) for seed, quality in ((1, 80), (2, 84))] + [record(1, 60, training={"epochs": 7})]
+    runs += [record(1, 92, system="mine", dataset="genia", relations=False, lambda_curve=None), record(1, 99, test="dev")]
+    rates = {"iter": (99.0, 100.0, 101.0), "asp": (5.0,) * 3}
+    speeds = [measured(name, of, workload=data_set("conll04")) for name, of in rates.items()]
+    made = overview.summary(runs, speeds)
+    rows = made.shown.set_index(["quantity", "dataset", "system", "setting"]).to_dict("index")
+    assert list(rows) == [
+        ("RE+ F1", "CoNLL04", "ITER", "training.epochs=20"),
+        ("RE+ F1", "CoNLL04", "ITER", "training.epochs=7"),
+        ("NER F1", "GENIA", "mine", ""),
+        ("samples/s", "CoNLL04", "ITER ÷ ASP", "same encoder for all, batch 8"),
+    ], "trials on dev are no results"
+    f1 = {quality: 200 * (quality // 2 - 5) / (2 * (quality // 2 - 5) + 0.75 * (100 - quality) + 10) for quality in (80, 84)}
+    first, _, other, speed = rows.values()
+    assert first["measured"] == f"{mean(f1.values()):.2f} ± {stdev(f1.values()):.2f}" and first["runs"] == "2"
+    assert (first["published"], first["published encoder"], first["table"]) == ("68", "BERT-large-cased", "table3-main")
+    assert (other["published"], other["published encoder"]) == ("", ""), "the paper has no such system"
+    assert (speed["published"], speed["published hardware"], speed["measured"]) == ("23.4×", "1x RTX 4090", "20×")
 
 
 def test_trials_on_dev_are_no_results():

@@ -11,9 +11,6 @@ from iter_bench.plots.style import FILLS, look
 from iter_bench.records import Record
 from iter_bench.tables.runs import Group, group_runs
 
-SHORT = 24
-"""Characters of a difference that fits into a legend."""
-
 
 def of_rows(panels: Iterable[pd.DataFrame], records: Sequence[Record]) -> list[list[Group]]:
     """The groups of ``records`` that the rows of each panel's table are about, told apart among those that are shown."""
@@ -28,8 +25,8 @@ def of_rows(panels: Iterable[pd.DataFrame], records: Sequence[Record]) -> list[l
 class Labels:
     """Names and marks of all groups of a figure, the same in all panels, as the legend is.
 
-    A system is called by its label alone where its data set and encoder have one setting in the figure, else by what the
-    settings differ in (``ITER, epochs=15``), or, where that isn't short for each, by numbers from 1 (``ITER 2``).
+    A system is called by its label alone where its data set and encoder have one setting in the figure, else by the one or two
+    settings that tell it apart (``ITER, 15 epochs``), or, where more differ, by numbers from 1 (``ITER 2``).
 
     Args:
         panels: the groups that each panel shows, grouped by `group_runs` from what the figure shows and nothing else.
@@ -39,10 +36,10 @@ class Labels:
     def __init__(self, panels: Iterable[Sequence[Group]], *, encoders: bool = False) -> None:
         self._panels, self._encoders = list(panels), encoders
         shown = {of.records[0].run_id: of for panel in self._panels for of in panel}
-        self._shown = sorted(shown.values(), key=lambda of: (of.dataset, of.system, of.encoder, of.number or 0))
-        self._settings: dict[tuple[str, str, str], list[str]] = {}
+        self._shown = sorted(shown.values(), key=lambda of: (of.dataset, of.system, of.encoder, of.setting))
+        self._of_subject: dict[tuple[str, str, str], list[Group]] = {}
         for of in self._shown:
-            self._settings.setdefault((of.dataset, of.system, of.encoder), []).append(of.setting)
+            self._of_subject.setdefault((of.dataset, of.system, of.encoder), []).append(of)
 
     def name(self, of: Group) -> str:
         """What the legend calls it."""
@@ -56,10 +53,11 @@ class Labels:
         """How its marks are filled: which of `FILLS`, another for each name of its system, the last for all more."""
         return FILLS[min(self.nth(of), len(FILLS) - 1)]
 
-    def numbers(self) -> str:
-        """What the numbers stand for, for the caption; empty where there are none."""
-        numbered = [of for of in self._shown if self._numbered(of)]
-        return "".join(f"{self._within(of)} on {of.dataset}, {of.encoder}: {of.setting or 'the default'}. " for of in numbered)
+    def explained(self) -> str:
+        """What names stand for of which one leaves out a setting that differs, as numbers do, for the caption; else empty."""
+        several = [members for members in self._of_subject.values() if len(members) > 1]
+        told = [of for members in several if any(of.short != of.setting for of in members) for of in members]
+        return "".join(f"{self._within(of)} on {of.dataset}, {of.encoder}: {of.setting or 'the default'}. " for of in told)
 
     def alike(self) -> str:
         """Which groups of a panel `fill` draws alike, for the caption; empty where it tells all apart."""
@@ -73,18 +71,19 @@ class Labels:
 
     def _within(self, of: Group) -> str:
         """Its name among those of its data set and encoder."""
-        system = look(of.system).label
-        if of.number is None:
+        system, members = look(of.system).label, self._of_subject[of.dataset, of.system, of.encoder]
+        if len(members) == 1:
             return system
-        return f"{system} {of.number}" if self._numbered(of) else f"{system}, {_difference(of.setting)}"
+        numbered = self._numbered(members)
+        return f"{system} {numbered.index(of) + 1}" if of in numbered else f"{system}, {_readable(of.short)}"
 
-    def _numbered(self, of: Group) -> bool:
-        """Whether the settings of its system, data set and encoder have no short differences that tell them apart."""
-        settings = self._settings[of.dataset, of.system, of.encoder]
-        differences = set(map(_difference, settings))
-        return len(settings) > 1 and (len(differences) < len(settings) or max(map(len, differences)) > SHORT)
+    @staticmethod
+    def _numbered(members: Sequence[Group]) -> list[Group]:
+        """Those of one system, data set and encoder that no short name tells from the others."""
+        shorts = [of.short for of in members]
+        return [of for of in members if len(members) > 1 and (of.short is None or shorts.count(of.short) > 1)]
 
 
-def _difference(setting: str) -> str:
-    """In a few characters, which leave out the group that a field of the settings is in."""
-    return re.sub(r"\b(training|model|data)\.", "", setting) or "default"
+def _readable(short: str) -> str:
+    """Without the groups that fields of the settings are in."""
+    return re.sub(r"\bepochs=(\d+)", r"\1 epochs", re.sub(r"\b(training|model|data)\.", "", short)) or "default"

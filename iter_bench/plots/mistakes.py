@@ -62,6 +62,7 @@ def mistakes(records: Sequence[Record]) -> Plot:
             ax.axvline(0, color="black", linewidth=0.6)
             ax.set_yticks(range(len(shown)), [labels.name(group) for group in shown])
             ax.set(title=f"{dataset}, {encoder}: {kind}", xlabel="% of gold", ylim=(len(shown) - 0.5, -0.5))
+            ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")  # shares; their side says which are spurious
             ax.grid(axis="y", visible=False)
     for column, place in enumerate(("outside lower left", "outside lower right")):
         handles = next((ax.get_legend_handles_labels() for ax in rows[:, column] if ax.containers), ((), ()))
@@ -69,7 +70,7 @@ def mistakes(records: Sequence[Record]) -> Plot:
         named = {name: named[name] for name in list(KINDS.values())[column] if name in named}
         figure.legend(named.values(), named.keys(), loc=place, ncols=3)
     about = f"{SHARES}Spurious ones stand left of 0. Entities: {ENTITIES} Relations: {RELATIONS.partition(' P, R, F1')[0]}"
-    return Plot(figure, " ".join([about, *left_out(records), f"{labels.numbers()}{provenance(kept)}"]))
+    return Plot(figure, " ".join([about, *left_out(records), f"{labels.explained()}{provenance(kept)}"]))
 
 
 def _bar(ax: Axes, group: Group, row: int, kind: classes.Kind, names: Sequence[str]) -> None:

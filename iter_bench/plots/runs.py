@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from iter_bench.plots.labels import Labels
 from iter_bench.plots.panels import grid, legend, panels_of
-from iter_bench.plots.style import RATIOS, Plot, in_style, look, plain_numbers
+from iter_bench.plots.style import HALO, RATIOS, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Criterion
 from iter_bench.tables.captions import provenance
@@ -48,7 +48,7 @@ def scores(records: Sequence[Record]) -> Plot:
         "F1 on the scored split, convention strict; small points are single runs, large marks their means. Several "
         "settings of a system stand in the order of the legend."
     )
-    return Plot(figure, f"{about} {labels.numbers()}{labels.alike()}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.explained()}{labels.alike()}{provenance(records)}")
 
 
 @in_style
@@ -95,7 +95,7 @@ def learning_curve(records: Sequence[Record]) -> Plot:
     )
     if any(epoch.stage for epoch in epochs):
         about += " Nor can those of stages, each of which counts its epochs anew."
-    return Plot(figure, f"{about} {labels.numbers()}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.explained()}{provenance(records)}")
 
 
 def _rows(
@@ -135,14 +135,14 @@ def lambda_curve(records: Sequence[Record]) -> Plot:
     legend(figure, axes)
     about = (
         "RE+ (strict) on the scored split over λ, the probability above which a relation is kept (dotted: the default, 0.5); "
-        "thin lines are single runs, thick ones their means, with a dot at every λ that was scored. Left out is where no right "
-        "relation is kept: at 1 none is kept at all, and precision is undefined."
+        "thin lines are single runs, thick ones their means, with a dot at every λ that was scored. Points where no "
+        "correct relation is kept are omitted: at 1 none is kept at all, and precision is undefined."
     )
-    return Plot(figure, f"{about} {labels.numbers()}{provenance(records)}")
+    return Plot(figure, f"{about} {labels.explained()}{provenance(records)}")
 
 
 def _score_marks(ax: Axes, group: Group, criteria: Sequence[Criterion], labels: Labels, *, room: float, place: float) -> None:
-    """Runs, and right of them their mean; all within the group's ``room``, of which it has number ``place`` from the middle."""
+    """Runs, and right of them their mean with its number; all in the group's ``room``, number ``place`` from the middle."""
     system, means = look(group.system), []
     marks = {"linestyle": "none", "marker": system.marker, "color": system.color, "fillstyle": labels.fill(group)}
     for i, criterion in enumerate(criteria):
@@ -151,8 +151,8 @@ def _score_marks(ax: Axes, group: Group, criteria: Sequence[Criterion], labels: 
             continue
         ax.plot([i + (place - 0.2) * room] * len(runs), runs, markersize=3, alpha=0.5, markeredgewidth=0.5, **marks)
         means.append((i + (place + 0.2) * room, mean(runs)))
-        top = (i + place * room, max(runs))
-        ax.annotate(f"{means[-1][1]:.1f}", top, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=6)
+        beside = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 6, "path_effects": [HALO]}
+        ax.annotate(f"{means[-1][1]:.1f}", means[-1], **beside)
     ax.plot(*zip(*means, strict=True), markersize=5.5, label=labels.name(group), **marks)
 
 

@@ -1,4 +1,4 @@
-"""F1 against nesting depth and against length, on the embedded corpus."""
+"""F1 against ω and against length, on the embedded corpus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def depth(records: Sequence[Record]) -> Plot:
     """NER and RE+ F1 against ω of the documents; two panels a data set and encoder, a line a system and setting.
 
     Raises:
-        UserError: no record is of a data set with several depths.
+        UserError: no record is of a data set whose documents differ in ω.
     """
     return _drawn(slices.depth(records), records, "ω", "ω of the document", "in documents of one sentence")
 
@@ -57,5 +57,5 @@ def _drawn(made: Made, records: Sequence[Record], x: str, xlabel: str, kind: str
             ax.set_xticks(sorted(set(of[x])))
         ax.set(title=f"{dataset}, {encoder}", xlabel=xlabel, ylabel=f"{column.replace(' F1', '')} F1 (%)", ylim=(0, 100))
     legend(figure, axes)
-    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {labels.numbers()}{labels.alike()}"
+    about = f"{made.title} on the embedded corpus; bars: 95 % interval over documents. {labels.explained()}{labels.alike()}"
     return Plot(figure, f"{about}{' '.join(made.notes)}")

@@ -3,91 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.transforms import ScaledTranslation
 
 from iter_bench.errors import UserError
-from iter_bench.plots.labels import Labels, of_rows
+from iter_bench.plots.labels import Labels
 from iter_bench.plots.panels import grid, legend
-from iter_bench.plots.style import TITLE_SIZE, Plot, in_style, look, plain_numbers
+from iter_bench.plots.style import HALO, TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
-from iter_bench.tables import speed as table
+from iter_bench.settings import dtype_of
 from iter_bench.tables.beyond import on_test
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.runs import Group
+from iter_bench.tables.paper import percent
+from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.speed import benchmarks
 from iter_bench.tables.throughput import commands
 from iter_bench.throughput.schema import ThroughputRecord
 
-ABOUT = "means over runs with their standard deviation. Marks of the same x stand side by side, tied to a grey line at it."
-BESIDE = 7
-"""Points between marks of the same x."""
-THREAD = {"color": "#808080", "linewidth": 0.6}
-PASSES = (
-    "Scored passes, which are no benchmark, are drawn only for data sets that no throughput record is of; horizontal: from the "
-    "slowest to the fastest run."
+ABOUT = (
+    "F1 (strict; means over runs with their standard deviation) against {}, of the fastest VALID throughput record of the same "
+    "system, encoder and lengths that names no setting which the runs don't have. Settings that share a record stand at its x, "
+    "the first with the largest mark and the widest bar, so that none hides another. Speeds of scored passes, which are no "
+    "benchmark, are in the table `speed` alone."
 )
-NO_ENERGY = "Joules were not measured:\nno VALID throughput record is of a GPU\n(docs/throughput.md)."
+SIZES = (8, 5.5, 3.5)
+"""Points of the marks that share an x; the last is for all more."""
 ROOFLINE = (
     "Operations that the architecture needs, counted from shapes, a second of the whole timed region (documents in, "
     "extractions out), against those for each byte of weights that a batch reads once, or, in records that don't tell bytes, "
     "against those of a batch. Solid line: what the rates of matrix product and copy measured beside allow; dotted: half of "
-    "the product's. What is missing to the line is time in which no such operation ran."
+    "the matrix-product rate. What is missing to the line is time in which no such operation ran."
 )
 
 
 @in_style
 def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord] = ()) -> Plot:
-    """F1 (RE+, or NER without relations) against samples a second; a panel a data set, source of the speed and machine.
-
-    Scored passes are shown for data sets alone that no throughput record is of.
+    """F1 (RE+, or NER without relations) against samples a second; a panel a data set and machine.
 
     Raises:
-        UserError: no record has a timed prediction.
+        UserError: no throughput record is of the system, encoder and lengths of a run.
     """
-    made = table.speed(runs, throughput)
-    if not len(made.frame):
-        raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    frame = made.frame
-    benchmarked = frame.loc[frame.source == table.BENCHMARK, "dataset"]
-    frame = frame[(frame.source == table.BENCHMARK) | ~frame.dataset.isin(benchmarked)]
-    panels = list(frame.groupby(["dataset", "source", "hardware"]))
-    groups = of_rows((rows for _, rows in panels), on_test(runs))
-    labels = Labels(groups, encoders=True)
-    figure, axes = grid(len(panels))
-    for ax, ((dataset, source, hardware), rows), of in zip(axes, panels, groups, strict=True):
-        _marks(ax, rows, "samples/s", of, labels, passes=source == table.SCORED)
-        ax.set_title(f"{dataset}, {source}\n{hardware}", fontsize=TITLE_SIZE)
-    legend(figure, axes)
-    return Plot(figure, f"F1 (strict) against samples/s, {ABOUT} {PASSES} {_explained(frame, groups, labels, throughput)}")
+    return _drawn(runs, throughput, "samples/s", lambda record: record.rate.median)
 
 
 @in_style
 def energy(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Plot:
-    """F1 against joules a sample, as `speed`; where nothing was measured, the panel says so.
+    """F1 against joules a sample, as `speed`.
 
     Raises:
-        UserError: there are no records of runs.
+        UserError: no such throughput record holds energy, as those of a GPU do.
     """
-    made = table.speed(runs, throughput)
-    if not len(made.frame):
-        raise UserError("no record holds a timed prediction; train first (`iter-bench train`, `make reproduce`)")
-    frame = made.frame.dropna(subset="joules")
-    panels = list(frame.groupby(["dataset", "hardware"]))
-    groups = of_rows((rows for _, rows in panels), on_test(runs))
-    labels = Labels(groups, encoders=True)
-    figure, axes = grid(max(1, len(panels)))
-    for ax, ((dataset, hardware), rows), of in zip(axes, panels, groups, strict=False):
-        _marks(ax, rows, "joules", of, labels)
-        ax.set_title(f"{dataset}\n{hardware}", fontsize=TITLE_SIZE)
-    if panels:
-        legend(figure, axes)
-    else:
-        axes[0].set(xlabel="joules a sample", ylabel="F1 (%)", xticks=[], yticks=[])
-        axes[0].text(0.5, 0.5, NO_ENERGY, ha="center", va="center", transform=axes[0].transAxes)
-    return Plot(figure, f"F1 (strict) against joules a sample, {ABOUT} {_explained(frame, groups, labels, throughput)}")
+    measured = [record for record in throughput if record.power]
+    return _drawn(runs, measured, "joules a sample", lambda record: record.power.joules_per_sample)
 
 
 @in_style
@@ -108,14 +76,14 @@ def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
         for record in records:
             of, unit = look(record.system), record.work.flops / 1e9
             x, y = unit * record.batch if by_batch else record.work.flops / record.work.read, unit * record.rate.median
-            ax.plot([x], [y], color=of.color, marker=of.marker, linestyle="none", fillstyle="none", label=of.label)
+            ax.plot([x], [y], color=of.color, marker=of.marker, linestyle="none", label=of.label)
             ax.vlines([x], unit * record.rate.p5, unit * record.rate.p95, color=of.color, linewidth=0.8)
         ceiling = max(record.ceiling.flops for record in records) / 1e9
         copied = math.inf if by_batch else max(record.ceiling.copy_rate for record in records) / 1e9
         places, bend = [line.get_xdata()[0] for line in ax.lines], ceiling / copied
         roof = sorted([min(places) / 2, max(places) * 2, *([bend] if bend else [])])
         ax.plot(roof, [min(ceiling, copied * x) for x in roof], color="black", linewidth=1, label="measured ceiling")
-        ax.axhline(ceiling / 2, color="black", linewidth=0.8, linestyle=":", label="half of the product's")
+        ax.axhline(ceiling / 2, color="black", linewidth=0.8, linestyle=":", label="half of the matrix-product rate")
         ax.set(ylabel="G operations/s", xscale="log", yscale="log")
         ax.set_xlabel("G operations a batch" if by_batch else "operations a byte of weights")
         ax.margins(0.15)
@@ -129,51 +97,76 @@ def roofline(throughput: Sequence[ThroughputRecord]) -> Plot:
     return Plot(figure, " ".join([about, *commands(shown)]))
 
 
-def _explained(
-    frame: pd.DataFrame, groups: Sequence[Sequence[Group]], labels: Labels, throughput: Sequence[ThroughputRecord]
-) -> str:
-    """Names, sources, and where the runs and records that are shown come from."""
-    runs = {record.run_id: record for of in groups for group in of for record in group.records}
-    measured = [record for record in throughput if record.rate.median in set(frame["samples/s"])]
-    named = f"{labels.numbers()}{labels.alike()}{table.NOTE}"
-    return " ".join([named, provenance(list(runs.values())), *commands(measured)])
+def _drawn(
+    runs: Sequence[Record], throughput: Sequence[ThroughputRecord], xlabel: str, value: Callable[[ThroughputRecord], float]
+) -> Plot:
+    measured = [group for group in group_runs(on_test(runs)) if benchmarks(group, throughput)]
+    groups = group_runs([record for group in measured for record in group.records])  # told from those that are drawn alone
+    panels: dict[tuple[str, str], list[tuple[Group, ThroughputRecord]]] = {}
+    for group in groups:
+        for record in benchmarks(group, throughput):
+            panels.setdefault((group.dataset, record.hardware), []).append((group, record))
+    if not panels:
+        raise UserError(
+            f"no VALID record of throughput tells {xlabel} of a system, encoder and lengths that runs have; measure first "
+            "(`iter-bench throughput`)"
+        )
+    labels = Labels([[group for group, _ in of] for of in panels.values()], encoders=True)
+    figure, axes = grid(len(panels), wide=True)
+    for ax, ((dataset, hardware), of) in zip(axes, sorted(panels.items()), strict=True):
+        _marks(ax, [(group, value(record)) for group, record in of], labels)
+        ax.set_xlabel(xlabel)
+        ax.set_title(f"{dataset}\nspeed: {hardware}", fontsize=TITLE_SIZE)
+    legend(figure, axes)
+    used = list({record.run_id: record for of in panels.values() for _, record in of}.values())
+    shown = [record for group in groups for record in group.records]
+    told = f"{labels.explained()}{labels.alike()}{_conditions(shown, used)}; {provenance(shown)}"
+    return Plot(figure, " ".join([ABOUT.format(xlabel), told, *commands(used)]))
 
 
-def _marks(ax: Axes, rows: pd.DataFrame, x: str, groups: Sequence[Group], labels: Labels, *, passes: bool = False) -> None:
-    """A mark a row, where ``x`` is the same beside a line at it; with ``passes`` a line from the slowest run to the fastest."""
-    criterion = "RE+" if rows["measured RE+ F1"].notna().any() else "NER"
-    column = f"measured {criterion} F1"
-    at, ends = rows[x].tolist(), rows[x].tolist()
-    ax.set(xlabel="samples/s" if x == "samples/s" else "joules a sample", ylabel=f"{criterion} F1 (%)", xscale="log")
-    for i, (group, f1, std) in enumerate(zip(groups, rows[column], rows[f"{column} std"], strict=True)):
-        of, same = look(group.system), [j for j, other in enumerate(at) if other == at[i]]
-        if passes:
-            rates = [record.prediction.samples_per_second for record in group.records]
-            ax.hlines(f1, min(rates), max(rates), color=of.color, linewidth=0.8)
-            ends += rates
-        bar = 0 if pd.isna(std) else std
-        ax.update_datalim([(at[i], f1 - bar), (at[i], f1 + bar)])  # which marks that are moved don't do themselves
-        aside = BESIDE * (same.index(i) - (len(same) - 1) / 2)
-        if i == same[0] != same[-1]:
-            ax.vlines(at[i], 0, 1, transform=ax.get_xaxis_transform(), zorder=1, **THREAD)
-        if aside:
-            tie = {"arrowstyle": "-", "shrinkA": 3, "shrinkB": 0, **THREAD}
-            ax.annotate("", (at[i], f1), (aside, 0), textcoords="offset points", arrowprops=tie)
+def _conditions(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> str:
+    """Under what speed was measured and under what F1, which isn't the same."""
+    structures = _listed(
+        {"gold": "new weights with the gold structure imposed", "predicted": "trained weights"}[r.structure] for r in throughput
+    )
+    documents = _listed(
+        f"{r.documents.documents} {'' if r.settings.workload.corpus else 'generated '}documents" for r in throughput
+    )
+    sizes, machines = _listed(str(r.settings.batch_size) for r in throughput), _listed(r.hardware for r in throughput)
+    trained = _listed(dtype_of(r.settings.training.precision, r.device) for r in runs)
+    return (
+        f"Speed: {structures}, {_listed(r.execution['dtype'] for r in throughput)}, calls of {documents} at batch {sizes}, on "
+        f"{machines}. F1: trained weights, {trained}, the data set's own documents"
+    )
+
+
+def _listed(words: Iterable[str]) -> str:
+    return " or ".join(sorted(set(words)))
+
+
+def _marks(ax: Axes, points: Sequence[tuple[Group, float]], labels: Labels) -> None:
+    """A mark for each group at its x; of those that share an x the later ones are smaller, and their bars thinner."""
+    criterion = "re_plus" if any("re_plus" in group.records[0].scores.test["strict"] for group, _ in points) else "ner"
+    at = [x for _, x in points]
+    ax.set(ylabel=f"{'RE+' if criterion == 're_plus' else 'NER'} F1 (%)", xscale="log")
+    for i, (group, x) in enumerate(points):
+        f1, std = percent(group, criterion, "strict")
+        of, size = look(group.system), SIZES[min(at[:i].count(x), len(SIZES) - 1)]
         ax.errorbar(
-            [at[i]],
+            [x],
             [f1],
-            yerr=[bar] if bar else None,
-            transform=ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans),
+            yerr=[std] if std else None,
             color=of.color,
             marker=of.marker,
-            markersize=6,
+            markersize=size,
             fillstyle=labels.fill(group),
             linestyle="none",
-            elinewidth=0.8,
+            elinewidth=size / 5,
+            path_effects=[HALO],
             label=labels.name(group),
         )
-    low, high = min(ends), max(ends)
+    low, high = min(at), max(at)
     width = max(math.log(high / low), math.log(2))
     ax.set_xlim(low * math.exp(-0.3 * width), high * math.exp(0.3 * width))
-    ax.margins(y=0.3)
+    ax.margins(y=0.1)
     plain_numbers(ax.xaxis)

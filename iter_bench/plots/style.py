@@ -15,6 +15,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -42,12 +43,16 @@ SYSTEMS = {
     "plmarker": Look("#009E73", "^", "PL-Marker"),
 }
 OTHERS = (("#E69F00", "D"), ("#CC79A7", "P"), ("#56B4E9", "v"), ("#000000", "X"))
-FILLS = ("full", "none", "bottom", "top", "left", "right")
-"""How the marks of a system under several settings differ in a panel; the last is for all more."""
+FILLS = ("full", "none", "left", "right", "bottom", "top")
+"""How the marks of a system under several settings differ in a figure; the last is for all more."""
 CONVENTIONS = {"strict": ("#000000", "x"), "pl_marker": ("#E69F00", "d"), "surface": ("#56B4E9", "*")}
 """Colour and mark of a scoring convention; none is a system's."""
 RATIOS = {"precision": ("#E69F00", "--"), "recall": ("#56B4E9", "-."), "f1": ("#000000", "-")}
 """Colour and line of a quantity, in figures whose lines are quantities of one system; no colour is a system's."""
+
+
+HALO = withStroke(linewidth=1.5, foreground="white")
+"""Around a mark or number, so that it stands out from what it lies on."""
 
 
 def look(system: str) -> Look:

@@ -14,7 +14,8 @@ from iter_bench import published
 from iter_bench.errors import UserError
 from iter_bench.plots.panels import grid, legend
 from iter_bench.plots.style import FILLS, TITLE_SIZE, Plot, in_style, look, plain_numbers
-from iter_bench.tables.throughput import commands
+from iter_bench.tables.runs import ranges
+from iter_bench.tables.throughput import STAGES, TITLES, commands
 from iter_bench.throughput.readings import MEANINGS, READINGS, by_reading
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import WORKLOADS, Subject
@@ -26,21 +27,28 @@ PLACES = (
     {"position": (-4, 0), "ha": "right", "va": "center"},
 )
 """Of a label beside its mark, in points."""
+ASIDE = 0.12
+"""Between the marks of a data set, of the way to the next one."""
 REGION = "documents in, Python entities and relations out, systems measured in alternation."
 BY_SIZE = (
     "Documents a second against parameters, both logarithmic, all readings together. Filled, with a bar from the 5th to the "
     f"95th percentile: medians measured here, {REGION} Hollow: what the paper printed (Table 1), each with its hardware and "
-    "batch size (b)."
+    f"batch size (b). {STAGES}"
 )
 OF_READING = (
     "Documents a second (logarithmic), median, and from the 5th to the 95th percentile, of data sets and against the length of "
-    f"documents (logarithmic); {REGION}"
+    f"documents (logarithmic); {REGION} A batch holds at most so many documents as its panel says, of calls of {{}} documents. "
+    "Lengths and settings that were measured without another to compare are in the table alone."
 )
 GENERATED = (
     "Documents called {} are generated sentences with about that data set's length and density of entities "
     "(throughput/workloads.toml), not the data set itself."
 )
 CHOICES = {
+    "lookahead": (
+        "ASP's `lookahead`: how many outputs a pass of speculative decoding tries; by default as many as suit the rows of its "
+        "batch."
+    ),
     "decoding": (
         "ASP's `decoding`: `speculative` (the default) tries several outputs a pass and keeps those that are right, `stepwise` "
         "writes one a pass."
@@ -66,8 +74,9 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     Raises:
         UserError: there is no VALID record of a data set in such a line-up of systems.
     """
-    shown = [record for record in records if record.valid and record.settings.workload.name in WORKLOADS]
-    shown = [record for record in shown if not _compared(record.settings.lineup)]
+    of_sets = [record for record in records if record.settings.workload.name in WORKLOADS]
+    of_sets = [record for record in of_sets if not _compared(record.settings.lineup)]
+    shown = [record for record in of_sets if record.valid]
     panels: dict[tuple[int, str], list[ThroughputRecord]] = {}
     for record in shown:
         panels.setdefault((list(WORKLOADS).index(record.settings.workload.name), record.hardware), []).append(record)
@@ -84,7 +93,7 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
             ax.plot(x, [rate.median], color=of.color, marker=of.marker, linestyle="none", label=f"{of.label}, measured")
             ax.vlines(x, rate.p5, rate.p95, color=of.color, linewidth=0.8)
         ax.set(xlabel="million parameters", ylabel="documents/s")
-        ax.set_title(f"{title}\n{hardware}", fontsize=TITLE_SIZE)
+        ax.set_title(f"{title}\nmeasured: {hardware}", fontsize=TITLE_SIZE)
         ax.margins(x=0.15, y=0.15)
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -94,12 +103,12 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     figure.draw_without_rendering()  # after which all have their place
     for ax, of in zip(axes, labels, strict=True):
         _put_beside(ax, of)
-    return Plot(figure, f"{BY_SIZE} {_provenance(shown)}")
+    return Plot(figure, " ".join([BY_SIZE, *_left_out(of_sets), _provenance(shown)]))
 
 
 @in_style
 def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Plot:
-    """One of the `READINGS`: for each line-up a panel of data sets, and one of lengths for each batch size and density.
+    """One of the `READINGS`: for each line-up and batch size a panel of data sets, and one of lengths for each density.
 
     A panel is of one machine and one set of rules. One length alone is no curve, and of settings of one system one mark alone
     compares nothing: these are left to the table.
@@ -107,7 +116,8 @@ def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Plot:
     Raises:
         UserError: no VALID record of the reading is of a data set, or no two of a panel are of different lengths.
     """
-    valid = [record for record in by_reading(records)[name] if record.valid]
+    of_kind = by_reading(records)[name]
+    valid = [record for record in of_kind if record.valid]
     sets = _panels(record for record in valid if record.settings.workload.name in WORKLOADS)
     sets = [of for of in sets if len(of) > 1 or not _compared(of[0].settings.lineup)]
     curves = _panels(record for record in valid if record.settings.workload.length is not None)
@@ -115,20 +125,21 @@ def of_reading(name: str, records: Sequence[ThroughputRecord]) -> Plot:
     if not sets and not curves:
         raise UserError(f"no VALID records are of the reading `{READINGS[name]}`; measure first (`iter-bench throughput`)")
     figure, axes = grid(len(sets) + len(curves))
+    looks = _Looks([*sets, *curves])
     for ax, members in zip(axes, [*sets, *curves], strict=True):
         settings = members[0].settings
-        title = " + ".join(dict.fromkeys(map(_encoder, settings.lineup)))
-        if settings.workload.length is None:
-            _data_sets(ax, members)
-        else:
-            title += ", ".join(["", f"batch {settings.batch_size}", *_compared(settings.lineup)])
-            _lengths(ax, members)
+        encoders = " + ".join(dict.fromkeys(map(_encoder, settings.lineup)))
+        draw = _data_sets if settings.workload.length is None else _lengths
+        draw(ax, members, looks)
+        title = ", ".join([encoders, f"batch {settings.batch_size}", *_compared(settings.lineup)])
         ax.set(ylabel="documents/s", yscale="log")
         ax.set_title(f"{title}\n{settings.hardware}", fontsize=TITLE_SIZE)
         plain_numbers(ax.yaxis)
     legend(figure, axes)
     shown = [record for members in (*sets, *curves) for record in members]
-    return Plot(figure, f"{OF_READING} {MEANINGS[name]} {_provenance(shown)}")
+    about = OF_READING.format(ranges({record.documents.documents for record in shown}))
+    told = [about, MEANINGS[name], *looks.alike(), *_left_out(of_kind), _provenance(shown)]
+    return Plot(figure, " ".join(told))
 
 
 FIGURES: dict[str, Callable[[Sequence[ThroughputRecord]], Plot]] = {
@@ -146,6 +157,21 @@ def _provenance(records: Sequence[ThroughputRecord]) -> str:
         told.append(GENERATED.format(", ".join(titles)))
     hardware = "; ".join(sorted({record.hardware for record in records}))
     return " ".join([*told, f"{len(records)} VALID records. Hardware: {hardware}.", *commands(records)])
+
+
+def _left_out(records: Sequence[ThroughputRecord]) -> tuple[str, ...]:
+    """A sentence on what was measured but is INVALID; none where nothing is."""
+    told = [
+        f"{_name(record.settings.subject, record.settings.lineup)} on {_title(record)}, batch "
+        f"{record.settings.batch_size} ({', '.join(problem.partition(':')[0] for problem in record.problems)})"
+        for record in records
+        if not record.valid
+    ]
+    return (f"INVALID, so not drawn: {'; '.join(told)}.",) if told else ()
+
+
+def _title(record: ThroughputRecord) -> str:
+    return TITLES.get(record.settings.workload.name, record.settings.workload.name)
 
 
 def _compared(lineup: Sequence[Subject]) -> list[str]:
@@ -186,35 +212,38 @@ def _put_beside(ax: Axes, labels: Sequence[Annotation]) -> None:
 
 
 def _panels(records: Iterable[ThroughputRecord]) -> list[list[ThroughputRecord]]:
-    """Records that share hardware, line-up, rules and structure; of one length also batch size and density."""
+    """Records that share hardware, line-up, batch size, rules and structure; of one length also density."""
     panels: dict[tuple[object, ...], list[ThroughputRecord]] = {}
     for record in sorted(records, key=lambda record: record.documents.subtokens[1]):
         settings = record.settings
         of_length = settings.workload.length is not None
         fields = {"lineup": True, "rules": True, **({"workload": {"density"}} if of_length else {})}
         weights = tuple(subject.weights for subject in settings.lineup)
-        key = (settings.hardware, weights, settings.batch_size * of_length, record.structure)
+        key = (settings.hardware, weights, settings.batch_size, record.structure)
         panels.setdefault((*key, settings.model_dump_json(include=fields)), []).append(record)
     return [members for _, members in sorted(panels.items())]
 
 
-def _data_sets(ax: Axes, records: Sequence[ThroughputRecord]) -> None:
-    """A mark a system and data set."""
+def _data_sets(ax: Axes, records: Sequence[ThroughputRecord], looks: _Looks) -> None:
+    """A mark a system and data set, side by side, so that no bar hides another."""
     there = [name for name in WORKLOADS if any(record.settings.workload.name == name for record in records)]
-    for subject, of in _of_subjects(records):
-        x = [there.index(record.settings.workload.name) for record in of]
-        ax.plot(x, [record.rate.median for record in of], linestyle="none", **_style(subject, records[0].settings.lineup))
+    subjects = _of_subjects(records)
+    for i, (subject, of) in enumerate(subjects):
+        aside = (i - (len(subjects) - 1) / 2) * ASIDE
+        x = [there.index(record.settings.workload.name) + aside for record in of]
+        ax.plot(x, [record.rate.median for record in of], linestyle="none", **looks.of(subject, records[0].settings.lineup))
         ax.vlines(x, [r.rate.p5 for r in of], [r.rate.p95 for r in of], color=look(subject.system).color, linewidth=0.8)
-    ax.set_xticks(range(len(there)), there, rotation=15)
-    ax.margins(x=0.15, y=0.15)
+    ax.set_xticks(range(len(there)), [TITLES[name].replace(" ", "\n") for name in there], fontsize=6)
+    ax.set_xlim(-0.5, len(there) - 0.5)
+    ax.margins(y=0.15)
     ax.grid(axis="x", visible=False)
 
 
-def _lengths(ax: Axes, records: Sequence[ThroughputRecord]) -> None:
+def _lengths(ax: Axes, records: Sequence[ThroughputRecord], looks: _Looks) -> None:
     """A line a system, with a band."""
     for subject, of in _of_subjects(records):
         x = [record.documents.subtokens[1] for record in of]
-        ax.plot(x, [record.rate.median for record in of], **_style(subject, records[0].settings.lineup))
+        ax.plot(x, [record.rate.median for record in of], **looks.of(subject, records[0].settings.lineup))
         low, high = [record.rate.p5 for record in of], [record.rate.p95 for record in of]
         ax.fill_between(x, low, high, color=look(subject.system).color, alpha=0.2, linewidth=0)
     ax.set(xlabel="sub-tokens a document")
@@ -232,12 +261,39 @@ def _encoder(subject: Subject) -> str:
     return subject.weights.removeprefix("random:")  # the caption says that weights are new
 
 
-def _style(subject: Subject, lineup: Sequence[Subject]) -> dict[str, str]:
-    """Colour, mark, and a label that tells the subject from the others of its line-up."""
-    system = look(subject.system)
+def _name(subject: Subject, lineup: Sequence[Subject]) -> str:
+    """What tells the subject from the others of its line-up: the system, its encoder, the settings that are compared."""
+    system = look(subject.system).label
+    named = [_encoder(subject)] if len({other.weights for other in lineup}) > 1 else []
     twins = [other for other in lineup if other.system == subject.system]
-    label = f"{system.label}, {_encoder(subject)}" if len({other.weights for other in lineup}) > 1 else system.label
-    if len(twins) > 1 and subject.model:
-        label += f" ({', '.join(f'{name}={value}' for name, value in sorted(subject.model.items()))})"
-    fill = FILLS[min(twins.index(subject), len(FILLS) - 1)]
-    return {"color": system.color, "marker": system.marker, "fillstyle": fill, "label": label}
+    own = [f"{name}={value}" for name, value in sorted(subject.model.items())] if len(twins) > 1 else []
+    return ", ".join([system, *named, *own])
+
+
+class _Looks:
+    """How subjects are drawn, alike in all panels of a figure: each name of a system has another of `FILLS`, the last all more.
+
+    Args:
+        panels: the records of each.
+    """
+
+    def __init__(self, panels: Sequence[Sequence[ThroughputRecord]]) -> None:
+        self._names: dict[str, list[str]] = {}
+        for records in panels:
+            for subject, _ in _of_subjects(records):
+                names = self._names.setdefault(subject.system, [])
+                if (name := _name(subject, records[0].settings.lineup)) not in names:
+                    names.append(name)
+        for names in self._names.values():
+            names.sort(key=len)  # the system itself, as it is by default, before its settings
+
+    def of(self, subject: Subject, lineup: Sequence[Subject]) -> dict[str, str]:
+        """Colour, mark and label."""
+        system, name = look(subject.system), _name(subject, lineup)
+        fill = FILLS[min(self._names[subject.system].index(name), len(FILLS) - 1)]
+        return {"color": system.color, "marker": system.marker, "fillstyle": fill, "label": name}
+
+    def alike(self) -> tuple[str, ...]:
+        """A sentence on the names whose marks are alike; none where all are told apart."""
+        last = [names[len(FILLS) - 1 :] for names in self._names.values() if len(names) > len(FILLS)]
+        return (f"These marks are alike: {'; '.join(name for names in last for name in names)}.",) if last else ()

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from iter_bench import matrix, search
-from iter_bench.records import Record, SplitData
-from iter_bench.scoring import CRITERIA
-from iter_bench.tables.output import LABELS
+from iter_bench.records import Record
 from iter_bench.tables.runs import data_notes, ranges
 
 
@@ -33,7 +31,7 @@ def provenance(records: Sequence[Record], command: str | None = None) -> str:
         parts.append(f"{'fold' if len(folds) == 1 else 'folds'} {ranges(folds)}")
     commands = f"Command: `{command}`." if command else _commands(records)
     hardware = "; ".join(sorted({record.hardware for record in records}))
-    told = [f"{', '.join(parts)}. {_epochs(records)} Hardware: {hardware}.", *data_notes(records), *_within_reach(records)]
+    told = [f"{', '.join(parts)}. {_epochs(records)} Hardware: {hardware}.", *data_notes(records), *_bounded(records)]
     return " ".join([*told, commands])
 
 
@@ -47,20 +45,10 @@ def _epochs(records: Sequence[Record]) -> str:
     return f"Epochs: {'; '.join(f'{name} {ranges(epochs)}' for name, epochs in sorted(found.items()))}."
 
 
-def _within_reach(records: Sequence[Record]) -> list[str]:
-    """What of the gold annotation that is scored each system can't give, by its design or its settings, and what that costs."""
-    found: dict[tuple[str, str], list[SplitData]] = {}
-    for record in records:
-        if record.data["test"].unreachable:
-            found.setdefault((record.system, record.dataset), []).append(record.data["test"])
-    told = []
-    for (system, dataset), splits in sorted(found.items()):
-        reasons = dict.fromkeys(reason for split in splits for reason in split.unreachable)
-        counts = [f"{ranges({split.unreachable.get(reason, 0) for split in splits})} {reason}" for reason in reasons]
-        least = {c: min(split.ceiling.get(c, 1) for split in splits) for c in CRITERIA if any(c in s.ceiling for s in splits)}
-        most = ", ".join(f"{LABELS[criterion]} {100 * value:.1f}" for criterion, value in least.items())
-        told.append(f"{system} on {dataset} {most} ({'; '.join(counts)})")
-    return [f"Most that is within reach: {'; '.join(told)}."] if told else []
+def _bounded(records: Sequence[Record]) -> list[str]:
+    """Where it is told what no prediction can reach, if a system that is shown has such limits."""
+    limited = any(record.data["test"].unreachable for record in records)
+    return ["Some systems can't express all of the gold annotation: table `upper-bounds`."] if limited else []
 
 
 def _commands(records: Sequence[Record]) -> str:

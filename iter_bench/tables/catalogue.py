@@ -11,7 +11,7 @@ from iter_bench.errors import SettingsError, UserError
 from iter_bench.examples import Examples
 from iter_bench.records import Record
 from iter_bench.settings import RunSettings, read_toml, validated
-from iter_bench.tables import beyond, data, mistakes, paper, slices, speed, throughput, transfer
+from iter_bench.tables import beyond, data, mistakes, overview, paper, slices, speed, throughput, transfer
 from iter_bench.tables.text import Made
 from iter_bench.throughput.schema import ThroughputRecord
 
@@ -62,6 +62,7 @@ def _of_throughput(make: Callable[[Sequence[ThroughputRecord]], Made]) -> Callab
 
 
 TABLES: dict[str, Callable[[Sources], Made]] = {
+    "summary": lambda sources: overview.summary(sources.records, sources.throughput),
     **{name: _of_throughput(make) for name, make in throughput.TABLES.items()},
     "table2-data": lambda sources: data.data_table(sources.data),
     "table3-main": lambda sources: paper.main_results(sources.records),
@@ -69,6 +70,7 @@ TABLES: dict[str, Callable[[Sources], Made]] = {
     "table5-hyperparameters": lambda sources: data.hyperparameters(sources.searches),
     "table6-precision-recall": lambda sources: paper.precision_recall(sources.records),
     "table7-transfer": lambda sources: transfer.transfer(sources.records),
+    "upper-bounds": lambda sources: overview.upper_bounds(sources.records),
     "conventions": lambda sources: beyond.conventions(sources.records),
     "types": lambda sources: beyond.types(sources.records),
     "mistakes-entities": lambda sources: mistakes.entities(sources.records),

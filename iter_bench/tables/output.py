@@ -18,7 +18,7 @@ from iter_bench.tables.runs import RATIOS, RELATION_CRITERIA
 LABELS = {"ner": "NER", "re": "RE", "re_plus": "RE+", "precision": "P", "recall": "R", "f1": "F1"}
 NAMES = frozenset(
     "dataset system encoder setting hardware a b criterion convention split parameter search searched type reading source "
-    "dtype structure".split()
+    "dtype structure quantity limits table".split()
 )
 """Columns of words, which are aligned left."""
 

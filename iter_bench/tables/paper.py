@@ -53,12 +53,12 @@ def percent(group: Group, criterion: Criterion, convention: Convention, ratio: s
 def main_results(records: Sequence[Record]) -> Made:
     """Table 3: every published system, and ours beside the published one that they are nearest to."""
     figures = published.figures(table=3)
-    printed, groups, rows = _printed(figures), scored_groups(records), []
+    printed, groups, rows = printed_rows(figures), scored_groups(records), []
     names = {row["dataset"]: None for row in printed}
     for dataset in names:
         there = [row for row in printed if row["dataset"] == dataset]
         ours = [group for group in groups if published.DATASETS[group.dataset] == dataset]
-        beside = [(_nearest(group, there), group) for group in ours]
+        beside = [(nearest_row(group, there), group) for group in ours]
         for row in there:
             matched = [group for nearest, group in beside if nearest is row]
             rows += [_side_by_side(row, group) for group in matched or [None]]
@@ -76,7 +76,7 @@ def encoders(records: Sequence[Record]) -> Made:
     several = {g.dataset for g in groups if len({o.encoder for o in groups if o.dataset == g.dataset}) > 1}
     groups = [g for g in groups if g.dataset in several or published.DATASETS[g.dataset] == "ACE05"]
     figures, rows, used = published.figures(table=4), [], []
-    for row in _printed(figures):
+    for row in printed_rows(figures):
         same = [g for g in groups if published.DATASETS[g.dataset] == "ACE05" and _same(row, g)]
         used += same
         rows += [_side_by_side(row, group) for group in same or [None]]
@@ -99,8 +99,8 @@ def precision_recall(records: Sequence[Record]) -> Made:
     """Table 6: precision, recall and F1 by data set, criterion and convention; ours beside what they are nearest to."""
     groups, rows = scored_groups(records), []
     figures = published.figures(table=6)
-    printed = _printed(figures)
-    beside = [(_nearest(g, [p for p in printed if p["dataset"] == published.DATASETS[g.dataset]]), g) for g in groups]
+    printed = printed_rows(figures)
+    beside = [(nearest_row(g, [p for p in printed if p["dataset"] == published.DATASETS[g.dataset]]), g) for g in groups]
     matched = set()
     for entry in figures.itertuples():
         criterion = entry.metric.removesuffix("_f1")
@@ -156,7 +156,7 @@ def _main_columns() -> list[str]:
     return columns + [f"difference {name}" for name in METRICS]
 
 
-def _printed(figures: pd.DataFrame) -> list[dict[str, Any]]:
+def printed_rows(figures: pd.DataFrame) -> list[dict[str, Any]]:
     """One row a data set, system and encoder as printed, with the values by their names in `METRICS`."""
     names = {(metric, convention): name for name, (metric, _, convention) in METRICS.items()}
     letters = published.letters(figures)
@@ -177,7 +177,7 @@ def _same(row: dict[str, Any], group: Group) -> bool:
     return row["system"] == system and published.same_encoder(row["encoder"], group.records[0].settings.encoder)
 
 
-def _nearest(group: Group, printed: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def nearest_row(group: Group, printed: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The published row of the same system: that with the same encoder, else with the fewest parameters.
 
     One whose training diverged stands for no other encoder.

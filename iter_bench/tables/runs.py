@@ -17,6 +17,8 @@ RATIOS = ("precision", "recall", "f1")
 RELATION_CRITERIA = ("re", "re_plus")
 FINGERPRINTS = "sha256"
 FRACTION = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
+FEW = 2
+"""Settings that a short name may hold."""
 TOLD = "^samples (more|fewer)|^generated samples|catalogue"
 """Of a load's notes, those that say that other data than the catalogue's were read."""
 
@@ -28,12 +30,13 @@ class Group:
     Attributes:
         records: by fold, then seed.
         setting: the settings that tell the group from others of the same data set, system and encoder; often empty.
-        number: of the setting among these others, from 1; None where there are none.
+        short: what is left of `setting` where one or two settings are enough: of all others, or else of the one that is most
+            alike, since what differs in a single setting is best called by it. None where more differ, or there are no others.
     """
 
     records: tuple[Record, ...]
     setting: str
-    number: int | None = None
+    short: str | None = None
 
     @property
     def dataset(self) -> str:
@@ -71,8 +74,7 @@ def group_runs(records: Sequence[Record], known: Sequence[Record] = ()) -> list[
 
     Args:
         records: those to be grouped.
-        known: records among which settings are told apart and numbered too, so that they are named alike wherever a part of
-            them is shown.
+        known: records among which settings are told apart too, so that they are named alike wherever a part of them is shown.
     """
     groups: dict[tuple[tuple[str, str], ...], list[Record]] = {}
     for record, key in zip(records, _keys(records), strict=True):
@@ -82,12 +84,12 @@ def group_runs(records: Sequence[Record], known: Sequence[Record] = ()) -> list[
     for subject in sorted(set(map(_subject, records))):
         same = [key for key, of in subjects.items() if of == subject]
         told = sorted((_difference(dict(key), [dict(other) for other in same]), key) for key in same)
-        for number, (setting, key) in enumerate(told, 1):
+        for setting, key in told:
             members = sorted(
                 groups.get(key, ()), key=lambda r: (-1 if (n := r.settings.data.fold) is None else n, r.settings.seed)
             )
             if members:
-                made.append(Group(tuple(members), setting, number if len(told) > 1 else None))
+                made.append(Group(tuple(members), setting, _short(dict(key), [dict(other) for other in same if other != key])))
     return made
 
 
@@ -216,10 +218,22 @@ def _settings(record: Record) -> dict[str, str]:
 
 def _difference(settings: dict[str, str], peers: Sequence[dict[str, str]]) -> str:
     """In what ``settings`` differ from those of ``peers``; the data's fingerprints are named where nothing else differs."""
-    names = sorted({name for peer in peers for name in peer if len({other.get(name) for other in peers}) > 1})
-    names = [name for name in names if name != FINGERPRINTS] or names
+    names = _differing(peers)
     shown = {name: _shortened({peer[name] for peer in peers if name in peer}) for name in names}
     return ", ".join(f"{name}={shown[name][settings[name]]}" for name in names if name in settings)
+
+
+def _differing(peers: Sequence[dict[str, str]]) -> list[str]:
+    """The names of the settings in which they differ; the data's fingerprints only where nothing else does."""
+    names = sorted({name for peer in peers for name in peer if len({other.get(name) for other in peers}) > 1})
+    return [name for name in names if name != FINGERPRINTS] or names
+
+
+def _short(settings: dict[str, str], others: Sequence[dict[str, str]]) -> str | None:
+    """`Group.short` of ``settings``."""
+    pairs = sorted(([settings, other] for other in others), key=lambda pair: len(_differing(pair)))
+    enough = [peers for peers in ([settings, *others], *pairs[:1]) if others and len(_differing(peers)) <= FEW]
+    return _difference(settings, enough[0]) if enough else None
 
 
 def _shortened(values: set[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""F1 by nesting depth and by length: the counts of single documents, summed over documents that are alike.
+"""F1 by ω and by length: the counts of single documents, summed over documents that are alike.
 
-A record holds counts by document; how deep and long the documents are is read off the embedded corpus, which is generated
+A record holds counts by document; the ω and the length of the documents are read off the embedded corpus, which is generated
 again and must be the one that the record was scored on.
 """
 
@@ -32,8 +32,9 @@ INTERVAL = (
     f"({RESAMPLES} bootstrap samples; it speaks of documents, not of seeds). "
 )
 DEPTH = (
-    "ω of a document: the most positions inside one of its gold entities at which an entity begins; deeper documents also hold "
-    "more entities. Of data sets with nested entities in documents of one sentence, so that deep ones are not just long."
+    "ω of a document: the most positions inside one of its gold entities at which an entity begins. It is no nesting depth: "
+    "three short entities side by side in a long one give 4. Documents of a larger ω also hold more entities. Of data sets "
+    "with nested entities in documents of one sentence, so that those of a larger ω are not just long."
 )
 LENGTH = (
     f"Words of a document, {BINS} bins with the same number of documents each, of data sets with several sentences a document."
@@ -41,8 +42,14 @@ LENGTH = (
 
 
 def depth(records: Sequence[Record]) -> Made:
-    """A row a group of runs and depth ω of the documents."""
-    return _made("F1 by nesting depth", "ω", DEPTH, records, lambda documents: [statistics.omega(d) for d in documents])
+    """A row a group of runs and ω of the documents."""
+    return _made(
+        "F1 by ω (most positions inside one entity at which an entity begins)",
+        "ω",
+        DEPTH,
+        records,
+        lambda documents: [statistics.omega(d) for d in documents],
+    )
 
 
 def length(records: Sequence[Record]) -> Made:

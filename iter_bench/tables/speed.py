@@ -1,4 +1,4 @@
-"""F1 beside speed and energy, for every system and encoder: of throughput records where there are any, else of the scored pass.
+"""F1 beside speed and energy, for every system and encoder: of throughput records where there are any, and of the scored pass.
 
 A throughput record belongs to a group of runs where system, encoder and the data set's lengths are the same, and it names no
 setting of the system that the runs don't have. Of several on one machine the fastest VALID one counts, whatever its batch size.
@@ -23,25 +23,27 @@ from iter_bench.tables.throughput import number
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import workload_of
 
-BENCHMARK, SCORED = "throughput record", "scored pass"
+BENCHMARK, SCORED = "throughput record", "scored pass (no benchmark)"
 NOTE = (
     "F1 in percent, `strict`, mean ± sample standard deviation over runs. Source `throughput record`: the median of the "
-    "fastest VALID record of the same system and encoder on documents of about the data set's lengths, by the rules of "
-    "docs/throughput.md; where these are generated (Table 1), they aren't those that F1 is of. `scored pass`: the one "
-    "prediction that was scored, in the training's precision, without warm-up and perhaps beside other work: no benchmark, to "
-    "be compared neither with the other source nor with another row. Joules a sample come from throughput records on a GPU "
-    "alone; an empty cell was not measured."
+    "fastest VALID record of the same system and encoder that names no setting which the runs don't have (what it doesn't name "
+    "is the system's default, whatever the runs have), on documents of about the data set's lengths, by the rules of "
+    "docs/throughput.md; where these are generated (Table 1), they aren't those that F1 is of. Batch size: the most that a "
+    "batch may hold, of so many `documents` a call. Source `scored pass (no benchmark)`: the one prediction that was scored, "
+    "in the training's precision, without warm-up and perhaps beside other work: to be compared neither with the other source "
+    "nor with another row. Joules a sample come from throughput records on a GPU alone; an empty cell was not measured."
 )
+NO_JOULES = "No throughput record of these is of a GPU, so there are no joules, and no figure `energy`."
 COLUMNS = ["dataset", "system", "encoder", "setting", "runs"]
 COLUMNS += [f"measured {name} F1{std}" for name in ("NER", "RE+") for std in ("", " std")]
-COLUMNS += ["samples/s", "source", "dtype", "batch size", "structure", "joules", "hardware"]
+COLUMNS += ["samples/s", "source", "dtype", "batch size", "documents", "structure", "joules", "hardware"]
 
 
 def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Made:
     """A row a group of runs and source of its speed."""
     rows, used = [], []
     for group in group_runs(on_test(runs)):
-        measured = [*_benchmarks(group, throughput), *_scored_pass(group)]
+        measured = [*map(_benchmark, benchmarks(group, throughput)), *_scored_pass(group)]
         used += group.records if measured else []
         rows += [_about(group) | of for of in measured]
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -51,7 +53,19 @@ def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Mad
             "joules": ["" if pd.isna(value) else f"{value:.3g}" for value in frame["joules"]],
         }
     )
-    return Made("F1 beside speed and energy", frame, (NOTE, provenance(used)), text)
+    notes = (NOTE, *([] if frame["joules"].notna().any() else [NO_JOULES]), provenance(used))
+    return Made("F1 beside speed and energy", frame, notes, text)
+
+
+def benchmarks(group: Group, throughput: Sequence[ThroughputRecord]) -> list[ThroughputRecord]:
+    """The fastest VALID record on each machine that tells how fast the system of ``group`` is, by name of the machine."""
+    settings = group.records[0].settings
+    workload = workload_of(settings.data)
+    fitting = [r for r in throughput if r.valid and r.system == group.system and r.settings.workload.name == workload]
+    fitting = [r for r in fitting if r.settings.subject.weights.removeprefix("random:") == group.encoder]
+    fitting = [r for r in fitting if r.settings.subject.model.items() <= settings.model.items()]
+    machines = sorted({record.hardware for record in fitting})
+    return [max((r for r in fitting if r.hardware == machine), key=lambda r: r.rate.median) for machine in machines]
 
 
 def _about(group: Group) -> dict[str, Any]:
@@ -61,24 +75,17 @@ def _about(group: Group) -> dict[str, Any]:
     return row
 
 
-def _benchmarks(group: Group, throughput: Sequence[ThroughputRecord]) -> Iterator[dict[str, Any]]:
-    """The fastest VALID record on each machine."""
-    settings = group.records[0].settings
-    workload = workload_of(settings.data)
-    fitting = [r for r in throughput if r.valid and r.system == group.system and r.settings.workload.name == workload]
-    fitting = [r for r in fitting if r.settings.subject.weights.removeprefix("random:") == group.encoder]
-    fitting = [r for r in fitting if r.settings.subject.model.items() <= settings.model.items()]
-    for hardware in sorted({record.hardware for record in fitting}):
-        best = max((record for record in fitting if record.hardware == hardware), key=lambda record: record.rate.median)
-        yield {
-            "samples/s": best.rate.median,
-            "source": BENCHMARK,
-            "dtype": best.execution["dtype"],
-            "batch size": best.batch,
-            "structure": best.structure,
-            "joules": best.power and best.power.joules_per_sample,
-            "hardware": hardware,
-        }
+def _benchmark(record: ThroughputRecord) -> dict[str, Any]:
+    return {
+        "samples/s": record.rate.median,
+        "source": BENCHMARK,
+        "dtype": record.execution["dtype"],
+        "batch size": record.settings.batch_size,
+        "documents": record.documents.documents,
+        "structure": record.structure,
+        "joules": record.power and record.power.joules_per_sample,
+        "hardware": record.hardware,
+    }
 
 
 def _scored_pass(group: Group) -> Iterator[dict[str, Any]]:
@@ -91,6 +98,7 @@ def _scored_pass(group: Group) -> Iterator[dict[str, Any]]:
             "source": SCORED,
             "dtype": dtype_of(first.settings.training.precision, first.device),
             "batch size": passes[0].batch_size,
+            "documents": round(mean(of.documents for of in passes)),
             "structure": "predicted",
             "hardware": hardware.pop(),
         }

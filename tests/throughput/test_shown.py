@@ -185,10 +185,18 @@ def test_a_figure_of_a_reading_draws_medians_and_bands_of_valid_records(tmp_path
         assert (to_hex(line.get_color()).upper(), line.get_marker()) == (plots.look(system).color, plots.look(system).marker)
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == pytest.approx((records[0].rate.p5, records[0].rate.p95))
-    assert ([text.get_text() for text in sets.get_xticklabels()], sets.get_yscale()) == (["conll04", "ace05"], "log")
-    marks = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in sets.lines}
+    assert ([text.get_text() for text in sets.get_xticklabels()], sets.get_yscale()) == (
+        ["CoNLL04", "ACE05\n(without\ncontext)"],
+        "log",
+    ), "called as in the caption"
+    assert sets.get_title() == "minilm, batch 8\nSome CPU (2 cores)"
+    marks = {line.get_label(): (list(line.get_xdata().round()), list(line.get_ydata())) for line in sets.lines}
+    places = [line.get_xdata()[0] % 1 for line in sets.lines]
+    assert len(set(places)) == 2, "beside each other, so that no bar hides another"
     assert marks == {"ITER": ([0], pytest.approx([100], rel=1e-5)), "ASP": ([1], pytest.approx([4]))}
     assert plot.caption.endswith("5 VALID records. Hardware: Some CPU (2 cores).") and "same encoder for all" in plot.caption
+    told = "INVALID, so not drawn: ASP on length-16, batch 8 (drift); PL-Marker on ACE05 (without context), batch 8 (drift)."
+    assert told in plot.caption and "of calls of 10 documents" in plot.caption
     assert [path.suffix for path in plots.save(plot, tmp_path, "figure3")] == [".png", ".svg", ".md"]
 
 
@@ -204,7 +212,7 @@ def test_a_panel_for_each_batch_size_line_up_and_machine():
         "minilm, batch 8\nSome CPU (2 cores)",
     ]
     (ax,) = figures.of_reading("as-published", of_lineup(SMALL, (54, 64, 218), workload=CONLL04)).figure.axes
-    assert ax.get_title() == "t5-small + google-t5/t5-small + bert-base-cased\nSome CPU (2 cores)"
+    assert ax.get_title() == "t5-small + google-t5/t5-small + bert-base-cased, batch 8\nSome CPU (2 cores)"
     assert "PL-Marker, bert-base-cased" in [line.get_label() for line in ax.lines]
 
 
@@ -225,10 +233,32 @@ def test_settings_of_a_system_stand_in_the_figure_of_their_reading_alone_and_onl
     settings = first.settings.model_copy(update={"subject": pair[1]})
     second = first.model_copy(update={"settings": settings, "run_id": settings.run_id})
     for records, panels in (([first, other], 1), ([first, second, other], 2)):
-        assert len(figures.of_reading("same-encoder", records).figure.axes) == panels
+        plot = figures.of_reading("same-encoder", records)
+        assert len(plot.figure.axes) == panels and ("`lookahead`" in plot.caption) == (panels == 2), (
+            "what is shown is explained"
+        )
     (ax,) = figures.by_size([first, second, other]).figure.axes
     drawn = {line.get_label() for line in ax.lines}
     assert "ITER, measured" in drawn and "ASP, measured" not in drawn
+
+
+def test_no_two_names_of_a_system_look_the_same_in_any_panel_or_are_said_to():
+    def of(values, length=None):
+        subjects = [Subject(system="asp", model={"lookahead": value}) for value in values]
+        for subject in subjects:
+            workload = {"length": length} if length else {"workload": CONLL04}
+            made = measured("asp", lineup=subjects, **workload)
+            settings = made.settings.model_copy(update={"subject": subject})
+            yield made.model_copy(update={"settings": settings, "run_id": settings.run_id})
+
+    few = [measured("asp", length=length) for length in (16, 64)] + [*of((2, 3)), *of((4, 5), 16), *of((4, 5), 64)]
+    plot = figures.of_reading("same-encoder", few)
+    fills = {line.get_label(): line.get_fillstyle() for ax in plot.figure.axes for line in ax.lines}
+    assert fills["ASP"] == "full" and len(set(fills.values())) == len(fills) == 5 and "alike" not in plot.caption
+    plot = figures.of_reading("same-encoder", [*few, *of((6, 7, 8))])
+    drawn = {line.get_label(): line.get_fillstyle() for ax in plot.figure.axes for line in ax.lines}
+    alike = [name for name, fill in drawn.items() if list(drawn.values()).count(fill) > 1]
+    assert len(alike) == 3 and f"These marks are alike: {'; '.join(alike)}." in plot.caption
 
 
 def test_captions_say_which_documents_are_generated():
@@ -245,6 +275,9 @@ def test_published_speeds_are_hollow_and_name_their_hardware():
     drawn = [(line.get_label(), line.get_fillstyle(), *line.get_xydata()[0]) for line in ax.lines]
     table = published.figures(table=1)
     printed = table[table.dataset == "CoNLL04"]
+    caption = figures.by_size(records).caption
+    assert ax.get_title() == "CoNLL04\nmeasured: Some CPU (2 cores)" and "published 108 M are one BERT-base" in caption
+    assert "INVALID, so not drawn: ASP on CoNLL04, batch 8 (drift)." in caption
     assert [point for point in drawn if point[1] == "full"] == [
         ("ITER, measured", "full", 22.713216, pytest.approx(100, rel=1e-5))
     ]

@@ -162,6 +162,11 @@ def default_workers(runs: int) -> int:
     return 1 if launched.count() > 1 else max(1, min(len(visible_gpus()) or 2, runs, len(usable_cores())))
 
 
+def share_of_cores(workers: int) -> int:
+    """Threads of each of so many processes on this machine."""
+    return max(1, len(usable_cores()) // workers)
+
+
 def visible_gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch
@@ -180,7 +185,7 @@ def _start(workers: int, gpu: str | None, told: SimpleQueue[tuple[RunSettings, E
 
     global _told
     _told = told
-    torch.set_num_threads(max(1, len(usable_cores()) // workers))
+    torch.set_num_threads(share_of_cores(workers))
     if gpu is not None:  # torch hasn't asked for devices yet
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
 

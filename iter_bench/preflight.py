@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from iter_bench import data, environment, records
+from iter_bench import data, environment, execution, records
 from iter_bench.costs import SUBTOKENS_PER_WORD, Cost, Costs, Size
 from iter_bench.data import catalogue
 from iter_bench.devices import default_device
@@ -58,11 +58,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a matrix needs and costs; ``device`` and ``capacity`` (its bytes of memory) are where it would run."""
+    """What a matrix needs and costs, with ``at_once`` runs at a time.
+
+    Attributes:
+        device: where each would run, and ``capacity`` that machine's bytes of memory.
+    """
 
     lines: tuple[Line, ...]
     device: str
     capacity: int | None
+    at_once: int
 
     @property
     def problems(self) -> dict[str, int]:
@@ -80,15 +85,16 @@ class Plan:
         return [run for line in lines if not line.problems for run in line.runs]
 
     def hours(self, lines: Sequence[Line]) -> float | None:
-        """Of these lines, as far as known; None where nothing of it is."""
+        """Of these lines, ``at_once`` runs at a time, as far as known; None where nothing of it is."""
         known = [line.hours for line in lines if line.hours is not None]
-        return sum(known) if known or not lines else None
+        return sum(known) / self.at_once if known or not lines else None
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         return {
             "device": self.device,
             "device_memory": self.capacity,
+            "runs_at_once": self.at_once,
             "runs": sum(len(line.runs) for line in self.lines),
             "can_run": len(self.can_run),
             "hours": self.hours(self.lines),
@@ -112,21 +118,26 @@ class Plan:
         }
 
 
-def plan(runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None, *, elsewhere: bool = False) -> Plan:
+def plan(
+    runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None, *, at_once: int = 1, elsewhere: bool = False
+) -> Plan:
     """Looks at everything that the runs need.
 
     Args:
         runs: of a profile, those that others start from before these.
         folders: where finished runs and trained systems lie; records there tell what runs cost.
         data_dir: as for `iter_bench.data.load`.
+        at_once: how many runs share this machine; on a CPU each has its share of the cores.
         elsewhere: the runs go to other machines, whose memory isn't known; hours are still those of this one.
     """
     device = default_device()
     described = environment.describe()
+    threads = described.threads if at_once == 1 else execution.share_of_cores(at_once)
+    hardware = described.model_copy(update={"threads": threads}).hardware(device.type)  # as records of such runs have it
     capacity = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else described.memory
     if elsewhere:
         capacity = None
-    costs = Costs(_readable(folders.records), described.hardware(device.type), device)
+    costs = Costs(_readable(folders.records), hardware, device)
     sizes, bad = _look_at_data({run.data: None for run in runs}, data_dir)
     blocked: set[str] = set()
     lines = []
@@ -149,7 +160,7 @@ def plan(runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None, *
             blocked |= {run.run_id for run in group}
         cost = Cost(cost.seconds, "; ".join(basis))
         lines.append(Line(tuple(group), len(finished), encoder, cost, memory, tuple(found)))
-    return Plan(tuple(lines), described.hardware(device.type), capacity)
+    return Plan(tuple(lines), hardware, capacity, at_once)
 
 
 def _readable(folder: Path) -> list[records.Record]:

@@ -66,7 +66,9 @@ def test_ace05_says_all_that_is_missing_and_what_it_would_cost_and_starts_nothin
     passes = 25 * (3 * 10051 + 2424) + 2050
     assert line["hours"] == pytest.approx(5 * passes * forward / (0.3 * RATE) / 3600, rel=0.02)
     assert line["basis"].startswith("assumed: 30 % of 4.00 TFLOP/s") and "Table 1" in line["basis"]
-    assert plan["hours"] == pytest.approx(sum(group["hours"] for group in plan["groups"]))
+    # two at a time on a CPU
+    assert plan["hours"] * plan["runs_at_once"] == pytest.approx(sum(group["hours"] for group in plan["groups"]))
+    assert plan["runs_at_once"] == execution.default_workers(95)
 
     run = RunSettings(encoder="t5-large", data={"dataset": "ace05_asp", "context": 256}, training={"epochs": 25})
     (with_context,) = preflight.plan([run], Folders(), None).lines  # ASP's files hold less: 135.35 sub-tokens in Table 1
@@ -83,9 +85,10 @@ def test_the_longest_runs_begin_first():
         return preflight.Line(runs, 0, "minilm", Cost(seconds, "measured"), None, problems)
 
     lines = line("iter", 60, seeds=(1, 2)), line("asp", None), line("plmarker", 300), line("iter", 900, "no data")
-    plan = preflight.Plan((*lines, line("asp", 60, seeds=(3,))), "cpu", None)
+    plan = preflight.Plan((*lines, line("asp", 60, seeds=(3,))), "cpu", None, 2)
     order = "plmarker 1, iter 1, iter 2, asp 3, asp 1"
     assert ", ".join(f"{run.system} {run.seed}" for run in plan.can_run) == order
+    assert plan.hours([line("iter", 3600, seeds=(1, 2, 3))]) == pytest.approx(1.5)
 
 
 def test_what_can_run_runs_and_what_starts_from_the_rest_does_not(somewhere_else, monkeypatch):

@@ -34,7 +34,8 @@ def show(plan: Plan, console: Console) -> None:
     total, possible = plan.hours(plan.lines), plan.hours([line for line in plan.lines if not line.problems])
     runs = sum(len(line.runs) for line in plan.lines)
     rest = f"; the {len(plan.can_run)} that can run: {_of(possible)}" if plan.problems and plan.can_run else ""
-    console.print(f"{runs} {'run' if runs == 1 else 'runs'}, one after the other: {_of(total)}{rest}", highlight=False)
+    order = "one after the other" if plan.at_once == 1 else f"{plan.at_once} at a time"
+    console.print(f"{runs} {'run' if runs == 1 else 'runs'}, {order}: {_of(total)}{rest}", highlight=False)
     console.print(f"On {plan.device}. +N: with N words of context on each side. GiB: peak of training.", highlight=False)
     for i, basis in enumerate(bases, 1):
         console.print(f"  {i}: {basis}", highlight=False)

@@ -56,7 +56,8 @@ def reproduce(
     runs = whole.runs() if share is None else matrix.share(whole.runs(), *_share(share))
     folders = Folders(results, work)
     elsewhere = engine is Engine.ray and "RAY_ADDRESS" in os.environ
-    planned = preflight.plan(runs, folders, data_dir, elsewhere=elsewhere)
+    workers = 1 if engine is Engine.ray else workers or execution.default_workers(len(runs))
+    planned = preflight.plan(runs, folders, data_dir, at_once=workers, elsewhere=elsewhere)
     if plan and json:
         typer.echo(dumps(planned.as_json(), indent=1))
         return
@@ -80,7 +81,7 @@ def reproduce(
         left = [run.run_id for run in runs if folders.finished(run.run_id) is None]
         opened = on_ray.engine(folders, {run_id: resources[run_id] for run_id in left})
     else:
-        opened = nullcontext(execution.processes(workers or execution.default_workers(len(runs))))
+        opened = nullcontext(execution.processes(workers))
     with opened as does, RunProgress(len(runs)) as progress:
         one = partial(execution.execute_run, folders, data_dir)
         done, failed = execution.execute_all(runs, one, engine=does, report=progress.report)

@@ -67,7 +67,7 @@ STRUCTURES = {
 
 @in_style
 def by_size(records: Sequence[ThroughputRecord]) -> Plot:
-    """A panel for each data set and machine, as in the paper: its Table 1 hollow, what was measured here filled.
+    """A panel for each data set and machine, as in the paper: its Table 1 hollow, what was measured here with its batch filled.
 
     Line-ups that compare settings of one system are left to the figures of readings, which tell settings apart.
 
@@ -76,6 +76,7 @@ def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     """
     of_sets = [record for record in records if record.settings.workload.name in WORKLOADS]
     of_sets = [record for record in of_sets if not _compared(record.settings.lineup)]
+    of_sets = [r for r in of_sets if r.settings.batch_size == WORKLOADS[r.settings.workload.name]["batch_size"]]
     shown = [record for record in of_sets if record.valid]
     panels: dict[tuple[int, str], list[ThroughputRecord]] = {}
     for record in shown:

@@ -67,16 +67,16 @@ STRUCTURES = {
 
 @in_style
 def by_size(records: Sequence[ThroughputRecord]) -> Plot:
-    """A panel for each data set and machine, as in the paper: its Table 1 hollow, what was measured here with its batch filled.
+    """A panel for each data set and machine, as in the paper: its Table 1 hollow, what was measured here filled.
 
-    Line-ups that compare settings of one system are left to the figures of readings, which tell settings apart.
+    Line-ups that compare settings of one system, or have one alone, are left to the figures of readings, which tell settings and
+    batch sizes apart.
 
     Raises:
         UserError: there is no VALID record of a data set in such a line-up of systems.
     """
     of_sets = [record for record in records if record.settings.workload.name in WORKLOADS]
-    of_sets = [record for record in of_sets if not _compared(record.settings.lineup)]
-    of_sets = [r for r in of_sets if r.settings.batch_size == WORKLOADS[r.settings.workload.name]["batch_size"]]
+    of_sets = [r for r in of_sets if len(r.settings.lineup) > 1 and not _compared(r.settings.lineup)]
     shown = [record for record in of_sets if record.valid]
     panels: dict[tuple[int, str], list[ThroughputRecord]] = {}
     for record in shown:

@@ -237,9 +237,10 @@ def test_settings_of_a_system_stand_in_the_figure_of_their_reading_alone_and_onl
         assert len(plot.figure.axes) == panels and ("`lookahead`" in plot.caption) == (panels == 2), (
             "what is shown is explained"
         )
-    (ax,) = figures.by_size([first, second, other]).figure.axes
+    alone = measured("plmarker", workload=CONLL04, batch_size=1024, lineup=[Subject(system="plmarker")])
+    (ax,) = figures.by_size([first, second, other, alone]).figure.axes
     drawn = {line.get_label() for line in ax.lines}
-    assert "ITER, measured" in drawn and "ASP, measured" not in drawn
+    assert "ITER, measured" in drawn and not drawn & {"ASP, measured", "PL-Marker, measured"}
 
 
 def test_no_two_names_of_a_system_look_the_same_in_any_panel_or_are_said_to():

@@ -69,8 +69,8 @@ STRUCTURES = {
 def by_size(records: Sequence[ThroughputRecord]) -> Plot:
     """A panel for each data set and machine, as in the paper: its Table 1 hollow, what was measured here filled.
 
-    Line-ups that compare settings of one system, or have one alone, are left to the figures of readings, which tell settings and
-    batch sizes apart.
+    Line-ups that compare settings of one system, or have one alone, are left to the figures of readings, which tell settings
+    and batch sizes apart.
 
     Raises:
         UserError: there is no VALID record of a data set in such a line-up of systems.

@@ -14,9 +14,8 @@ from iter_bench.plots.steps import steps
 from iter_bench.plots.style import Plot
 from iter_bench.plots.throughput import FIGURES as THROUGHPUT
 from iter_bench.records import Record
-from iter_bench.tables.beyond import on_test
 from iter_bench.tables.catalogue import Sources
-from iter_bench.tables.runs import group_runs
+from iter_bench.tables.runs import group_runs, on_test
 from iter_bench.throughput.schema import ThroughputRecord
 
 

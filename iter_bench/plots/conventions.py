@@ -14,8 +14,7 @@ from iter_bench.plots.style import CONVENTIONS, PAGE_WIDTH, Plot, in_style
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, Criterion
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.paper import percent
-from iter_bench.tables.runs import Group
+from iter_bench.tables.runs import Group, percent
 
 ROW_HEIGHT, FRAME_HEIGHT = 0.17, 0.6
 """Inches, of a row of marks and of title and axis of a panel."""

@@ -9,13 +9,13 @@ import pandas as pd
 
 from iter_bench.plots.style import FILLS, look
 from iter_bench.records import Record
-from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.runs import ABOUT, Group, group_runs
 
 
 def of_rows(panels: Iterable[pd.DataFrame], records: Sequence[Record]) -> list[list[Group]]:
     """The groups of ``records`` that the rows of each panel's table are about, told apart among those that are shown."""
     groups = {(of.dataset, of.system, of.encoder, of.setting): of for of in group_runs(records)}
-    about = ["dataset", "system", "encoder", "setting"]
+    about = [*ABOUT[:-1]]
     found = [[groups[key].records for key in rows[about].itertuples(index=False, name=None)] for rows in panels]
     shown = {record.run_id: record for panel in found for of in panel for record in of}
     again = {of.records[0].run_id: of for of in group_runs(list(shown.values()))}

@@ -13,10 +13,8 @@ from iter_bench.plots.panels import grid, legend
 from iter_bench.plots.style import HALO, TITLE_SIZE, Plot, in_style, look, plain_numbers
 from iter_bench.records import Record
 from iter_bench.settings import dtype_of
-from iter_bench.tables.beyond import on_test
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.paper import percent
-from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.runs import Group, group_runs, on_test, percent
 from iter_bench.tables.speed import benchmarks
 from iter_bench.tables.throughput import commands
 from iter_bench.throughput.schema import ThroughputRecord

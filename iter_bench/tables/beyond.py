@@ -10,8 +10,7 @@ from iter_bench.records import Record
 from iter_bench.scoring import CONVENTIONS, CRITERIA, precision_recall_f1
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.output import LABELS
-from iter_bench.tables.paper import percent
-from iter_bench.tables.runs import group_runs
+from iter_bench.tables.runs import ABOUT, group_runs, on_test, percent
 from iter_bench.tables.significance import differences
 from iter_bench.tables.text import Made
 
@@ -22,12 +21,12 @@ def conventions(records: Sequence[Record]) -> Made:
     rows = []
     for group in group_runs(records):
         for criterion in (c for c in CRITERIA if c in group.records[0].scores.test["strict"]):
-            row = group.about | {"runs": len(group.records), "criterion": LABELS[criterion]}
+            row = group.about | {"criterion": LABELS[criterion]}
             for convention in CONVENTIONS:
                 row[convention], row[f"{convention} std"] = percent(group, criterion, convention)
             row |= {f"difference {name}": row[name] - row["strict"] for name in ("pl_marker", "surface")}
             rows.append(row)
-    columns = ["dataset", "system", "encoder", "setting", "runs", "criterion"]
+    columns = [*ABOUT, "criterion"]
     columns += [f"{name}{std}" for name in CONVENTIONS for std in ("", " std")]
     columns += ["difference pl_marker", "difference surface"]
     note = (
@@ -47,10 +46,10 @@ def types(records: Sequence[Record]) -> Made:
             for name in sorted({name for test in tests for name in test[criterion].per_type}):
                 tallies = [test[criterion].per_type[name] for test in tests if name in test[criterion].per_type]
                 hit, spurious, missed = (sum(getattr(tally, field) for tally in tallies) for field in ("tp", "fp", "fn"))
-                row = group.about | {"runs": len(tests), "criterion": LABELS[criterion], "type": name}
+                row = group.about | {"criterion": LABELS[criterion], "type": name}
                 row |= {"hit": hit, "missed": missed, "spurious": spurious}
                 rows.append(row | {"strict F1": 100 * precision_recall_f1(hit, spurious, missed)[2]})
-    columns = ["dataset", "system", "encoder", "setting", "runs", "criterion", "type", "hit", "missed", "spurious", "strict F1"]
+    columns = [*ABOUT, "criterion", "type", "hit", "missed", "spurious", "strict F1"]
     note = "Counts in convention `strict`, summed over the runs; F1 in percent, of these sums. A wrong type or border is both."
     return Made("Errors by type", pd.DataFrame(rows, columns=columns), (note, provenance(records)))
 
@@ -58,8 +57,3 @@ def types(records: Sequence[Record]) -> Made:
 def significance(records: Sequence[Record]) -> Made:
     """All pairs of systems and settings that were scored on the same test documents, and which could be no part of one."""
     return differences(on_test(records), "Differences between systems")
-
-
-def on_test(records: Sequence[Record]) -> list[Record]:
-    """Those that were scored on a test split: trials of searches, scored on dev, are not results."""
-    return [record for record in records if record.settings.data.test == "test"]

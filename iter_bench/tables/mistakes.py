@@ -10,12 +10,10 @@ import pandas as pd
 
 from iter_bench import mistakes, scoring
 from iter_bench.records import Record
-from iter_bench.tables.beyond import on_test
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.runs import ABOUT, Group, group_runs, on_test
 from iter_bench.tables.text import Made
 
-ABOUT = ["dataset", "system", "encoder", "setting", "runs"]
 SHARES = (
     "Means over runs, convention `strict`. Classes are in percent of the gold items, so those from hit to missed make 100; "
     "spurious ones come on top. Each gold item is paired with at most one predicted item. "
@@ -35,7 +33,7 @@ RELATIONS = (
 def entities(records: Sequence[Record]) -> Made:
     """A row a group of runs: where its entities go wrong."""
     kept = with_mistakes(records)
-    rows = [_about(group) | shares(group, "entities") for group in group_runs(kept)]
+    rows = [group.about | shares(group, "entities") for group in group_runs(kept)]
     columns = [*ABOUT, "gold", *(f"{name} %" for name in mistakes.ENTITY_CLASSES)]
     return _made("Mistakes in entities", rows, columns, ENTITIES, kept, records)
 
@@ -45,7 +43,7 @@ def relations(records: Sequence[Record]) -> Made:
     kept = [record for record in with_mistakes(records) if "relations" in record.mistakes]
     rows = []
     for group in group_runs(kept):
-        rows.append(_about(group) | shares(group, "relations"))
+        rows.append(group.about | shares(group, "relations"))
         ratios = zip(*(given_entities(record) for record in group.records), strict=True)
         rows[-1] |= {f"{name} given entities": 100 * mean(of) for name, of in zip(("P", "R", "F1"), ratios, strict=True)}
     columns = [*ABOUT, "gold", *(f"{name} %" for name in mistakes.RELATION_CLASSES)]
@@ -85,10 +83,6 @@ def given_entities(record: Record) -> tuple[float, float, float]:
     """Precision, recall and F1 of relations between entities that were found and are right, in [0, 1]."""
     hit, given = record.mistakes["relations"]["hit"], record.mistakes["given"]
     return scoring.precision_recall_f1(hit, given["predicted"] - hit, given["gold"] - hit)
-
-
-def _about(group: Group) -> dict[str, Any]:
-    return group.about | {"runs": len(group.records)}
 
 
 def _made(

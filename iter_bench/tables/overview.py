@@ -13,8 +13,8 @@ from iter_bench.scoring import CRITERIA
 from iter_bench.tables import throughput as speeds
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.output import LABELS
-from iter_bench.tables.paper import nearest_row, percent, printed_rows, records_of, scored_groups
-from iter_bench.tables.runs import ranges
+from iter_bench.tables.paper import nearest_row, printed_rows, records_of, scored_groups
+from iter_bench.tables.runs import percent, ranges
 from iter_bench.tables.text import Made
 from iter_bench.throughput.schema import ThroughputRecord
 

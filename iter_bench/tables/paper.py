@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ from iter_bench import published
 from iter_bench.records import Record
 from iter_bench.scoring import Convention, Criterion
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.runs import Group, group_runs, percent
 from iter_bench.tables.text import Made
 
 METRICS: dict[str, tuple[str, Criterion, Convention]] = {
@@ -41,13 +41,6 @@ def scored_groups(records: Sequence[Record]) -> list[Group]:
 def records_of(groups: Iterable[Group]) -> list[Record]:
     """All their records."""
     return [record for group in groups for record in group.records]
-
-
-def percent(group: Group, criterion: Criterion, convention: Convention, ratio: str = "f1") -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation over the runs, in percent; None where there is no such score, or one run."""
-    tests = [record.scores.test[convention] for record in group.records]
-    values = [100 * getattr(test[criterion], ratio) for test in tests if criterion in test]
-    return (mean(values) if values else None, stdev(values) if len(values) > 1 else None)
 
 
 def main_results(records: Sequence[Record]) -> Made:

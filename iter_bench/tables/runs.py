@@ -11,10 +11,12 @@ from typing import Any
 import pandas as pd
 
 from iter_bench.records import Record
-from iter_bench.scoring import CRITERIA
+from iter_bench.scoring import CRITERIA, Convention, Criterion
 
 RATIOS = ("precision", "recall", "f1")
 RELATION_CRITERIA = ("re", "re_plus")
+ABOUT = ("dataset", "system", "encoder", "setting", "runs")
+"""The columns of `Group.about`."""
 FINGERPRINTS = "sha256"
 FRACTION = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 FEW = 2
@@ -55,8 +57,8 @@ class Group:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The columns that name the group in a table."""
-        return {"dataset": self.dataset, "system": self.system, "encoder": self.encoder, "setting": self.setting}
+        """The columns that name the group in a table, and how many runs it has."""
+        return dict(zip(ABOUT, (self.dataset, self.system, self.encoder, self.setting, len(self.records)), strict=True))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -156,7 +158,7 @@ def ranges(numbers: Iterable[int]) -> str:
 def _columns() -> list[str]:
     scores = [f"{criterion}_{name}{suffix}" for criterion in CRITERIA for name in RATIOS for suffix in ("", "_std")]
     scores += [f"{criterion}_f1_pl_marker{suffix}" for criterion in RELATION_CRITERIA for suffix in ("", "_std")]
-    run = ["dataset", "system", "encoder", "setting", "parameters", "seeds", "folds"]
+    run = [*ABOUT[:-1], "parameters", "seeds", "folds"]
     return [*run, *scores, "train_seconds", "samples_per_second", "peak_memory", "hardware"]
 
 
@@ -179,8 +181,24 @@ def _row(group: Group) -> dict[str, Any]:
     return row
 
 
+def on_test(records: Iterable[Record]) -> list[Record]:
+    """Those that were scored on a test split: trials of searches, scored on dev, are not results."""
+    return [record for record in records if record.settings.data.test == "test"]
+
+
+def percent(group: Group, criterion: Criterion, convention: Convention, ratio: str = "f1") -> tuple[float | None, float | None]:
+    """`spread` of a score over the group's runs, in percent; None where there is no such score."""
+    tests = [record.scores.test[convention] for record in group.records]
+    return spread([100 * getattr(test[criterion], ratio) for test in tests if criterion in test])
+
+
+def spread(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation; None of no value, and the deviation of a single one."""
+    return (mean(values) if values else None, stdev(values) if len(values) > 1 else None)
+
+
 def _mean_and_std(name: str, scores: Sequence[float]) -> dict[str, float | None]:
-    return {name: _mean(scores), f"{name}_std": stdev(scores) if len(scores) > 1 else None}
+    return dict(zip((name, f"{name}_std"), spread(scores), strict=True))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -18,13 +18,11 @@ from iter_bench.data import statistics, synthetic
 from iter_bench.document import Document
 from iter_bench.records import Record
 from iter_bench.scoring import CRITERIA, precision_recall_f1
-from iter_bench.tables.beyond import on_test
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.output import LABELS
-from iter_bench.tables.runs import group_runs
+from iter_bench.tables.runs import ABOUT, group_runs, on_test
 from iter_bench.tables.text import Made
 
-ABOUT = ["dataset", "system", "encoder", "setting", "runs"]
 BINS = 4
 RESAMPLES = 2000
 INTERVAL = (
@@ -78,7 +76,7 @@ def _made(
         words = np.array([len(document.words) for document in documents])
         for value in sorted(set(keys.tolist())):
             of = keys == value
-            row = group.about | {"runs": len(group.records), name: value if name == "ω" else float(words[of].mean())}
+            row = group.about | {name: value if name == "ω" else float(words[of].mean())}
             row |= {"from": int(words[of].min()), "to": int(words[of].max()), "documents": int(of.sum())}
             for criterion in (c for c in CRITERIA if c in group.records[0].documents):
                 counts = np.array([record.documents[criterion] for record in group.records])[:, of]

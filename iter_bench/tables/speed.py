@@ -14,10 +14,8 @@ import pandas as pd
 
 from iter_bench.records import Record
 from iter_bench.settings import dtype_of
-from iter_bench.tables.beyond import on_test
 from iter_bench.tables.captions import provenance
-from iter_bench.tables.paper import percent
-from iter_bench.tables.runs import Group, group_runs
+from iter_bench.tables.runs import ABOUT, Group, group_runs, on_test, percent
 from iter_bench.tables.text import Made, readable
 from iter_bench.tables.throughput import number
 from iter_bench.throughput.schema import ThroughputRecord
@@ -34,7 +32,7 @@ NOTE = (
     "nor with another row. Joules a sample come from throughput records on a GPU alone; an empty cell was not measured."
 )
 NO_JOULES = "No throughput record of these is of a GPU, so there are no joules, and no figure `energy`."
-COLUMNS = ["dataset", "system", "encoder", "setting", "runs"]
+COLUMNS = [*ABOUT]
 COLUMNS += [f"measured {name} F1{std}" for name in ("NER", "RE+") for std in ("", " std")]
 COLUMNS += ["samples/s", "source", "dtype", "batch size", "documents", "structure", "joules", "hardware"]
 
@@ -69,7 +67,7 @@ def benchmarks(group: Group, throughput: Sequence[ThroughputRecord]) -> list[Thr
 
 
 def _about(group: Group) -> dict[str, Any]:
-    row = group.about | {"runs": len(group.records)}
+    row = group.about
     for name, criterion in (("NER", "ner"), ("RE+", "re_plus")):
         row[f"measured {name} F1"], row[f"measured {name} F1 std"] = percent(group, criterion, "strict")
     return row

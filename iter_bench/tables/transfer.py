@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
 from typing import Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ from iter_bench.records import Record
 from iter_bench.settings import TRAINED
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.paper import CONVENTIONS
+from iter_bench.tables.runs import spread
 from iter_bench.tables.text import Made
 
 SOURCE = "CoNLL03"
@@ -87,8 +87,7 @@ def _measured(pair: _Pair, printed: dict[str, Any]) -> dict[str, Any]:
         for metric, criterion in METRICS.items():
             values = [100 * r.scores.test["strict"][criterion].f1 for r in records if criterion in r.scores.test["strict"]]
             name = f"{metric} {start}"
-            cells[f"measured {name}"] = mean(values) if values else None
-            cells[f"measured {name} std"] = stdev(values) if len(values) > 1 else None
-            if values and printed.get(f"published {name}") is not None:
-                cells[f"difference {name}"] = mean(values) - printed[f"published {name}"]
+            cells[f"measured {name}"], cells[f"measured {name} std"] = value, _ = spread(values)
+            if value is not None and printed.get(f"published {name}") is not None:
+                cells[f"difference {name}"] = value - printed[f"published {name}"]
     return cells

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 from typing import NamedTuple
 
 import pandas as pd
@@ -18,6 +17,7 @@ from iter_bench.records import Record
 from iter_bench.report import all_figures, finished_sets, records_of, write_tables
 from iter_bench.tables import throughput
 from iter_bench.tables.catalogue import TABLES, Sources, load_sources
+from iter_bench.tables.runs import spread
 
 SIGNIFICANCE = "-significance"
 
@@ -106,7 +106,7 @@ def _numbers_of(chosen: Sequence[Record]) -> list[Measured]:
             for criterion in by_criterion:
                 for ratio in ("precision", "recall", "f1"):
                     values = [getattr(record.scores.test[convention][criterion], ratio) for record in group.records]
-                    found.append((mean(values), stdev(values) if len(values) > 1 else None))
+                    found.append(spread(values))
     return [(value, None if pd.isna(std) else std) for value, std in found if not pd.isna(value)]
 
 

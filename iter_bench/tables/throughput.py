@@ -25,12 +25,14 @@ ABOUT = (
 )
 MEANING = (
     "Structure `gold`: new weights decide nothing, so every system is given the gold structure, all computation done; "
-    "`predicted`: trained weights, their own. Speed-up of ITER: its median over the row's, measured in alternation with it in "
-    "the same cell. Share of the ceiling: the time that the operations counted from shapes would take at the rates of matrix "
-    "product and copy that were measured beside, of the median. A batch size is the most that a batch may hold: it has no more "
-    "than the `documents` of a call, and budgets of sub-tokens make it smaller (on two cores 2 to 15 documents of ITER at 64). "
-    "An empty cell was not measured. Source `embedded`: generated sentences with about the length and density of the data set "
-    "that a row is named after (throughput/workloads.toml; lengths are those of the paper's Table 1), not the data set itself."
+    "`predicted`: trained weights, their own. Speed-up of ITER: its median over the row's, measured in alternation with it "
+    "in the same cell. Share of the ceiling: the time that the operations counted from shapes would take at the rates of "
+    "matrix product and copy that were measured beside, of the median. Tokenising to decoding: milliseconds a document, "
+    "from calls of their own that wait around each part, so that their sum isn't the timed call's. A batch size is the "
+    "most that a batch may hold: it has no more than the `documents` of a call, and budgets of sub-tokens make it smaller "
+    "(on two cores 2 to 15 documents of ITER at 64). An empty cell was not measured. Source `embedded`: generated "
+    "sentences with about the length and density of the data set that a row is named after (throughput/workloads.toml; "
+    "lengths are those of the paper's Table 1), not the data set itself."
 )
 STAGES = (
     "PL-Marker has an encoder in each of its two stages: what is measured counts both (217.9 M over BERT-base), the published "
@@ -270,9 +272,16 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
         "watts": "{:.0f}".format,
         "joules": "{:.3g}".format,
     }
-    text = {}
-    for name in frame.columns.drop(["samples/s p5", "samples/s p95", *(f"{part} ms" for part in PARTS)]):
+    text, parts = {}, [f"{part} ms" for part in PARTS]
+    for name in frame.columns.drop(["samples/s p5", "samples/s p95", *parts, "hardware"]):
         text[name] = ["" if pd.isna(value) else forms.get(name, str)(value) for value in frame[name]]
+    text[f"{' + '.join(PARTS)}, ms"] = [
+        ""
+        if pd.isna([*of]).all()
+        else " + ".join("–" if pd.isna(ms) else f"{ms:.0f}" if ms >= 10 else f"{ms:.2g}" for ms in of)
+        for of in frame[parts].itertuples(index=False)
+    ]
+    text["hardware"] = ["" if pd.isna(value) else value for value in frame["hardware"]]
     spread = zip(text["samples/s"], frame["samples/s p5"], frame["samples/s p95"], strict=True)
     text["samples/s"] = [f"{value} [{number(low)}, {number(high)}]" if value else "" for value, low, high in spread]
     return pd.DataFrame({name: values for name, values in text.items() if any(values)}, dtype=str)

@@ -34,8 +34,9 @@ def test_table_1_by_hand():
     shared += "{} | Some CPU (2 cores) |"
     assert [line for line in tables.markdown(made.shown).splitlines() if "Some CPU" in line] == [
         "| CoNLL04 | ITER | T5-small | 54 | 64 | 1x RTX 4090 | 1040.55 |  |  | "
-        + shared.format("100 [99.1, 101] |  | 40.0% | 2 G"),
-        "| CoNLL04 | ASP | T5-small | 64 | 64 | 1x RTX 4090 | 44.459 | 23.4× |  | " + shared.format("5 [4.1, 5.9] | 20× |  | "),
+        + shared.format("100 [99.1, 101] |  | 40.0% | 2 G | – + – + 8 + 1"),
+        "| CoNLL04 | ASP | T5-small | 64 | 64 | 1x RTX 4090 | 44.459 | 23.4× |  | "
+        + shared.format("5 [4.1, 5.9] | 20× |  |  | – + – + 8 + 1"),
     ]
     assert list(brief(made).columns[-2:]) == ["share of ceiling", "hardware"] and len(brief(made)) == 2
 

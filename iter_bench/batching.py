@@ -89,6 +89,7 @@ def in_batches(
     *,
     tokens: int | None = None,
     name: Callable[[int], str] = str,
+    earlier: Callable[[], None] | None = None,
 ) -> Callable[[], None]:
     """Calls ``begin`` with the indices of each batch's samples, longest first, so that one too large for memory fails at once.
 
@@ -102,6 +103,7 @@ def in_batches(
         begin: does one batch, or begins it and gives what ends it; where either raises, it must have left nothing behind.
         tokens: the most padded sub-tokens of a batch of several samples; none: any number.
         name: a sample's index → what a person knows it by.
+        earlier: what an earlier call returned, to be ended once the first batch has begun, or as memory is short beside it.
 
     Returns:
         What ends the last batch, so that something else can begin before; nothing is left to it where ``begin`` gives nothing.
@@ -110,7 +112,7 @@ def in_batches(
         OutOfMemory: a sample is too large by itself; the message names it.
     """
     waiting = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")[::-1].tolist()
-    begun: tuple[list[int], Callable[[], None]] | None = None
+    begun: tuple[list[int], Callable[[], None]] | None = None if earlier is None else ([], earlier)
     formed = _formed.get(Formed())
 
     def smaller(rows: list[int], reason: str) -> int:

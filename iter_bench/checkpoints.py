@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +93,10 @@ class CheckpointFolder:
         path = self._existing("last")
         if path is None:
             return []
-        try:
-            _check(path)
+        with self._read(path):
             content = json.loads((path / STATE).read_text(encoding="utf-8"))
             key, history = content["key"], content["history"]
             weights, moments = load_file(path / WEIGHTS_FILE), load_file(path / "optimizer.safetensors")
-        except DAMAGE as error:
-            raise self._damaged(path, error) from error
-        except OSError as error:
-            raise UserError(f"{path}: the checkpoint can't be read: {error.strerror or error}") from error
         load_weights(module, weights)  # which names another model or other types
         if other := [name for name, value in self.key.items() if not isinstance(key, dict) or key.get(name) != value]:
             begun = f"{path} belongs to the run with another {', '.join(other)}"
@@ -125,14 +121,20 @@ class CheckpointFolder:
         path = self._existing("best")
         if path is None:
             return None
+        with self._read(path):
+            weights = load_file(path / WEIGHTS_FILE)
+        return {name: local(value).cpu() for name, value in _as_divided(module, weights).items()}
+
+    @contextmanager
+    def _read(self, path: Path) -> Iterator[None]:
+        """For what reads a stored epoch, which must be as it was written."""
         try:
             _check(path)
-            weights = load_file(path / WEIGHTS_FILE)
+            yield
         except DAMAGE as error:
             raise self._damaged(path, error) from error
         except OSError as error:
             raise UserError(f"{path}: the checkpoint can't be read: {error.strerror or error}") from error
-        return {name: local(value).cpu() for name, value in _as_divided(module, weights).items()}
 
     def _damaged(self, path: Path, why: Exception | str) -> UserError:
         return UserError(f"{path}: the checkpoint is damaged ({why}); delete {self.folder} to start over")

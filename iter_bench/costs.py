@@ -9,7 +9,8 @@ much slower the system's runs were than ITER's where both were measured. Every c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -85,11 +86,13 @@ class Costs:
         records: of earlier runs, on whatever hardware.
         hardware: this machine's, as `Record.hardware` has it.
         device: that runs will use.
+        threads: of each run, on a CPU.
     """
 
-    def __init__(self, records: Sequence[Record], hardware: str, device: torch.device):
+    def __init__(self, records: Sequence[Record], hardware: str, device: torch.device, threads: int | None = None):
         self.hardware = hardware
         self.device = device
+        self.threads = threads
         self._measured = [(record, rate) for record in records if (rate := _rate(record))]
         self._products: dict[str, float] = {}
 
@@ -160,8 +163,20 @@ class Costs:
 
         dtype = compute_dtype(self.device, run.training.precision)
         if dtype not in self._products:
-            self._products[dtype] = measure_ceiling(self.device, dtype).flops
+            with _threads(self.threads):
+                self._products[dtype] = measure_ceiling(self.device, dtype).flops
         return self._products[dtype]
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """For what a run of so many threads would reach; none: as many as there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _work(run: RunSettings, encoder: str, sizes: dict[str, Size]) -> float | None:

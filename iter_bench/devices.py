@@ -105,7 +105,8 @@ def _lower(weight: nn.Parameter) -> nn.Parameter:
     if state is None or state != known:
         with torch.inference_mode(False):  # whose tensors couldn't be used outside it
             converted = nn.Parameter(weight.detach().bfloat16(), requires_grad=False)
-        _LOWERED[weight] = state, converted
+        if state is not None:
+            _LOWERED[weight] = state, converted
     return converted
 
 

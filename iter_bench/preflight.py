@@ -9,12 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import heapreplace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from iter_bench import data, environment, execution, records
+from iter_bench import data, environment, records
 from iter_bench.costs import SUBTOKENS_PER_WORD, Cost, Costs, Size
 from iter_bench.data import catalogue
 from iter_bench.devices import default_device
@@ -85,9 +86,15 @@ class Plan:
         return [run for line in lines if not line.problems for run in line.runs]
 
     def hours(self, lines: Sequence[Line]) -> float | None:
-        """Of these lines, ``at_once`` runs at a time, as far as known; None where nothing of it is."""
-        known = [line.hours for line in lines if line.hours is not None]
-        return sum(known) / self.at_once if known or not lines else None
+        """Of what is left of these lines, ``at_once`` runs at a time, the longest first; None where nothing of it is known."""
+        known = [line for line in lines if line.hours is not None]
+        if lines and not known:
+            return None
+        ends = [0.0] * self.at_once
+        for line in sorted(known, key=lambda line: -(line.cost.seconds or 0)):
+            for _ in range(len(line.runs) - line.finished):
+                heapreplace(ends, ends[0] + line.cost.seconds / 3600)
+        return max(ends)
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
@@ -119,7 +126,13 @@ class Plan:
 
 
 def plan(
-    runs: Sequence[RunSettings], folders: Folders, data_dir: Path | None, *, at_once: int = 1, elsewhere: bool = False
+    runs: Sequence[RunSettings],
+    folders: Folders,
+    data_dir: Path | None,
+    *,
+    at_once: int = 1,
+    threads: int | None = None,
+    elsewhere: bool = False,
 ) -> Plan:
     """Looks at everything that the runs need.
 
@@ -127,17 +140,18 @@ def plan(
         runs: of a profile, those that others start from before these.
         folders: where finished runs and trained systems lie; records there tell what runs cost.
         data_dir: as for `iter_bench.data.load`.
-        at_once: how many runs share this machine; on a CPU each has its share of the cores.
+        at_once: how many runs share this machine.
+        threads: of each run; none: as many as this process has.
         elsewhere: the runs go to other machines, whose memory isn't known; hours are still those of this one.
     """
     device = default_device()
     described = environment.describe()
-    threads = described.threads if at_once == 1 else execution.share_of_cores(at_once)
-    hardware = described.model_copy(update={"threads": threads}).hardware(device.type)  # as records of such runs have it
+    described = described.model_copy(update={"threads": threads or described.threads})
+    hardware = described.hardware(device.type)  # as records of such runs have it
     capacity = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else described.memory
     if elsewhere:
         capacity = None
-    costs = Costs(_readable(folders.records), hardware, device)
+    costs = Costs(_readable(folders.records), hardware, device, described.threads)
     sizes, bad = _look_at_data({run.data: None for run in runs}, data_dir)
     blocked: set[str] = set()
     lines = []

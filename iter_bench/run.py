@@ -69,6 +69,10 @@ class Folders:
         """The SHA-256 of the record of the run that was finished here."""
         return self.work / run_id / "record.sha256"
 
+    def begin(self, run_id: str) -> None:
+        """From now on it isn't finished, whatever was finished here before."""
+        self._mark(run_id).unlink(missing_ok=True)
+
     def finish(self, record: records.Record) -> None:
         """Writes the record of a run that wrote its predictions, and last of all that it is finished."""
         file = records.write(record, self.records)
@@ -221,6 +225,7 @@ def _execute(
         batch_size = settings.training.batch_size
         extractions = system.predict(test, batch_size=batch_size)
         seconds = time.perf_counter() - clock
+        folders.begin(settings.run_id)
         spert.write_predictions(folders.predictions(settings.run_id), test, extractions)
         scores = records.SplitScores(
             test=scoring.score(test, extractions, schema),

@@ -18,7 +18,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from iter_bench.data.catalogue import catalogue
+from iter_bench.data.catalogue import DATA_DIR, FILE, catalogue
+from iter_bench.data.synthetic import PRESETS
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.settings import RunSettings, TrainingSettings, validated
@@ -176,11 +177,17 @@ def word_rule(name: str | Path) -> WordRule:
     """How raw text is divided into words for the system ``name``: as its training data was, where `run_of` tells.
 
     Raises:
-        UserError: as `run_of`.
+        UserError: as `run_of`; or nothing here knows the data set, which is one of somebody's own.
     """
     trained = run_of(name)
-    entry = catalogue().get(trained.data.dataset) if trained else None
-    return entry.words if entry else "joined"
+    if trained is None or trained.data.dataset in PRESETS:
+        return "joined"
+    if (entry := catalogue().get(trained.data.dataset)) is None:
+        raise SettingsError(
+            f"{name}: was trained on {trained.data.dataset}, which no catalogue here has, so nobody knows how its texts are "
+            f"divided into words; name the folder with the {FILE} that has it by {DATA_DIR}"
+        )
+    return entry.words
 
 
 def load_system(name: str | Path) -> System:

@@ -200,8 +200,8 @@ def fit(
         key = {
             "seed": seed,
             "settings": settings.model_dump_json(),
-            "settings of the system": json.dumps(dict(model), sort_keys=True),
-            "list of types": json.dumps([schema.entity_types, schema.relation_types, sorted(schema.symmetric)]),
+            "system settings": json.dumps(dict(model), sort_keys=True),
+            "types": json.dumps([schema.entity_types, schema.relation_types, sorted(schema.symmetric)]),
             "training documents": data.fingerprint(train_documents),
             "dev documents": data.fingerprint(dev),
             "encoder": fingerprint((n, p) for n, p in task.module.named_parameters() if not task.is_head(n)),

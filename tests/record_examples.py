@@ -40,10 +40,10 @@ def entry(**counts):
 def scores(quality, symmetric=False, relations=True):
     """``quality`` hits of 100 entities, half as many of 50 relations; half as many false positives as misses.
 
-    Ten hits of relations are of one type, which PL-Marker's convention counts twice if it's symmetric; by surface form one hit
-    more is found than by position.
+    Ten hits of relations are of one type, which PL-Marker's convention counts twice if it's symmetric (true, or what the data
+    set calls it); by surface form one hit more is found than by position.
     """
-    misses = 100 - quality
+    misses, one = 100 - quality, symmetric if isinstance(symmetric, str) else "spouse"
     by_convention = {}
     for convention in scoring.CONVENTIONS:
         factor, more = 2 if symmetric and convention == "pl_marker" else 1, int(convention == "surface" and misses >= 4)
@@ -51,7 +51,7 @@ def scores(quality, symmetric=False, relations=True):
         if relations:
             for criterion, lost in (("re", 0), ("re_plus", 5)):
                 counts = (quality // 2 - lost - 10 + more, misses // 4 + lost - more, misses // 2 + lost - more)
-                by_convention[convention][criterion] = entry(spouse=(factor * 10, 0, 0), lives_in=counts)
+                by_convention[convention][criterion] = entry(**{one: (factor * 10, 0, 0), "lives_in": counts})
     return by_convention
 
 

@@ -138,6 +138,24 @@ def test_ends_come_one_batch_later():
     assert events[5:] == [("end", 2)]
 
 
+def test_what_an_earlier_call_still_holds_is_ended_before_a_batch_is_halved():
+    held, log = [], []
+
+    def begin(rows):
+        if held:
+            raise MemoryError
+        held.append(rows)
+        log.append(len(rows))
+        return lambda: log.append("end") or held.clear()
+
+    end_first = in_batches([5], 8, begin)
+    end_second = in_batches([3, 3], 8, begin, earlier=end_first)
+    assert log == [1, "end", 2] and held
+    end_second()
+    end_first()
+    assert log == [1, "end", 2, "end"], "each once"
+
+
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=70), st.integers(0, 40))
 def test_rows_hold_sequences_side_by_side(lengths, more):
     width = max(lengths) + more

@@ -42,8 +42,8 @@ def begun(system, monkeypatch):
 
         def begins(lot, *rest):
             log.append(("begin", lot[0].id))
-            extractions = extract(lot, *rest)
-            return lambda: log.append(("end", lot[0].id)) or extractions()
+            end_last, extractions = extract(lot, *rest)
+            return end_last, lambda: log.append(("end", lot[0].id)) or extractions()
 
         monkeypatch.setattr(system, "_extract", begins)
     for name in ("ner", "relation") if system.name == "plmarker" else ():

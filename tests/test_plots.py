@@ -250,6 +250,8 @@ def test_lambda_curve():
     assert list(line(ax, "precision").get_xdata()) == [0, 0.25, 0.5, 0.75, 1]
     assert line(ax, "recall").get_ydata() == pytest.approx([78, 76, 74, 72, 70])
     assert line(ax, "F1").get_ydata()[0] == pytest.approx(100 * (74 / 101 + 78 / 102 + 82 / 103) / 3, abs=1e-3)
+    means = [100 * sum(run.lambda_curve[i].f1 for run in RUNS) / len(RUNS) for i in range(5)]
+    assert line(ax, "F1").get_ydata() == pytest.approx(means, abs=1e-3)
     assert "3 runs, seeds 42–44." in plot.caption, "a run without a curve is not claimed to be drawn"
     nothing = {"lambda": 1, "precision": 0, "recall": 0, "f1": 0}
     curve = [point.model_dump(by_alias=True) for point in record().lambda_curve[:4]]

@@ -28,7 +28,7 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     for seed in (1, 2):
         records.write(record(seed, 80 + seed), folder / "runs")
-        records.write(record(seed, 70, dataset="scierc", system="plmarker"), folder / "runs")
+        records.write(record(seed, 70, dataset="scierc", system="plmarker", symmetric="Conjunction"), folder / "runs")
     return folder
 
 

@@ -1,5 +1,6 @@
 """What is taken up again: only what began with the same documents, encoder and settings, undamaged; records say the code."""
 
+import errno
 import hashlib
 import shutil
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 from record_examples import record
 from safetensors.torch import load_file, save_file
 
-from iter_bench import data, environment, systems
+from iter_bench import checkpoints, data, environment, systems
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.environment import Git
 from iter_bench.errors import DataError, UserError
@@ -59,8 +60,8 @@ def test_an_epoch_is_taken_up_only_over_what_it_was_trained_on(folder, tiny_enco
         ("training documents, dev documents", {"train": DOCUMENTS[:15], "dev": ()}),
         ("seed", {"seed": 6}),
         ("encoder", {"encoder": other_encoder}),
-        ("settings of the system", {"dropout": 0.5, "link_loss": "brackets"}),
-        ("list of types", {"schema": replace(SCHEMA, entity_types=SCHEMA.entity_types[::-1])}),
+        ("system settings", {"dropout": 0.5, "link_loss": "brackets"}),
+        ("types", {"schema": replace(SCHEMA, entity_types=SCHEMA.entity_types[::-1])}),
     ):
         with pytest.raises(UserError, match=rf"belongs to the run with another {other}; delete .* to start over"):
             fit(**{"encoder": tiny_encoder, "folder": folder, **arguments})
@@ -80,6 +81,18 @@ def test_a_bit_that_is_another_is_found(folder, tiny_encoder, name):
 def test_selected_weights_that_are_gone_are_missed(folder, tiny_encoder):
     shutil.rmtree(folder / "best")
     with pytest.raises(UserError, match="best: the checkpoint is damaged"):
+        fit(tiny_encoder, folder)
+
+
+def test_a_checkpoint_that_can_not_be_read_now_is_not_called_damaged(folder, tiny_encoder, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(checkpoints, "_sums", refused)
+    with pytest.raises(UserError, match=r"last: the checkpoint can't be read: Permission denied$"):
+        fit(tiny_encoder, folder)
+    monkeypatch.setattr(checkpoints, "_sums", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         fit(tiny_encoder, folder)
 
 

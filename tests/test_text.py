@@ -101,9 +101,13 @@ def test_predict_divides_text_as_the_training_data_of_its_system(tiny_encoder, t
         if dataset is not None:
             run = RunSettings.model_validate({"data": {"dataset": dataset}})
             (folder / systems.RUN_FILE).write_text(run.model_dump_json())
-        assert found(text, "--json") == found("--file", tmp_path / "in.txt", "--json") == expected
+        assert found(text, "--json") == found("--file", tmp_path / "in.txt", "--json") == expected, dataset
         for kind in ("txt", "jsonl"):
             out = tmp_path / f"{dataset} {kind}"
             command = ["predict", str(folder), "--file", str(tmp_path / f"in.{kind}"), "--output", str(out)]
             assert CliRunner().invoke(app, command).exit_code == 0
             assert " ".join(json.loads((out / "extracted" / "part-000000.jsonl").read_text())["words"]) == expected
+    own = RunSettings.model_validate({"data": {"dataset": "mine"}})
+    (folder / systems.RUN_FILE).write_text(own.model_dump_json())
+    refused = CliRunner().invoke(app, ["predict", str(folder), text]).exception
+    assert "was trained on mine, which no catalogue here has" in str(refused), "never divided as something else was"

@@ -76,8 +76,8 @@ class Tagger:
         examples = [(w, self.tags(w, flat(train_documents[w.document].entities)[0])) for w in windows]
         dev = [replace(document, relations=()) for document in dev_documents]  # entities alone decide which epoch is best
         schema = Schema(self.schema.entity_types)
-        select = {"train_documents": train_documents, "dev": dev, "predict": self.predict, "schema": schema}
-        return fit(self, examples, training, seed=seed, folder=folder, report=report, **select)
+        of = {"train_documents": train_documents, "dev": dev, "predict": self.predict, "schema": schema, "model": self.settings}
+        return fit(self, examples, training, seed=seed, folder=folder, report=report, **of)
 
     def is_head(self, name):
         return name.startswith("head.")

@@ -48,11 +48,17 @@ def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, look:
                         begin(worker, reversed(left))  # what it ended over first: if the system is broken, that shows at once
                         continue
                 failed.append(error)
-    if failed and isinstance(failed[0], BrokenProcessPool):
-        killed = "a worker's process was killed; is memory short? Finished shards are kept, run it again"
-        raise UserError(f"{job.folder}: {killed}")
     if failed:
-        raise failed[0]
+        raise UserError("\n".join(dict.fromkeys(_told(job, error) for error in failed)))
+
+
+def _told(job: Job, error: BaseException) -> str:
+    """What a person is told of it; an error of ours goes on as it is."""
+    if isinstance(error, BrokenProcessPool):
+        return f"{job.folder}: a worker's process was killed; is memory short? Finished shards are kept, run it again"
+    if not isinstance(error, UserError):
+        raise error
+    return str(error)
 
 
 def _work(job: Job, shards: Sequence[int], batch_size: int) -> None:

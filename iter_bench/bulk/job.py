@@ -107,6 +107,7 @@ class Job:
         described = {
             "version": __version__,
             "system": _fingerprint(self.system),
+            "word rule": word_rule(self.system),
             "files": [list(file) for file in zip(names(self.files), digests, strict=True)],
             "shard_size": self.shard_size,
             "documents": documents,

@@ -56,8 +56,12 @@ def reproduce(
     runs = whole.runs() if share is None else matrix.share(whole.runs(), *_share(share))
     folders = Folders(results, work)
     elsewhere = engine is Engine.ray and "RAY_ADDRESS" in os.environ
-    workers = 1 if engine is Engine.ray else workers or execution.default_workers(len(runs))
-    planned = preflight.plan(runs, folders, data_dir, at_once=workers, elsewhere=elsewhere)
+    if engine is Engine.ray:
+        workers, threads = 1, min((given.cpus for given in whole.resources().values()), default=None)
+    else:
+        workers = min(workers or execution.default_workers(len(runs)), max(1, len(runs)))
+        threads = None if workers == 1 else execution.share_of_cores(workers)
+    planned = preflight.plan(runs, folders, data_dir, at_once=workers, threads=threads, elsewhere=elsewhere)
     if plan and json:
         typer.echo(dumps(planned.as_json(), indent=1))
         return

@@ -214,12 +214,13 @@ class IterSystem(OneStage):
         given = None if structure is None else iter(structure)
 
         def begun() -> Iterator[Callable[[], list[Extraction]]]:
+            end_last = None  # of a lot, once the first batch of the next has begun
             for lot, (windows, slots) in in_lots(documents, batch_size, self.device, self._prepared):
                 of_lot = None if given is None else list(islice(given, len(windows)))
-                yield self._extract(lot, windows, slots, link_threshold, batch_size, of_lot)
+                end_last, extractions = self._extract(lot, windows, slots, link_threshold, batch_size, of_lot, end_last)
+                yield extractions
 
         with predicting(self.module, self.device, self.precision):
-            # the last batch of a lot is waited for once the next lot was begun
             return [extraction for extractions in delayed(begun()) for extraction in extractions()]
 
     def _prepared(self, documents: Sequence[Document]) -> tuple[list[Window], list[Slots]]:
@@ -234,8 +235,9 @@ class IterSystem(OneStage):
         link_threshold: float,
         batch_size: int,
         structure: Sequence[Imposed] | None,
-    ) -> Callable[[], list[Extraction]]:
-        """A lot, computed at once but for what its last batch leaves to the host, which goes before what the call gives."""
+        earlier: Callable[[], None] | None,
+    ) -> tuple[Callable[[], None], Callable[[], list[Extraction]]]:
+        """A lot, computed at once but for what its last batch leaves to the host: what ends that, and what gives all then."""
         found: list[Extraction | None] = [None] * len(windows)
 
         def begin(rows: list[int]) -> Callable[[], None]:
@@ -263,14 +265,21 @@ class IterSystem(OneStage):
             return end
 
         lengths, tokens = [len(w.input_ids) for w in windows], token_budget(self.device)
-        end_last = in_batches(lengths, batch_size, begin, tokens=tokens, name=lambda i: documents[windows[i].document].id)
+        end_last = in_batches(
+            lengths,
+            batch_size,
+            begin,
+            tokens=tokens,
+            name=lambda i: documents[windows[i].document].id,
+            earlier=earlier,
+        )
 
         def extractions() -> list[Extraction]:
             end_last()
             with part("decode"):
                 return self.windows.merge(found, windows, documents)
 
-        return extractions
+        return end_last, extractions
 
     def _inputs(self, windows: Sequence[Window], slots: Sequence[Slots]) -> Inputs:
         """The windows as a batch on the device; on a GPU they share rows, a CPU's small batches have little padding."""

@@ -286,7 +286,7 @@ class _Looks:
                 if (name := _name(subject, records[0].settings.lineup)) not in names:
                     names.append(name)
         for names in self._names.values():
-            names.sort(key=len)  # the system itself, as it is by default, before its settings
+            names.sort(key=lambda name: "=" in name)  # the system as it is by default before its settings
 
     def of(self, subject: Subject, lineup: Sequence[Subject]) -> dict[str, str]:
         """Colour, mark and label."""

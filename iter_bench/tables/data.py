@@ -13,7 +13,7 @@ from iter_bench.settings import RunSettings, Settings, value_of
 from iter_bench.tables.text import Made
 
 
-class Measured(Settings):
+class SplitFigures(Settings):
     """`iter_bench.data.statistics.Statistics` of a split, with its share of overlaps."""
 
     samples: int
@@ -30,7 +30,7 @@ class SplitStatistics(Settings):
 
     dataset: str
     split: str
-    measured: Measured | None
+    measured: SplitFigures | None
     expected_samples: int | None
     paper_samples: str | None
     paper: dict[str, Any] | None

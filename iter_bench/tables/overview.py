@@ -34,7 +34,7 @@ SPEED = (
 BOUNDS = (
     "Upper bounds (F1 of a perfect prediction under the system's limits): what of the gold annotation that is scored a system "
     "can't express, by its design or its settings, and the F1 in percent that a prediction of all the rest would have, the "
-    "least of all runs. A system that isn't listed for a data set can express all of it."
+    "least of those runs. A system that was run on a data set and isn't listed could express all of it."
 )
 
 

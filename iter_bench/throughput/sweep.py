@@ -58,7 +58,7 @@ class Sweep(Settings):
     """What a sweep's file holds."""
 
     description: str
-    minutes: float = Field(gt=0, description="of a call of the command; see `run`")
+    minutes: float = Field(gt=REPORT / 60, description="of a call of the command, one of them kept for tables and figures")
     subtokens: int = Field(4096, ge=1, description="of the documents of a call of one length, together; one batch at least")
     rules: Rules = Rules()
     group: list[Group] = Field(min_length=1)

@@ -64,6 +64,12 @@ class Schema:
         if unknown := self.symmetric - set(self.relation_types):
             raise ValueError(f"schema: symmetric names no relation type: {sorted(unknown)}")
 
+    def ordered(self, relation: Relation) -> Relation:
+        """The relation; a symmetric one with the entity that comes first as its head."""
+        if relation.type not in self.symmetric or relation.head <= relation.tail:
+            return relation
+        return Relation(relation.tail, relation.head, relation.type, relation.score)
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

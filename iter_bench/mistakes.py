@@ -50,7 +50,7 @@ def count(documents: Sequence[Document], extractions: Sequence[Extraction], sche
     entities, relations, given = Counter(), Counter(), Counter()
     for document, extraction in zip(documents, extractions, strict=True):
         entities.update(_entities(set(document.entities), set(extraction.entities)))
-        gold, found = ({ordered(r, schema) for r in of.relations} for of in (document, extraction))
+        gold, found = ({schema.ordered(r) for r in of.relations} for of in (document, extraction))
         predicted = {*extraction.entities, *(end for relation in found for end in (relation.head, relation.tail))}
         right = predicted & set(document.entities)
         relations.update(_relations(gold, found, right))
@@ -120,13 +120,6 @@ def _paired(gold: set[Item], found: set[Item], ranks: dict[str, Rank]) -> tuple[
                 spurious.remove(b)
                 counts[name] += 1
     return counts, missed, spurious
-
-
-def ordered(relation: Relation, schema: Schema) -> Relation:
-    """A symmetric relation with its ends in reading order."""
-    if relation.type not in schema.symmetric or relation.head <= relation.tail:
-        return relation
-    return Relation(relation.tail, relation.head, relation.type)
 
 
 def _between(relation: Relation, right: set[Entity]) -> bool:

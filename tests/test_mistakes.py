@@ -92,7 +92,7 @@ def annotations(draw):
         return tuple(entities), ()
     pairs = st.lists(st.sampled_from(entities), min_size=2, max_size=2, unique=True)
     made = st.tuples(pairs, st.sampled_from(SCHEMA.relation_types)).map(lambda p: Relation(*p[0], p[1]))
-    relations = {mistakes.ordered(relation, SCHEMA) for relation in draw(st.lists(made, max_size=6))}
+    relations = {SCHEMA.ordered(relation) for relation in draw(st.lists(made, max_size=6))}
     return tuple(entities), tuple(sorted(relations))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from baselines.plmarker.configuration import NIL, Overlap, PlMarkerConfig, RelationClasses
-from iter_bench.document import Entity, Extraction, Relation, Schema
+from iter_bench.document import Entity, Extraction, Relation
 
 
 def overlap(first: Entity, second: Entity) -> bool:
@@ -30,11 +30,6 @@ def without_overlaps(entities: Iterable[Entity], which: Overlap) -> list[Entity]
             kept.append(entity)
             taken |= words
     return kept
-
-
-def as_decoded(relation: Relation, schema: Schema) -> Relation:
-    """The relation with the ends that it has when it's decoded: a symmetric one has its first entity as head."""
-    return Relation(*sorted((relation.head, relation.tail)), relation.type) if relation.type in schema.symmetric else relation
 
 
 def without_overlapping_pairs(relations: Iterable[Relation], ranks: Sequence[float]) -> list[Relation]:

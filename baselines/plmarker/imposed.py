@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from baselines.plmarker.candidates import span_classes
-from baselines.plmarker.decoding import as_decoded
 from baselines.plmarker.ner import NerStage
 from baselines.plmarker.relation import RelationStage, one_per_span, pair_classes
 from iter_bench.document import Document, Entity, Extraction, Relation
@@ -88,4 +87,4 @@ def imposed(
         rows[:, -1] = types_of[document][columns[:, 2]]
         pairs.append(rows)
     schema = relation.config.schema
-    return Imposed(spans, entities, pairs, [{as_decoded(r, schema): r for r in of} for of in relations])
+    return Imposed(spans, entities, pairs, [{schema.ordered(r): r for r in of} for of in relations])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from baselines.plmarker.decoding import as_decoded, without_overlapping_pairs, without_overlaps
+from baselines.plmarker.decoding import without_overlapping_pairs, without_overlaps
 from baselines.plmarker.ner import NerStage
 from baselines.plmarker.relation import RelationStage, one_per_span
 from iter_bench.document import Document, Entity, Extraction, Relation
@@ -68,7 +68,7 @@ def _relations(
     if relation is None or relation.config.settings.re_overlap == "keep":
         return sorted(single)
     # In gold order: where three overlap, another order may leave more, so this loss is an upper bound.
-    decoded = {as_decoded(r, relation.config.schema): r for r in single}
+    decoded = {relation.config.schema.ordered(r): r for r in single}
     kept = [decoded[r] for r in without_overlapping_pairs(decoded, [0.0] * len(decoded))]
     _count(lost, "relations: they overlap another one of their type at both ends", single, kept)
     return sorted(kept)

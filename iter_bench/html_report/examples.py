@@ -7,7 +7,6 @@ from html import escape
 
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.examples import Examples
-from iter_bench.mistakes import ordered
 from iter_bench.plots.style import SYSTEMS, look
 
 ABOUT = (
@@ -33,8 +32,8 @@ def examples_html(examples: Examples, schema: Schema) -> str:
 def _row(name: str, document: Document, of: Extraction, gold: Extraction | None, schema: Schema) -> str:
     """The words with brackets, the relations, and what of gold is missing."""
     lines = [_words(document, of.entities, None if gold is None else set(gold.entities))]
-    right = None if gold is None else {ordered(relation, schema) for relation in gold.relations}
-    found = {ordered(relation, schema) for relation in of.relations}
+    right = None if gold is None else {schema.ordered(relation) for relation in gold.relations}
+    found = {schema.ordered(relation) for relation in of.relations}
     lines += [_item(_relation(document, r), None if right is None else r in right) for r in sorted(found)]
     if gold is not None:
         missed = [f"{_text(document, e)} ({e.type})" for e in gold.entities if e not in set(of.entities)]

@@ -190,10 +190,5 @@ def _sentence_lengths(rng: Random, n_words: int) -> list[int]:
 
 def _annotated(name: str, text: Text, sentences: tuple[tuple[int, int], ...]) -> Document:
     entities = [Entity(*entity) for entity in text.entities]
-    relations = []
-    for head, tail, kind in text.relations:
-        first, second = entities[head], entities[tail]
-        if kind in SCHEMA.symmetric and second < first:
-            first, second = second, first
-        relations.append(Relation(first, second, kind))
+    relations = [SCHEMA.ordered(Relation(entities[head], entities[tail], kind)) for head, tail, kind in text.relations]
     return Document(name, tuple(text.words), tuple(sorted(entities)), tuple(sorted(relations)), sentences)

@@ -89,6 +89,20 @@ def brackets(actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(actions == OPEN)[: len(closing)], closing
 
 
+def valid(actions: np.ndarray, pointer: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What decoding may choose at each of L steps besides a copy.
+
+    Returns:
+        [L] whether it may be ``<m>``; [L] whether it may be ``</m>``; [L] the step of the last ``<m>`` before, or -1.
+    """
+    opens, closes = actions == OPEN, actions == CLOSE
+    before = np.cumsum(opens) - opens
+    is_open = before > np.cumsum(closes) - closes
+    last = np.append(-1, np.flatnonzero(opens))[before]
+    may_close = source.can_close[pointer] & is_open & (pointer > pointer[last])
+    return source.can_open[pointer] & ~is_open, may_close, last
+
+
 def replay(
     document_id: str,
     actions: np.ndarray,

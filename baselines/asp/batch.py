@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.asp.actions import COPY, OPEN, Script, brackets
+from baselines.asp.actions import COPY, OPEN, Script, brackets, valid
 from baselines.asp.configuration import AspConfig
 from baselines.asp.source import Source
 from iter_bench.devices import Movable
@@ -53,16 +53,12 @@ def example_of(script: Script, source: Source, config: AspConfig) -> Example:
     """The targets of a window."""
     actions, pointer = script.actions, script.pointer
     written = outputs_of(actions, pointer, source, config)
-    opening, closing = brackets(actions)
-    steps = np.arange(len(actions))
-    # the last <m> before each step; -1 before the first
-    before = np.searchsorted(opening, steps, side="left") - 1
-    left = np.where(before >= 0, np.append(opening, 0)[before], -1)
-    may_open = np.ones(len(actions), dtype=bool)
+    _, closing = brackets(actions)
+    may_open, may_close, left = valid(actions, pointer, source)
     if config.settings.competing == "valid":
-        closed = np.searchsorted(closing, steps, side="left") > before  # the last <m> has its </m>, or there is none
-        may_open = closed & source.can_open[pointer]
-        left[closed | ~source.can_close[pointer] | (pointer <= pointer[left])] = -1
+        left = np.where(may_close, left, -1)
+    else:
+        may_open = np.ones_like(may_open)
     types = np.full(len(actions), -1)
     types[closing] = script.types
     first, second = np.triu_indices(len(closing), k=1)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from baselines.asp.actions import CLOSE, COPY, OPEN
+from baselines.asp.actions import COPY, OPEN, valid
 from baselines.asp.heads import Scorer
 from baselines.asp.imposed import Imposed
 from baselines.asp.modeling import AspModel
@@ -53,13 +53,9 @@ def _decoder(model: AspModel, source: Source, written: Imposed) -> int:
 
 def _heads(model: AspModel, source: Source, written: Imposed) -> int:
     actions, pointer, entities = written.actions, written.pointer, len(written.types)
-    opens, closes = actions == OPEN, actions == CLOSE
-    is_open = (np.cumsum(opens) - opens) > (np.cumsum(closes) - closes)
-    last = np.append(-1, np.flatnonzero(opens))[np.cumsum(opens) - opens]  # step of the last <m> before
-    may_open = int((source.can_open[pointer] & ~is_open).sum())
-    may_close = int((source.can_close[pointer] & is_open & (pointer > pointer[last])).sum())
+    may_open, may_close, _ = (int(of.sum()) for of in valid(actions, pointer, source))
     work = may_open * (_share(model.open_head) + _logits(model.open_head))
-    work += (may_close + int(opens.sum())) * _share(model.type_head) + may_close * _logits(model.type_head)
+    work += (may_close + np.count_nonzero(actions == OPEN)) * _share(model.type_head) + may_close * _logits(model.type_head)
     work += entities * (2 * _share(model.type_head) + _logits(model.type_head))  # once all are written
     if model.config.relation_types:
         work += entities * 2 * _share(model.link_head) + len(written.classes) * _logits(model.link_head)

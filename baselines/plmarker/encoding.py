@@ -68,7 +68,7 @@ def shared_text(encoder: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]
     table = (batch.text_cell, batch.examples, batch.longest, heads)
     marker_table = (batch.marker_cell, batch.examples, 2 * batch.most, heads)
     mask = None if count == batch.examples * batch.longest else batch.text_mask[:, None, None]
-    hidden_text = None if mask is None else ~mask
+    bias = None if mask is None else _bias(mask[:, 0], encoder.dtype)
     for layer in layers:
         key, value = layer.key(hidden), layer.value(hidden)
         text_key, text_value = _padded(key[:count], *table), _padded(value[:count], *table)
@@ -82,7 +82,7 @@ def shared_text(encoder: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]
             _padded(text_query, *query_table), text_key, text_value, attn_mask=mask, dropout_p=rate
         )
         of_text = _flat(attended, query_table[0])
-        of_markers = _attend_markers(query, key[count:], value[count:], text_key, text_value, hidden_text, marker_table, rate)
+        of_markers = _attend_markers(query, key[count:], value[count:], text_key, text_value, bias, marker_table, rate)
         hidden = layer.finish(torch.cat((of_text, of_markers)), asking)
     return hidden.split([len(batch.read), len(batch.marker_cell)])
 
@@ -93,15 +93,13 @@ def _attend_markers(
     value: Tensor,
     text_key: Tensor,
     text_value: Tensor,
-    hidden_text: Tensor | None,
+    bias: Tensor | None,
     table: tuple[Tensor, int, int, int],
     rate: float,
 ) -> Tensor:
     """Attention of markers [2Q, hidden] to their text [B, heads, N, width], themselves and their partners.
 
-    One softmax over N + 2 scores a marker: the cost is markers × text, whatever the number of markers. Scores stay in the type
-    of the products: [B, heads, width, N] of them are most of what is read and written. ``hidden_text`` [B, 1, 1, N] is true
-    where there's no text.
+    One softmax over N + 2 scores a marker: the cost is markers × text, whatever the number of markers.
     """
     cells, heads = table[0], table[-1]
     length, pairs = text_key.shape[2], len(query) // 2
@@ -112,10 +110,9 @@ def _attend_markers(
     partner = key.roll(pairs, 0)
     own = torch.stack(((query * key).sum(-1), (query * partner).sum(-1)), -1) * text_key.shape[-1] ** -0.5
     scores = padded @ text_key.transpose(2, 3)
-    if hidden_text is not None:
-        scores = scores.masked_fill(hidden_text, torch.finfo(scores.dtype).min)
-    own = _padded(own.flatten(1).to(scores.dtype), *table)  # of which autocast makes sums in float32 on a GPU
-    weights = torch.cat((scores, own), -1).softmax(-1)
+    if bias is not None:
+        scores = scores + bias
+    weights = torch.cat((scores, _padded(own.flatten(1), *table)), -1).softmax(-1)
     weights = dropout(weights, rate, training=rate > 0).to(value.dtype)
     of_text = _flat(weights[..., :length] @ text_value, cells).view(by_head)
     own = _flat(weights[..., length:], cells).view(by_head)

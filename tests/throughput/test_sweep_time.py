@@ -67,8 +67,8 @@ def held_by_markers(system, documents, batch):
         rows = max((example.rows for example in examples), default=1)
         text = max((len(example.input_ids) for example in examples), default=1)
         together = max(1, min(together, GPU_ROWS // rows))
-        # of each marker with each sub-token, itself and its partner: scores, these side by side, and their softmax in float32
-        scores = together * encoder.num_attention_heads * (rows - text) * (text + 2) * (2 + 2 + 4)
+        # of each marker with each sub-token, itself and its partner: scores, and in float32 these masked, side by side, softmax
+        scores = together * encoder.num_attention_heads * (rows - text) * (text + 2) * (2 + 4 + 4 + 4)
         held.append(scores + together * rows * (12 * encoder.hidden_size + 2 * encoder.intermediate_size) * 2)
     return max(held)
 

@@ -23,6 +23,7 @@ def throughput(
     minutes: Annotated[
         float | None,
         typer.Option(
+            min=2,
             help="Of this call, one of them kept for tables and figures: a cell begins only if one as long as the longest so "
             "far would end within; the next call goes on there.",
             show_default="the sweep's",

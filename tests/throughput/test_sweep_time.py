@@ -134,13 +134,13 @@ def test_every_cell_can_become_valid_within_its_limit_and_a_call_of_the_command_
 
 def test_a_group_has_calls_of_its_own_size():
     group = {"subjects": [{"system": "iter"}], "lengths": [64, 512], "batch_sizes": [4]}
-    sweep = Sweep(description="Two groups.", minutes=1, subtokens=4096, group=[group, group | {"subtokens": 1024}])
+    sweep = Sweep(description="Two groups.", minutes=2, subtokens=4096, group=[group, group | {"subtokens": 1024}])
     assert [cell.workload.count for cell in cells_of(sweep)[0]] == [64, 8, 16, 4]
 
 
 def test_data_sets_have_the_batch_sizes_of_table_1_or_those_of_their_group():
     group = {"subjects": [{"system": "iter"}], "workloads": ["conll04", "conll03-document"]}
-    sweep = Sweep(description="Two groups.", minutes=1, group=[group, group | {"batch_sizes": [64, 1024]}])
+    sweep = Sweep(description="Two groups.", minutes=2, group=[group, group | {"batch_sizes": [64, 1024]}])
     assert [cell.batch_size for cell in cells_of(sweep)[0]] == [64, 8, 64, 1024, 64, 1024]
 
 

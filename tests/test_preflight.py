@@ -67,6 +67,9 @@ def test_ace05_says_all_that_is_missing_and_what_it_would_cost_and_starts_nothin
     passes = 25 * (3 * 10051 + 2424) + 2050
     assert line["hours"] == pytest.approx(5 * passes * forward / (0.3 * RATE) / 3600, rel=0.02)
     assert line["basis"].startswith("assumed: 30 % of 4.00 TFLOP/s") and "Table 1" in line["basis"]
+    alone = CliRunner().invoke(app, ["reproduce", "--profile", "ace05", "--plan", "--json", "--workers", "1"])
+    alone = json.loads(alone.stdout)
+    assert alone["hours"] == pytest.approx(sum(group["hours"] for group in alone["groups"])) and alone["runs_at_once"] == 1
     at_once, each = plan["runs_at_once"], [group["hours"] / len(group["runs"]) for group in plan["groups"]]
     least = sum(group["hours"] for group in plan["groups"]) / at_once
     assert at_once == execution.default_workers(95) and least <= plan["hours"] <= least + max(each)

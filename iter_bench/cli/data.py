@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
@@ -77,25 +75,19 @@ def stats(
 ) -> None:
     """Print the paper's data table: samples, ω, overlap share and sub-tokens, measured and as printed."""
     from iter_bench.data.catalogue import MissingData, catalogue
-    from iter_bench.data.table import rows
-    from iter_bench.encoders import load_tokenizer
-
-    tokenizer = load_tokenizer(encoder)
-
-    def count_subtokens(words: Sequence[str]) -> int:
-        return len(tokenizer(list(words), is_split_into_words=True, verbose=False).input_ids)
+    from iter_bench.data.table import rows, subtokens_of
 
     found: list[Row] = []
     absent: list[str] = []
     for name in names or [*catalogue(), "synthetic"]:
         try:
-            found += rows(name, data_dir, count_subtokens, skip_bad=skip_bad)
+            found += rows(name, data_dir, subtokens_of(encoder), skip_bad=skip_bad)
         except MissingData:
             if names:
                 raise
             absent.append(name)
     if as_json:
-        typer.echo(json.dumps({"encoder": encoder, "rows": [_as_dict(row) for row in found], "absent": absent}, indent=1))
+        typer.echo(json.dumps({"encoder": encoder, "rows": [row.as_dict() for row in found], "absent": absent}, indent=1))
         return
     screen = console()
     screen.print(_stats_table(found, encoder))
@@ -157,19 +149,6 @@ def get(
         typer.echo(str(path))
     if missing := entry(name).missing(data_dir):
         typer.echo(f"{name} still lacks {', '.join(missing)}")
-
-
-def _as_dict(row: Row) -> dict[str, Any]:
-    share = {} if row.measured is None else {"overlap_share": row.measured.overlap_share}
-    return {
-        "dataset": row.dataset,
-        "split": row.split,
-        "measured": {**asdict(row.measured), **share} if row.measured else None,
-        "expected_samples": row.expected,
-        "paper_samples": row.paper_samples,
-        "paper": row.paper,
-        "notes": row.notes,
-    }
 
 
 def _stats_table(rows: list[Row], encoder: str) -> Table:

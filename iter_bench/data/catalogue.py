@@ -130,8 +130,10 @@ def catalogue() -> dict[str, Entry]:
     Raises:
         SettingsError: the file of one's own can't be read, an entry is wrong, or has a name that is taken.
     """
-    file = Path(os.environ.get(DATA_DIR, "")) / FILE
-    return _packaged() | (_own(file, file.stat().st_mtime_ns) if os.environ.get(DATA_DIR) and file.is_file() else {})
+    folder = data_folder(None)
+    if folder is None or not (file := folder / FILE).is_file():
+        return _packaged()
+    return _packaged() | _own(file, file.stat().st_mtime_ns)
 
 
 @cache

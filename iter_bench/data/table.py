@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,28 @@ class Row:
     paper_samples: str | None = None
     paper: Mapping[str, Any] | None = None
     notes: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a program."""
+        share = {} if self.measured is None else {"overlap_share": self.measured.overlap_share}
+        return {
+            "dataset": self.dataset,
+            "split": self.split,
+            "measured": {**asdict(self.measured), **share} if self.measured else None,
+            "expected_samples": self.expected,
+            "paper_samples": self.paper_samples,
+            "paper": self.paper,
+            "notes": self.notes,
+        }
+
+
+@cache
+def subtokens_of(encoder: str) -> CountSubtokens:
+    """How the encoder's tokenizer counts a sample's sub-tokens."""
+    from iter_bench.encoders import load_tokenizer
+
+    tokenizer = load_tokenizer(encoder)
+    return lambda words: len(tokenizer(list(words), is_split_into_words=True, verbose=False).input_ids)
 
 
 def rows(

@@ -50,9 +50,8 @@ def assemble(
         first, second = entities[head], entities[tail]
         if first is not None and second is not None and (first != second or config.self_links):
             relation = Relation(first, second, links[k], score)
-            known = relations[int(found.window[head])].setdefault(relation, relation)
-            if score > known.score:  # brackets at other sub-tokens of the same words: the likelier stands
-                relations[int(found.window[head])][relation] = relation
-    return [
-        Extraction(name, tuple(own), tuple(links.values())) for name, own, links in zip(ids, of_window, relations, strict=True)
-    ]
+            own = relations[int(found.window[head])]
+            # brackets at other sub-tokens of the same words: the likelier stands
+            if score > own.setdefault(relation, relation).score:
+                own[relation] = relation
+    return [Extraction(*parts, tuple(own.values())) for *parts, own in zip(ids, map(tuple, of_window), relations, strict=True)]

@@ -35,8 +35,7 @@ MEANING = (
     "lengths are those of the paper's Table 1), not the data set itself."
 )
 STAGES = (
-    "PL-Marker has an encoder in each of its two stages: what is measured counts both (217.9 M over BERT-base), the published "
-    "108 M are one BERT-base."
+    "PL-Marker has an encoder in each of its two stages: what is measured counts both, the published 108 M are one BERT-base."
 )
 PUBLISHED = (
     "Published: Table 1 of the paper, on its own hardware and by its own rules; where published hardware is empty, the paper "

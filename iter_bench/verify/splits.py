@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from iter_bench import data, records
 from iter_bench.data import table
 from iter_bench.data.catalogue import MissingData
 from iter_bench.data.stand_in import NOTE as STAND_IN
-from iter_bench.data.statistics import CountSubtokens
 from iter_bench.data.synthetic import PRESETS
 from iter_bench.errors import UserError
 from iter_bench.records import Record
@@ -81,7 +79,7 @@ def check_statistics(stored: DataStatistics, known: Sequence[Record], data_dir: 
     for dataset in dict.fromkeys(name for name, _ in rows):
         try:
             _need(dataset, data_dir)
-            found = table.rows(dataset, data_dir, _subtokens(stored.encoder))
+            found = table.rows(dataset, data_dir, table.subtokens_of(stored.encoder))
         except MissingData:
             absent.add(dataset)
             continue
@@ -92,20 +90,8 @@ def check_statistics(stored: DataStatistics, known: Sequence[Record], data_dir: 
             if again.measured is None:
                 continue
             row = rows.get((dataset, again.split))
-            wanted = asdict(again.measured) | {"overlap_share": again.measured.overlap_share}
-            if row is None or (row.measured.model_dump(), row.paper_samples, row.notes) != (
-                wanted,
-                again.paper_samples,
-                again.notes,
-            ):
+            compared = {"measured", "paper_samples", "notes"}
+            wanted = {name: value for name, value in again.as_dict().items() if name in compared}
+            if row is None or row.model_dump(include=compared) != wanted:
                 problems[f"{dataset} {again.split}: isn't what `iter-bench data stats --json` gives here"] = None
     return list(problems), absent
-
-
-@cache
-def _subtokens(encoder: str) -> CountSubtokens:
-    """Counts as ``iter-bench data stats`` does."""
-    from iter_bench.encoders import load_tokenizer
-
-    tokenizer = load_tokenizer(encoder)
-    return lambda words: len(tokenizer(list(words), is_split_into_words=True, verbose=False).input_ids)

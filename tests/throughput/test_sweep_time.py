@@ -81,7 +81,7 @@ def held_by(system, documents, cell):
     module = system.module
     encoder, limit = module.encoder.config, max_length(module.encoder.config)
     longest = min(max(subtokens(documents)), limit or math.inf)
-    tokens = max(longest, min(GPU_TOKENS, batch * longest))
+    tokens = max(longest, min(max(GPU_TOKENS, GPU_ROWS), batch * longest))  # the larger of all budgets
     # scores or a bias of each query with each key, twice, and a dozen tensors of states
     held = tokens * (2 * encoder.num_attention_heads * longest + 12 * encoder.hidden_size) * 2
     if system.name != "asp":

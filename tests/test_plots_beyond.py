@@ -34,6 +34,26 @@ def test_steps_mark_every_start_span_and_link():
     assert not any(ax.lines or ax.texts for ax in nothing)
 
 
+def test_steps_have_room_for_every_level_and_for_relations_between_the_same_words():
+    nest = tuple(Entity(0, end, "a_$x$") for end in range(1, 7))
+    last = Entity(5, 6, "b")
+    document = Document("1", ("a",) * 6, (*nest, last), (Relation(nest[0], last, "up"), Relation(nest[0], nest[5], "on")))
+    figure = plots.steps(document).figure
+    figure.draw_without_rendering()
+    spans, links = figure.axes[1:]
+    box = spans.get_window_extent()
+    for drawn in (*spans.lines, *spans.texts):
+        within = drawn.get_window_extent()
+        assert box.y0 <= within.y0 and within.y1 <= box.y1, "six levels, their types too, and none runs into the row above"
+    assert {text.get_text() for text in spans.texts} == {r"a_\$x\$", "b"}, "a dollar sign of a type begins no formula"
+    assert len(links.lines) == 1 and [text.get_text() for text in links.texts if text.get_text()] == ["up, on"]
+    back = Document("1", document.words, document.entities, (Relation(nest[0], last, "up"), Relation(last, nest[0], "down")))
+    links = plots.steps(back).figure.axes[2]
+    assert len({round(text.get_position()[1], 2) for text in links.texts if text.get_text()}) == 2, (
+        "neither label hides another"
+    )
+
+
 def test_conventions_are_drawn_side_by_side_with_their_spread():
     runs = [
         record(1, system="asp", scores=by_convention(80, 60, 84)),

@@ -252,7 +252,9 @@ def _expected(settings: DataSettings) -> dict[str, Size]:
     entry = catalogue.catalogue().get(settings.dataset)
     workload = WORKLOADS.get(workload_of(settings), {})
     mean = workload["subtokens"][2] if workload else UNKNOWN_MEAN
-    around = min(2 * settings.context * SUBTOKENS_PER_WORD, workload.get("context", math.inf))  # its files may hold less
+    around = 2 * settings.context * SUBTOKENS_PER_WORD
+    if entry and entry.format == "spert":  # whose files hold their context, perhaps less of it
+        around = min(around, workload.get("context", math.inf))
     source = "samples as the catalogue expects, "
     source += "sub-tokens of Table 1" if workload else f"{UNKNOWN_MEAN} sub-tokens a sample assumed"
     sizes = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from iter_bench.tables.catalogue import TABLES, Sources
 from iter_bench.tables.profiles import SEARCH, profile_tables
 from iter_bench.terminal import console, print_whole
 
+KINDS = {"scores": plots.scores, "learning-curve": plots.learning_curve, "lambda-curve": plots.lambda_curve}
+"""What is drawn of the runs of a profile or a search; the last only where a run has a λ."""
+
 
 def write_tables(records: Sequence[Record], folder: Path, name: str) -> list[Path]:
     """Writes ``<name>.*``, and ``<name>-significance.*`` where there is anything to compare, into ``folder``."""
@@ -22,25 +25,37 @@ def write_tables(records: Sequence[Record], folder: Path, name: str) -> list[Pat
 
 
 def write_all_tables(sources: Sources, folder: Path) -> list[Path]:
-    """Writes every table of `TABLES` that has a row, and those of each profile and search that is finished."""
+    """Writes every table of `TABLES` that has a row, and those of each profile and search that is finished.
+
+    Such tables of an earlier call that the records don't fill any more are deleted.
+    """
     written = []
     for name, make in TABLES.items():
         if len((made := make(sources)).frame):
             written += made.write(folder, name)
     for name, chosen in finished_sets(sources.records).items():
         written += write_tables(chosen, folder, name)
+    sets = [of for name in _set_names() for of in (name, f"{name}-significance")]
+    _delete_stale(folder, [*TABLES, *sets], written)
     return written
 
 
 def write_all_figures(sources: Sources, folder: Path) -> list[Path]:
-    """Draws every figure of `all_figures` that there are records for."""
+    """Draws every figure of `all_figures` that there are records for; those of an earlier call without any are deleted."""
     written = []
     for name, draw in all_figures(sources).items():
         try:
             written += plots.save(draw(), folder, name)
         except UserError:
             continue  # no record holds it yet
+    _delete_stale(folder, [*FIGURES, *(f"{name}-{kind}" for name in _set_names() for kind in KINDS)], written)
     return written
+
+
+def _delete_stale(folder: Path, names: Iterable[str], written: Sequence[Path]) -> None:
+    """Deletes the files of those names that weren't written now, which ``README.md`` would show as made of the records."""
+    for path in {path for name in names for path in folder.glob(f"{name}.*")} - set(written):
+        path.unlink()
 
 
 def all_figures(sources: Sources) -> dict[str, Callable[[], plots.Plot]]:
@@ -53,14 +68,17 @@ def all_figures(sources: Sources) -> dict[str, Callable[[], plots.Plot]]:
 
 def finished_sets(known: Sequence[Record]) -> dict[str, list[Record]]:
     """The profiles and searches of the package whose records are all here: name → records."""
-    names = [*matrix.profile_names(), *(f"{SEARCH}{name}" for name in search.search_names())]
     found = {}
-    for name in names:
+    for name in _set_names():
         try:
             found[name] = records_of(name, known)
         except SettingsError:
             continue
     return found
+
+
+def _set_names() -> list[str]:
+    return [*matrix.profile_names(), *(f"{SEARCH}{name}" for name in search.search_names())]
 
 
 def records_of(name: str, known: Sequence[Record]) -> list[Record]:
@@ -88,10 +106,8 @@ def write_figures(records: Sequence[Record], folder: Path, name: str) -> list[Pa
 
 
 def _figures_of(records: Sequence[Record], name: str) -> dict[str, Callable[[], plots.Plot]]:
-    draw = {"scores": plots.scores, "learning-curve": plots.learning_curve}
-    if any(record.lambda_curve for record in records):
-        draw["lambda-curve"] = plots.lambda_curve
-    return {f"{name}-{kind}": partial(of, records) for kind, of in draw.items()}
+    with_curve = any(record.lambda_curve for record in records)
+    return {f"{name}-{kind}": partial(of, records) for kind, of in KINDS.items() if with_curve or kind != "lambda-curve"}
 
 
 def write_report(records: Sequence[Record], results: Path, name: str) -> list[Path]:

@@ -52,6 +52,27 @@ def test_the_page_holds_everything_and_needs_no_network(results, tmp_path):
     assert "FLAN-T5-xl" in text and "75.68" in text  # one published row, one measured value
 
 
+def test_what_the_records_do_not_fill_any_more_is_deleted_and_nothing_else(tmp_path):
+    records.write(record(1), tmp_path / "runs")
+    own = [tmp_path / "tables" / "mine.csv", tmp_path / "figures" / "mine-scores.png"]
+    for path in own:
+        path.parent.mkdir()
+        path.touch()
+    for command in ("tables", "figures"):
+        run(command, "--results", tmp_path)
+    assert (tmp_path / "tables" / "table3-main.csv").exists()
+    conventions = [tmp_path / "tables" / "conventions.csv", tmp_path / "figures" / "conventions.svg"]
+    assert all(path.exists() for path in conventions)
+    stale = [tmp_path / "tables" / "quick-significance.md", tmp_path / "figures" / "quick-lambda-curve.svg"]
+    for path in stale:
+        path.touch()
+    shutil.rmtree(tmp_path / "runs")
+    for command in ("tables", "figures"):
+        run(command, "--results", tmp_path)
+    assert not any(path.exists() for path in (*conventions, *stale)) and all(path.exists() for path in own)
+    assert (tmp_path / "tables" / "table3-main.csv").exists(), "what was published stays"
+
+
 def test_a_typo_in_a_search_s_result_is_one_readable_line(tmp_path):
     best = tmp_path / "searches" / "x.toml"
     best.parent.mkdir()

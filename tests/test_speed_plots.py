@@ -49,6 +49,17 @@ def test_the_caption_says_under_what_speed_and_f1_were_measured_as_the_records_d
     )
 
 
+def test_a_trained_system_s_speed_belongs_to_the_runs_that_trained_it_whatever_its_folder():
+    mine, other = record(1), record(1, model={"decoding": "stepwise"})
+    lineup = [Subject(system="iter", trained="/home/me/work/system")]
+    bench = [measured(workload=data_set("conll04"), lineup=lineup, structure="predicted", trained_by=mine.run_id)]
+    table = speed([mine, other], bench).frame
+    assert list(table.source[table.source == "throughput record"]) == ["throughput record"]
+    assert not len(speed([other], bench).frame.query("source == 'throughput record'"))
+    untold = [measured(workload=data_set("conll04"), lineup=lineup, structure="predicted")]
+    assert not len(speed([mine], untold).frame.query("source == 'throughput record'"))
+
+
 def test_a_setting_is_told_only_from_those_that_are_drawn():
     runs = [record(1), record(1, model={"decoding": "stepwise"}), record(1, system="asp")]
     lineup = [Subject(system="iter", model={"decoding": "stepwise"}), Subject(system="asp")]

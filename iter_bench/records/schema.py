@@ -35,6 +35,7 @@ Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_six_digits
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """No larger than what a float holds exactly, so that ratios of any can be taken."""
 Role = Literal["train", "dev", "test"]
+RunId = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -203,7 +204,7 @@ class LambdaPoint(Ratios):
 class AnyRecord(Part, ABC):
     """What records of every kind have: an id by which a finished one is found, and a file name that ends in it."""
 
-    run_id: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
+    run_id: RunId
 
     @property
     @abstractmethod

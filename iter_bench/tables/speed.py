@@ -57,13 +57,19 @@ def speed(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> Mad
 
 def benchmarks(group: Group, throughput: Sequence[ThroughputRecord]) -> list[ThroughputRecord]:
     """The fastest VALID record on each machine that tells how fast the system of ``group`` is, by name of the machine."""
-    settings = group.records[0].settings
-    workload = workload_of(settings.data)
-    fitting = [r for r in throughput if r.valid and r.system == group.system and r.settings.workload.name == workload]
-    fitting = [r for r in fitting if r.settings.subject.weights.removeprefix("random:") == group.encoder]
-    fitting = [r for r in fitting if r.settings.subject.model.items() <= settings.model.items()]
+    workload = workload_of(group.records[0].settings.data)
+    fitting = [r for r in throughput if r.valid and r.settings.workload.name == workload and _is_of(r, group)]
     machines = sorted({record.hardware for record in fitting})
     return [max((r for r in fitting if r.hardware == machine), key=lambda r: r.rate.median) for machine in machines]
+
+
+def _is_of(record: ThroughputRecord, group: Group) -> bool:
+    """Whether that is how fast the group's system is: it was trained by one of the runs, or has new weights but is alike."""
+    subject = record.settings.subject
+    if subject.trained is not None:
+        return record.trained_by in {run.run_id for run in group.records}
+    alike = subject.model.items() <= group.records[0].settings.model.items()
+    return record.system == group.system and subject.encoder.removeprefix("random:") == group.encoder and alike
 
 
 def _about(group: Group) -> dict[str, Any]:

@@ -59,6 +59,12 @@ def _load_or_make(subject: Subject, schema: Schema, documents: Sequence[Document
     return system
 
 
+def _trained_by(subject: Subject) -> str | None:
+    """The id of the run that trained it; None where it is untrained, or its folder doesn't tell."""
+    run = None if subject.trained is None else systems.run_of(subject.trained)
+    return None if run is None else run.run_id
+
+
 def prepare(subject: Subject, system: systems.System, documents: Sequence[Document]) -> Prepared:
     """Decides whose structure the system works with: its own where it is trained, else the gold that it can reach."""
     structure: Structure = "gold" if subject.trained is None else "predicted"
@@ -106,6 +112,7 @@ def run_cell(
             settings=settings[i],
             system=system.name,
             structure=prepared.structure,
+            trained_by=_trained_by(settings[i].subject),
             documents=describe(documents, prepared),
             samples=seconds,
             rate=rate_of(seconds, len(documents)),

@@ -28,7 +28,7 @@ def costs(records: Sequence[ThroughputRecord], documents: int) -> list[dict[str,
     fastest: dict[tuple[Any, ...], ThroughputRecord] = {}
     for record in records:
         if record.valid:
-            key = tuple(_subject(record).values())
+            key = (*_subject(record).values(), record.settings.subject.trained or "")
             if key not in fastest or record.rate.median > fastest[key].rate.median:
                 fastest[key] = record
     return [_row(record, documents) for _, record in sorted(fastest.items())]

@@ -59,7 +59,8 @@ def by_reading(records: Sequence[ThroughputRecord]) -> dict[str, list[Throughput
 def _reading(members: Sequence[ThroughputRecord]) -> str:
     """Of all records of a line-up; parameters are compared once all its systems have a record."""
     lineup = members[0].settings.lineup
-    if len({subject.weights for subject in lineup}) == 1:
+    told = all(subject.trained is None for subject in lineup)  # a folder doesn't tell its encoder
+    if len(lineup) == 1 or (told and len({subject.weights for subject in lineup}) == 1):
         return "same-encoder"
     parameters = [record.parameters for record in members]
     known = all(any(record.settings.subject == subject for record in members) for subject in lineup)

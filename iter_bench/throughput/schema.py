@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from iter_bench import __version__
 from iter_bench.environment import Environment
 from iter_bench.records import AnyRecord
-from iter_bench.records.schema import Count, Measured, Part, Ratio, file_name
+from iter_bench.records.schema import Count, Measured, Part, Ratio, RunId, file_name
 from iter_bench.throughput.protocol import rates
 from iter_bench.throughput.settings import CellSettings, Rules
 
@@ -140,6 +140,7 @@ class ThroughputRecord(AnyRecord):
     settings: CellSettings
     system: str
     structure: Structure
+    trained_by: RunId | None = None
     documents: MeasuredDocuments
     samples: tuple[Seconds, ...]
     rate: Rate

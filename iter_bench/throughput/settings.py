@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,9 @@ def workload_of(data: DataSettings) -> str | None:
     return "ace05-context" if name == "ace05" and data.context else name
 
 
+Length = Annotated[int, Field(ge=8)]
+BatchSize = Annotated[int, Field(ge=1)]
+Density = Annotated[float, Field(ge=0, le=20)]
 DENSITY = 15.0
 """Gold entities per 100 words of documents of one length; CoNLL04 has 13, ACE05 18."""
 
@@ -51,10 +54,10 @@ class Workload(Settings):
     name: str = Field(description="a data set of workloads.toml, or length-N")
     count: int = Field(ge=1, description="documents a call; a corpus that has fewer gives all")
     shortest: int = Field(ge=1)
-    longest: int = Field(ge=8)
+    longest: Length
     mean: float = Field(gt=0)
     context: float = Field(0, ge=0, description="mean sub-tokens around each document that only give context")
-    density: float = Field(DENSITY, ge=0, le=20, description="gold entities per 100 words")
+    density: Density = Field(DENSITY, description="gold entities per 100 words")
     corpus: str | None = Field(None, description="catalogue name whose test split these are")
     seed: int = Field(1, ge=0)
 
@@ -74,9 +77,17 @@ class Subject(Settings):
 
     @property
     def weights(self) -> str:
-        """The trained system's folder, or the encoder; of an absolute path its last part only."""
+        """The encoder, or the trained system's folder; of an absolute path the last part, or two: ``NAME/system``."""
         path = PurePath(self.trained or self.encoder)
-        return path.name if path.is_absolute() else self.trained or self.encoder
+        if not path.is_absolute():
+            return self.trained or self.encoder
+        return "/".join(path.parts[1:][-2 if self.trained else -1 :])
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Subject:
+        if self.trained is not None and (self.model or self.encoder != type(self).model_fields["encoder"].default):
+            raise ValueError("a trained system has its own encoder and settings: leave out encoder and model")
+        return self
 
 
 class CellSettings(Settings):
@@ -85,7 +96,7 @@ class CellSettings(Settings):
     subject: Subject
     lineup: tuple[Subject, ...] = Field(description="all systems that the sweep compares here, whether or not they could run")
     workload: Workload
-    batch_size: int = Field(ge=1)
+    batch_size: BatchSize
     rules: Rules
     hardware: str
 

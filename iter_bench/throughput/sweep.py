@@ -30,7 +30,17 @@ from iter_bench.systems import System
 from iter_bench.throughput import cells
 from iter_bench.throughput.ceiling import measure_ceiling
 from iter_bench.throughput.schema import WINDOW, ThroughputRecord
-from iter_bench.throughput.settings import DENSITY, WORKLOADS, CellSettings, Rules, Subject, Workload
+from iter_bench.throughput.settings import (
+    DENSITY,
+    WORKLOADS,
+    BatchSize,
+    CellSettings,
+    Density,
+    Length,
+    Rules,
+    Subject,
+    Workload,
+)
 from iter_bench.throughput.workloads import documents_of, of_dataset, of_length
 
 SWEEPS = Path(__file__).parent / "sweeps"
@@ -46,9 +56,9 @@ class Group(Settings):
     """Cells with the same systems: every length at every density, and every data set, at every batch size."""
 
     subjects: list[Subject] = Field(min_length=1)
-    lengths: list[int] = Field([], description="sub-tokens; those beyond an encoder's limit are left out, and told")
-    batch_sizes: list[int] | None = Field(None, min_length=1, description="none: 8, and of data sets Table 1's")
-    densities: list[float] = Field([DENSITY], min_length=1, description="gold entities per 100 words, of those lengths")
+    lengths: list[Length] = Field([], description="sub-tokens; those beyond an encoder's limit are left out, and told")
+    batch_sizes: list[BatchSize] | None = Field(None, min_length=1, description="none: 8, and of data sets Table 1's")
+    densities: list[Density] = Field([DENSITY], min_length=1, description="gold entities per 100 words, of those lengths")
     workloads: list[str] = Field([], description="data sets of workloads.toml")
     documents: int = Field(64, ge=3, description="documents a call, of those data sets")
     subtokens: int | None = Field(None, ge=1, description="instead of the sweep's")

@@ -221,3 +221,13 @@ def test_wrong_sweeps_are_named(tmp_path):
     path.write_text("description = 'x'\nminutes = 0\n[[group]]\nlengths = [16]\n")
     with pytest.raises(SettingsError, match=r"minutes: .*\n.*wrong.toml, group.0.subjects: "):
         load_sweep(str(path))
+    for wrong, field in (
+        ("lengths = [7]", "group.0.lengths.0"),
+        ("batch_sizes = [0]", "group.0.batch_sizes.0"),
+        ("densities = [50]", "group.0.densities.0"),
+        ('subjects = [{ system = "iter", trained = "x", model = { omega = 3 } }]', "group.0.subjects.0"),
+    ):
+        subjects = "" if "subjects" in wrong else "subjects = [{ system = 'iter' }]"
+        path.write_text(f"description = 'x'\nminutes = 2\n[[group]]\n{wrong}\n{subjects}\n")
+        with pytest.raises(SettingsError, match=f"wrong.toml, {field}: "):
+            load_sweep(str(path))

@@ -30,8 +30,10 @@ SIZES = (8, 5.5, 3.5)
 ROOFLINE = (
     "Operations that the architecture needs, counted from shapes, a second of the whole timed region (documents in, "
     "extractions out), against those for each byte of weights that a batch reads once, or, in records that don't tell bytes, "
-    "against those of a batch. Solid line: what the rates of matrix product and copy measured beside allow; dotted: half of "
-    "the matrix-product rate. What is missing to the line is time in which no such operation ran."
+    "against those of a batch. Solid line: what the highest rates of matrix product and of copy that were measured on that "
+    "machine allow; dotted: half of that matrix-product rate. A machine's rates differ from day to day: each record's share of "
+    "those measured beside it is in Table 1. What is missing to the line is time in which no such operation ran, or days on "
+    "which the machine was slower."
 )
 
 

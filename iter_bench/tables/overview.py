@@ -23,13 +23,14 @@ COLUMNS += ["measured encoder", "measured hardware", "setting", "runs", "table"]
 F1 = (
     "F1 in percent, convention `strict`, mean ± sample standard deviation over runs (seeds or folds); RE+, or NER where a data "
     "set has no relations. It stands beside the published row of the same system and encoder or, where there is none, of the "
-    "same system with the fewest parameters, so that a difference is also one of encoders; all that is published is in "
-    "`table3-main`."
+    "same system with the fewest parameters that didn't diverge, so that a difference is also one of encoders; all that is "
+    "published is in `table3-main`."
 )
 SPEED = (
     "ITER ÷ ASP is how many times as fast as ASP ITER is, documents in and extractions out: 4× is four times as fast. Measured "
     "in alternation, with `setting` the reading; published for the same size, hardware and batch size. Where published "
-    "hardware or a published value is empty, the paper has none."
+    "hardware is empty, the paper names none; where a published value is, it has none of the same size, "
+    "hardware and batch size."
 )
 BOUNDS = (
     "Upper bounds (F1 of a perfect prediction under the system's limits): what of the gold annotation that is scored a system "

@@ -29,10 +29,9 @@ MEANING = (
     "in the same cell. Share of the ceiling: the time that the operations counted from shapes would take at the rates of "
     "matrix product and copy that were measured beside, of the median. Tokenising to decoding: milliseconds a document, "
     "from calls of their own that wait around each part, so that their sum isn't the timed call's. A batch size is the "
-    "most that a batch may hold: it has no more than the `documents` of a call, and budgets of sub-tokens make it smaller "
-    "(on two cores 2 to 15 documents of ITER at 64). An empty cell was not measured. Source `embedded`: generated "
-    "sentences with about the length and density of the data set that a row is named after (throughput/workloads.toml; "
-    "lengths are those of the paper's Table 1), not the data set itself."
+    "most that a batch may hold: it has no more than the `documents` of a call, and budgets of sub-tokens make it smaller. "
+    "An empty cell was not measured. Source `embedded`: generated sentences with about the length and density of the data set "
+    "that a row is named after (throughput/workloads.toml; lengths are those of the paper's Table 1), not the data set itself."
 )
 STAGES = (
     "PL-Marker has an encoder in each of its two stages: what is measured counts both, the published 108 M are one BERT-base."

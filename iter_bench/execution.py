@@ -103,6 +103,8 @@ def processes(workers: int) -> Engine:
 
             def begin(slot: int) -> None:
                 if (run := next(waiting, None) or (repeated.popleft() if repeated else None)) is None:
+                    if slot in slots:  # the others need the memory that its process holds
+                        slots.pop(slot)[0].shutdown()
                     return
                 if slot not in slots:
                     told = multiprocessing.get_context("spawn").SimpleQueue()  # its own: a killed process may hold the lock

@@ -241,6 +241,8 @@ def test_a_number_without_record_is_named_with_its_line(results, tmp_path, monke
         f"{text}, line 5: {mean - 0.6:.1f} ",
         f"{text}, line 11: 88.7",
     ]
+    refused = CliRunner().invoke(app, ["verify", "--results", str(results)])
+    assert f"{results / summary.NAME}: is missing: run `iter-bench tables`" in str(refused.exception)
     summary.write(results)
     refused = CliRunner().invoke(app, ["verify", str(text), "--results", str(results)])
     assert isinstance(refused.exception, UserError) and "2 things don't hold" in str(refused.exception)
@@ -308,13 +310,6 @@ def test_real_corpora_are_compared_where_they_are(tmp_path):
     (broken / path.relative_to(folder)).write_text("[")
     (problem,) = verify(results, [], broken).problems
     assert "data.test: can't be read again: " in problem and "broken JSON" in problem
-
-
-def test_the_page_of_all_tables_and_figures_must_be_there(results, monkeypatch):
-    monkeypatch.setattr("iter_bench.verify.verify_figures", lambda results: (0, []))  # has tests of its own
-    refused = CliRunner().invoke(app, ["verify", "--results", str(results)])
-    assert isinstance(refused.exception, UserError)
-    assert f"{results / 'README.md'}: is missing: run `iter-bench tables`" in str(refused.exception)
 
 
 def test_where_nothing_is_nothing_holds(tmp_path):

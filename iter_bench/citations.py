@@ -29,8 +29,12 @@ from typing import Any
 
 import pandas as pd
 
-NUMBER = re.compile(r"(?<![\w.])(?<!Python )(?<!torch )(?:\d+\.\d+(?![\w.]*\w)|\d+(?=(?: to \d+)? %))")
-CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
+WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
+NUMBER = re.compile(  # no part of a version, nor of what has an exponent
+    rf"(?<![\w.])(?<!Python )(?<!torch )(?:{WHOLE}\.\d+(?!\d|\.\w|[eE][+-]?\d)|{WHOLE}(?=(?: to \d+)?\s?%))"
+)
+FENCED = re.compile(r"```.*?```", re.DOTALL)
+CODE = re.compile(rf"{FENCED.pattern}|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
 EXCUSED = re.compile(r"^[^\n]*<!-- verify: \S[^\n]*?-->[^\n]*(?:\n[^\n]*\S[^\n]*)*", re.MULTILINE)
 TABLE = re.compile(
     r"(?P<source>^<!-- from:(?:(?!-->).)*-->\n)?(?P<rows>^\|[^\n]*\n\|[ :|-]+(?:\n\|[^\n]*)*)", re.MULTILINE | re.DOTALL
@@ -62,13 +66,13 @@ def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping
     Returns:
         How many numbers were looked at, and for each that doesn't hold ``line N: what is wrong``, in order.
     """
-    text = _blanked(EXCUSED, _blanked(CODE, text))
+    text = _without_excused(text)
     checked, problems = 0, []
     for table in TABLE.finditer(text):
         number, wrong = _check_table(table, text.count("\n", 0, table.start("rows")) + 1, frames)
         checked += number
         problems += wrong
-    prose = _blanked(TABLE, text)
+    prose = _prose(text)
     for paragraph in PARAGRAPH.finditer(prose):
         number, wrong = _check_prose(paragraph, prose.count("\n", 0, paragraph.start("text")) + 1, measured, frames)
         checked += number
@@ -85,15 +89,29 @@ def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping
 
 def numbers_in(text: str) -> Iterator[tuple[int, str]]:
     """(line, number) of each number with decimals, or in percent, that stands outside code, excused paragraphs and tables."""
-    for line, content in enumerate(_blanked(TABLE, _blanked(EXCUSED, _blanked(CODE, text))).splitlines(), 1):
+    for line, content in enumerate(_prose(_without_excused(text)).splitlines(), 1):
         yield from ((line, match[0]) for match in NUMBER.finditer(content))
 
 
 def is_written(number: str, value: float) -> bool:
     """Whether ``number`` is ``value``, or that in percent, rounded to its decimals; a lone digit must be exact."""
+    number = number.replace(",", "")
     decimals = len(number.partition(".")[2])
     near = [factor * value for factor in (1, 100) if f"{factor * value:.{decimals}f}" == number]
     return any(len(number) > 1 or float(number) == exact for exact in near)
+
+
+def _without_excused(text: str) -> str:
+    """The text with spaces in place of fenced code and of what is excused, which code that shows how never does."""
+    left = _blanked(FENCED, text)
+    for match in EXCUSED.finditer(_blanked(CODE, text)):
+        left = left[: match.start()] + re.sub(r"[^\n]", " ", match[0]) + left[match.end() :]
+    return left
+
+
+def _prose(text: str) -> str:
+    """The text with spaces in place of tables and, which these may have in cells, of code and the targets of links."""
+    return _blanked(CODE, _blanked(TABLE, text))
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:

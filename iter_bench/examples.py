@@ -15,6 +15,7 @@ from iter_bench.data import spert, synthetic
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
 from iter_bench.records import Record
+from iter_bench.records.schema import file_name
 
 DATASET, SPLIT, COUNT = "synthetic", "test", 20
 GOLD = "gold.json"
@@ -34,7 +35,7 @@ class Examples:
 
 
 def write(done: Sequence[Record], predictions: Callable[[str], Path], folder: Path) -> list[Path]:
-    """Writes the examples of the first run of each system on the embedded corpus, in place of earlier ones.
+    """Writes the examples of the first run of each system on the embedded corpus, in place of earlier ones of that system.
 
     Args:
         done: finished runs; without one on the embedded corpus nothing is written.
@@ -49,14 +50,16 @@ def write(done: Sequence[Record], predictions: Callable[[str], Path], folder: Pa
         return []
     documents = data.load(DATASET, SPLIT).documents
     chosen = slice(0, None, len(documents) // COUNT)
-    for earlier in folder.glob("*.json"):
-        earlier.unlink()
     written = [folder / GOLD]
     spert.write_gold(written[0], documents[chosen])
     for record in first.values():
         extractions = spert.read_predictions(predictions(record.run_id), synthetic.SCHEMA, documents)
         written.append(folder / record.file_name)
         spert.write_predictions(written[-1], documents[chosen], extractions[chosen])
+    for record in first.values():
+        of_system = file_name(DATASET, record.system).removesuffix(".json")
+        for earlier in set(folder.glob(f"{of_system}-*.json")) - set(written):
+            earlier.unlink()
     return written
 
 

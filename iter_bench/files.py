@@ -13,6 +13,9 @@ from typing import TextIO
 
 from iter_bench.errors import UserError
 
+UMASK = os.umask(0)  # can only be read by setting it
+os.umask(UMASK)
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
@@ -29,7 +32,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~UMASK)  # as of any new file; mkstemp lets only the owner read
         os.replace(temporary, path)
     finally:
         if temporary:

@@ -205,6 +205,15 @@ def test_a_system_is_known_by_its_files_or_its_revision_on_the_hub(job, tmp_path
         bulk.Job("sytem", source, tmp_path / "typo", 8).start()
 
 
+def test_output_within_the_system_would_change_it_and_is_refused(tmp_path):
+    (tmp_path / "system").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "system")
+    for folder in (tmp_path / "system", tmp_path / "system" / "out", tmp_path / "link" / "out"):
+        with pytest.raises(UserError, match="the system's folder, and would change it"):
+            bulk.Job(str(tmp_path / "system"), tmp_path / "in.txt", folder)
+    bulk.Job(str(tmp_path / "system"), tmp_path / "in.txt", tmp_path / "system out")
+
+
 def test_memory_does_not_grow_with_the_input(tmp_path, monkeypatch):
     """Two chunks are held at a time, whether a shard has two or eight; to hold all would take four times that."""
     (tmp_path / "system").mkdir()

@@ -145,6 +145,16 @@ def test_a_system_that_breaks_every_process_is_begun_once_more_a_worker(job, scr
     assert len(begun) == 4 and made.unfinished() == list(range(6)) and not deadly.lines(made.folder, "failed")
 
 
+def test_no_core_is_kept_for_a_worker_that_has_no_shard(job, scripted, monkeypatch):
+    made, asked = job("few", 2, set(), 1), []
+    made.start()
+    scripted(lambda shards: made.run(shards, batch_size=8, report=print))
+    monkeypatch.setattr(in_processes, "pool_of_one", lambda *worker: asked.append(worker) or ThreadPoolExecutor(1))
+    for shards in ([0, 1], []):
+        in_processes.run(made, shards, batch_size=8, workers=5, look=lambda: None)
+    assert asked == [(0, 2), (1, 2)] and made.unfinished() == []
+
+
 def two_workers(job: bulk.Job):
     arguments = ["--file", job.source, "--output", job.folder, "--shard-size", job.shard_size, "--workers", 2]
     return CliRunner().invoke(app, ["predict", job.system, *map(str, arguments)])

@@ -91,8 +91,34 @@ def test_a_table_may_have_other_sources_and_prose_is_no_table():
     ]
 
 
+def test_rows_whose_cells_are_code_are_told_apart():
+    frames = {"tables/a.csv": pd.DataFrame({"name": ["synthetic-w1", "synthetic-w4", "x"], "n": [2.5, 1.5, 3.5]})}
+    text = (
+        "<!-- from: tables/a.csv\n| by name | n |\n`own` = x\n`other` = synthetic-w1\n-->\n"
+        "| name | n |\n|---|---|\n| `synthetic-w4` | 1.5 |\n| `own` | 3.5 |\n| `other` | 2.5 |\n"
+        "\n`<!-- verify: REASON -->` shows how; 7.5\n"
+    )
+    told = "line 12: 7.5 is supported by no record"
+    checked, (only,) = check(text, {}, frames)
+    assert checked == 4 and only.startswith(told)
+    problems = check(text.replace("1.5", "2.5").replace("| `other` | 2.5", "| `other` | 1.5"), {}, frames)[1]
+    assert [problem.split(" is ")[0] for problem in problems] == [
+        "line 8: 'n' of '`synthetic-w4`': 2.5",
+        "line 10: 'n' of '`other`': 1.5",
+        "line 12: 7.5",
+    ]
+
+
 def test_what_is_written_of_a_value():
-    yes = [("93.8", 0.937853), ("0.94", 0.937853), ("114", 114.086), ("0.313", 0.31308), ("5", 5), ("1.0", 0.0104551)]
+    yes = [
+        ("1,234.5", 1234.51),
+        ("93.8", 0.937853),
+        ("0.94", 0.937853),
+        ("114", 114.086),
+        ("0.313", 0.31308),
+        ("5", 5),
+        ("1.0", 0.0104551),
+    ]
     assert all(is_written(number, value) for number, value in yes)
     no = [("93.7", 0.937853), ("1", 0.937853), ("0", 0.31308), ("9", 9.13), ("1.1", 0.0104551)]
     assert not any(is_written(number, value) for number, value in no)
@@ -104,6 +130,10 @@ def test_what_counts_as_a_number_in_prose():
     assert list(numbers_in(text)) == [(1, "8.5"), (1, "1.25"), (1, "2.5"), (6, "4.5"), (6, "5.125"), (6, "6.0625"), (6, "6.0")]
     text = "7 epochs, 64 to 128 words, 30 to 65 %, 9 % and 12.5 %"
     assert list(numbers_in(text)) == [(1, "30"), (1, "65"), (1, "9"), (1, "12.5")]
+    text = "4.3x as fast, 2.5M parameters, 12.5s, 5%, 30 to 65%, 1,234.5 and 1,200 %, 0.4% in 3,000 texts"
+    found = ["4.3", "2.5", "12.5", "5", "30", "65", "1,234.5", "1,200", "0.4"]
+    assert [number for _, number in numbers_in(text)] == found
+    assert list(numbers_in("1.2.3, 2.5e-3, 2.5E6, v1.2, 1.2.dev0, x86, 0.1.0rc1, 1234 and 1,234")) == []
 
 
 PROSE = """One of a file:

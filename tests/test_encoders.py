@@ -289,6 +289,21 @@ def test_weights_of_another_shape_are_an_error(tmp_path):
         load_encoder(str(tmp_path))
 
 
+def test_a_tokenizer_with_tokens_that_have_no_embedding_is_refused(tmp_path):
+    _folder(tmp_path)  # 99 embeddings
+    backend = Tokenizer(models.WordLevel({"<pad>": 0, **{f"w{i}": i for i in range(1, 99)}}, unk_token="<pad>"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>")
+    tokenizer.save_pretrained(tmp_path)
+    assert len(load_tokenizer(str(tmp_path))) == 99
+    tokenizer.add_tokens(["[new]"])
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(SettingsError, match=r"has 100 tokens, its embeddings 99; resize them"):
+        load_tokenizer(str(tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "vocab_size": 128}))  # more than needed, as T5 has
+    assert len(load_tokenizer(str(tmp_path))) == 100
+
+
 def test_pickled_and_damaged_weights_are_refused(tmp_path):
     path = _folder(tmp_path) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:100])

@@ -191,17 +191,8 @@ def test_ray_data_writes_the_files_of_one_process_though_a_worker_is_killed(clus
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
 
     def predict(out, *more):
-        arguments = [
-            tmp_path / "system",
-            "--file",
-            tmp_path / "in.jsonl",
-            "--output",
-            tmp_path / out,
-            "--shard-size",
-            32,
-            *more,
-        ]
-        return CliRunner().invoke(app, ["predict", *map(str, [*arguments, "--shard-size", 32, *more])])
+        arguments = [tmp_path / "system", "--file", tmp_path / "in.jsonl", "--output", tmp_path / out, "--shard-size", 32]
+        return CliRunner().invoke(app, ["predict", *map(str, [*arguments, *more])])
 
     def files(out):
         found = [path for kind in ("extracted", "failed") for path in sorted((tmp_path / out / kind).iterdir())]

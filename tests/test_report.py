@@ -132,9 +132,15 @@ def test_examples_show_what_each_system_found_right_wrong_and_not(tmp_path):
     found[0] = Extraction(first.id, tuple(sorted({wrong, *kept})), tuple(sorted(backwards)))
     spert.write_predictions(tmp_path / "predictions.json", documents, found)
     (tmp_path / "examples").mkdir()
-    (tmp_path / "examples" / "old.json").write_text("[]")
+    for earlier in ("synthetic-plmarker-old.json", "synthetic-iter-kept.json"):
+        (tmp_path / "examples" / earlier).write_text("[]")
+    with pytest.raises(UserError):
+        examples.write([other, run_], lambda _: tmp_path / "none.json", tmp_path / "examples")
+    assert (tmp_path / "examples" / "synthetic-plmarker-old.json").exists(), "until others are written"
     examples.write([other, run_], lambda _: tmp_path / "predictions.json", tmp_path / "examples")
-    assert sorted(path.name for path in (tmp_path / "examples").iterdir()) == ["gold.json", run_.file_name]
+    left = {"gold.json", run_.file_name, "synthetic-iter-kept.json"}
+    assert {path.name for path in (tmp_path / "examples").iterdir()} == left, "of another system nothing new was written"
+    (tmp_path / "examples" / "synthetic-iter-kept.json").unlink()
     loaded = examples.load(tmp_path / "examples", [run_])
     assert [d.id for d in loaded.documents] == [d.id for d in documents[::10]] and loaded.found[0][1] == tuple(found[::10])
     page = examples_html(loaded, SCHEMA)

@@ -11,7 +11,7 @@ import pytest
 from record_examples import entry, record, scores
 from typer.testing import CliRunner
 
-from iter_bench import data, examples, matrix, records
+from iter_bench import data, examples, matrix, records, summary
 from iter_bench.cli import app
 from iter_bench.data import catalogue, spert
 from iter_bench.document import Document, Entity
@@ -213,6 +213,7 @@ def test_figures_are_drawn_again_and_what_differs_is_named(results, monkeypatch)
             f"{drawing}: isn't what the records give",
         ],
     )
+    summary.write(results)
     refused = CliRunner().invoke(app, ["verify", "--results", str(results)])
     assert isinstance(refused.exception, UserError) and "4 things don't hold" in str(refused.exception)
     for path in figures.glob(f"{NAME}-scores.*"):
@@ -240,6 +241,9 @@ def test_a_number_without_record_is_named_with_its_line(results, tmp_path, monke
         f"{text}, line 5: {mean - 0.6:.1f} ",
         f"{text}, line 11: 88.7",
     ]
+    refused = CliRunner().invoke(app, ["verify", "--results", str(results)])
+    assert f"{results / summary.NAME}: is missing: run `iter-bench tables`" in str(refused.exception)
+    summary.write(results)
     refused = CliRunner().invoke(app, ["verify", str(text), "--results", str(results)])
     assert isinstance(refused.exception, UserError) and "2 things don't hold" in str(refused.exception)
     in_table(results)  # a table that can't be made again supports nothing

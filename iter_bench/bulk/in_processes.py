@@ -22,6 +22,7 @@ def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, look:
     Raises:
         UserError: a worker was killed again and again, or a shard failed; shards that went well are kept.
     """
+    workers = min(workers, len(shards))
     waiting: dict[Future[None], tuple[int, ProcessPoolExecutor, dict[int, tuple[int, ...]]]] = {}
     failed: list[BaseException] = []
     with ExitStack() as processes:
@@ -32,7 +33,7 @@ def run(job: Job, shards: Sequence[int], *, batch_size: int, workers: int, look:
             process = processes.enter_context(pool_of_one(worker, workers))
             waiting[process.submit(_work, job, list(left), batch_size)] = worker, process, left
 
-        for worker in range(min(workers, len(shards))):
+        for worker in range(workers):
             begin(worker, shards[worker::workers])
         while waiting:
             ended, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)

@@ -85,7 +85,7 @@ class Job:
     """One extraction of everything below ``source`` with ``system`` (a folder or hub name) into ``folder``.
 
     Raises:
-        UserError: the folder lies in the source, and would become input when the job goes on.
+        UserError: the folder lies in the source or in the system's folder, and would become part of it when the job goes on.
     """
 
     system: str
@@ -96,6 +96,8 @@ class Job:
     def __post_init__(self) -> None:
         if self.folder.resolve().is_relative_to(self.source.resolve()):
             raise UserError(f"{self.folder} lies in the input, {self.source}, and would be read as such; use another folder")
+        if Path(self.system).is_dir() and self.folder.resolve().is_relative_to(Path(self.system).resolve()):
+            raise UserError(f"{self.folder} lies in {self.system}, the system's folder, and would change it; use another")
 
     def start(self) -> int:
         """Claims the folder for this job, new or begun before; gives the number of documents.

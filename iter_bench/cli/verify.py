@@ -17,6 +17,7 @@ def verify(
     results: Results = Path("results"),
 ) -> None:
     """Check every record, make every table and figure again, and name numbers in texts that no record supports."""
+    from iter_bench import summary
     from iter_bench.cli.progress import RunProgress
     from iter_bench.errors import UserError
     from iter_bench.matrix import load_profile
@@ -25,10 +26,10 @@ def verify(
     from iter_bench.verify import verify_figures
 
     runs = load_profile(rerun).runs() if rerun else []
-    texts = [*(text or []), *sorted(results.glob("*.md"))]
-    for path in (results, *texts):
+    for path in (results, *(text or [])):
         if not path.exists():
             raise UserError(f"{path}: there is no such file or folder")
+    texts = [*(text or []), *sorted({*results.glob("*.md"), results / summary.NAME})]
     checked, problems, absent = check(results, texts, data_dir)
     checked["figures"], wrong = verify_figures(results)
     problems += [problem for problem in wrong if problem not in problems]  # a record that can't be read

@@ -1,7 +1,8 @@
 """`get`: files of a data set, from an address or archive that its user names, into the place that the catalogue gives them.
 
 Nothing is taken without its SHA-256. Of an archive, only regular files are read that have the names which the catalogue
-expects, and they are written under these names, so no path in an archive can lead anywhere.
+expects (of an entry's ``train/data.json`` the folder counts too where several files are called so), and they are written under
+these names, so no path in an archive can lead anywhere.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def get(name: str, source: str, sha256: str, data_dir: Path | None = None) -> li
         The files. One that is there already is never replaced.
 
     Raises:
-        SettingsError: there is no such data set, no folder was named, or the checksum is none.
+        SettingsError: there is no such data set, no folder was named, the checksum is none, or a file lies outside the folder.
         DataError: the source can't be had or has another checksum, an archive is damaged or lacks every file, or another file
             is there already.
     """
@@ -52,14 +53,18 @@ def get(name: str, source: str, sha256: str, data_dir: Path | None = None) -> li
     if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise SettingsError(f"{sha256!r} is no SHA-256: 64 hex digits, as sha256sum prints them")
     wanted = set(entry.files.values())
+    if outside := sorted(file for file in wanted if Path(file).is_absolute() or ".." in Path(file).parts):
+        raise SettingsError(f"{name}: {', '.join(outside)} leads out of the folder {entry.folder}; put it there by hand")
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".get-") as scratch:  # beside the target, so that renaming is atomic
-        found = unpack(_checked(source, sha256.lower(), wanted, Path(scratch)), wanted, Path(scratch, "unpacked"))
-        targets = {path: root / entry.folder / path.name for path in found}
+        unpacked = Path(scratch, "unpacked")
+        found = unpack(_checked(source, sha256.lower(), wanted, Path(scratch)), wanted, unpacked)
+        targets = {path: root / entry.folder / path.relative_to(unpacked) for path in found}
         new = {path: target for path, target in targets.items() if not _same(path, target)}
         if there := [str(target) for target in new.values() if target.exists()]:
             raise DataError(f"{name}: {', '.join(there)}: there already, and kept; delete what is to be replaced")
-        (root / entry.folder).mkdir(exist_ok=True)
+        for target in new.values():
+            target.parent.mkdir(parents=True, exist_ok=True)
         for path in new:  # all of them before the first is put: what lies under its name is whole, after a power cut too
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -73,25 +78,26 @@ def _same(path: Path, target: Path) -> bool:
 
 
 def unpack(file: Path, wanted: Collection[str], folder: Path) -> list[Path]:
-    """Those of an archive's files that have a wanted name, in ``folder``; a file that is no archive has such a name itself.
+    """Those of an archive's files that have a wanted name, under it in ``folder``; a file that is no archive has one itself.
 
     Raises:
         DataError: the archive is damaged, has none of the files or one of them twice, or one is no regular file or too large.
     """
     folder.mkdir()
-    if file.name in wanted:
-        return [Path(shutil.copy(file, folder))]
+    if name := _wanted_name(file.as_posix(), wanted):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copy(file, folder / name))]
     found: dict[str, Path] = {}
     try:
         for path, size, content in _members(file, wanted):
-            name = PurePosixPath(path).name
-            if name not in wanted:
+            if (name := _wanted_name(path, wanted)) is None:
                 continue
             if size is None or size > LARGEST:
                 raise DataError(f"{file.name}: {path} is {'no regular file' if size is None else f'too large: {size} bytes'}")
             if name in found:
                 raise DataError(f"{file.name} holds {name} twice; unpack the right one by hand")
             found[name] = folder / name
+            found[name].parent.mkdir(parents=True, exist_ok=True)
             with content() as opened, found[name].open("wb") as copy:
                 shutil.copyfileobj(opened, copy)
     except DataError:
@@ -101,6 +107,16 @@ def unpack(file: Path, wanted: Collection[str], folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"{file.name} holds none of the files {', '.join(sorted(wanted))}")
     return list(found.values())
+
+
+def _wanted_name(path: str, wanted: Collection[str]) -> str | None:
+    """Which of the wanted files that of a path is: the one called so; of several (``train/a``, ``test/a``) the path's tail."""
+    parts = PurePosixPath(path).parts
+    alike = [name for name in wanted if PurePosixPath(name).parts[-1:] == parts[-1:]]
+    if len(alike) > 1:
+        tails = ["/".join(parts[-n:]) for n in range(len(parts), 0, -1)]  # the longest first
+        return next((tail for tail in tails if tail in alike), None)
+    return alike[0] if alike else None
 
 
 Member = tuple[str, int | None, Callable[[], IO[bytes]]]
@@ -138,7 +154,7 @@ def _checked(source: str, sha256: str, wanted: Collection[str], scratch: Path) -
         raise DataError(f"{source}: no address: {error}") from None
     if parts.scheme.lower() in ("http", "https"):
         name = PurePosixPath(unquote(parts.path)).name
-        return _downloaded(source, sha256, name if name in wanted else "download", scratch)
+        return _downloaded(source, sha256, name if _wanted_name(name, wanted) else "download", scratch)
     if "://" in source:
         raise DataError(f"{source}: only http and https are loaded from; load it by other means, and name the file")
     path = Path(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,7 +191,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     network; ``name_or_path`` tells which.
 
     Raises:
-        SettingsError: it can't be found or read, is no fast one, or has no padding token.
+        SettingsError: it can't be found or read, is no fast one, has no padding token, or more tokens than its encoder.
         UserError: a file hasn't the hub's checksum.
     """
     if name.startswith(RANDOM):
@@ -198,7 +199,10 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
             return _load_tokenizer(source_of(name.removeprefix(RANDOM)), offline=True)
         except UserError:
             return load_tokenizer(MINILM)
-    return _load_tokenizer(source_of(name))
+    source = source_of(name)
+    tokenizer = _load_tokenizer(source)
+    _refuse_unknown_tokens(tokenizer, source)
+    return tokenizer
 
 
 def _load_tokenizer(source: Source, *, offline: bool = False) -> PreTrainedTokenizerFast:
@@ -213,6 +217,21 @@ def _load_tokenizer(source: Source, *, offline: bool = False) -> PreTrainedToken
         raise SettingsError(f"encoder {source.location!r}: its tokenizer has no padding token")
     _prefix_words_with_space(tokenizer)
     return tokenizer
+
+
+def _refuse_unknown_tokens(tokenizer: PreTrainedTokenizerFast, source: Source) -> None:
+    """Sub-tokens without an embedding would end training at the first word that has one; embeddings without any are usual."""
+    config = Path(source.folder(), "config.json")
+    try:
+        embeddings = json.loads(config.read_text(encoding="utf-8")).get("vocab_size") if config.is_file() else None
+    except (OSError, ValueError, AttributeError) as error:
+        raise source.problem("configuration", error) from error
+    tokens = max(tokenizer.get_vocab().values()) + 1
+    if isinstance(embeddings, int) and tokens > embeddings:
+        raise SettingsError(
+            f"encoder {source.location!r}: its tokenizer has {tokens} tokens, its embeddings {embeddings}; resize them "
+            "(resize_token_embeddings), or take the tokenizer that belongs to it"
+        )
 
 
 def _prefix_words_with_space(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from functools import partial
 from statistics import median
 
-import numpy as np
 import torch
 
-from iter_bench import data, environment, systems
+from iter_bench import environment, systems
 from iter_bench.batching import Formed, noting
 from iter_bench.devices import default_device, forget_lowered, synchronize
 from iter_bench.document import Document, Schema
@@ -21,9 +20,9 @@ from iter_bench.throughput.conditions import Watch, measure_power
 from iter_bench.throughput.measurable import Compiles, CountsFlops, CountsReads, DescribesExecution, TakesStructure
 from iter_bench.throughput.outputs import CHECKED, Prepared, check
 from iter_bench.throughput.protocol import measure, problems
-from iter_bench.throughput.schema import Batches, Ceiling, MeasuredDocuments, Structure, ThroughputRecord, Work, rate_of, stored
+from iter_bench.throughput.schema import Batches, Ceiling, Structure, ThroughputRecord, Work, rate_of, stored
 from iter_bench.throughput.settings import CellSettings, Subject
-from iter_bench.throughput.workloads import subtokens
+from iter_bench.throughput.workloads import describe
 from iter_bench.tokenization import forget_words
 
 PART_CALLS, PART_SECONDS = 3, 2.0
@@ -113,7 +112,7 @@ def run_cell(
             system=system.name,
             structure=prepared.structure,
             trained_by=_trained_by(settings[i].subject),
-            documents=describe(documents, prepared),
+            documents=describe(documents, prepared.entities, prepared.relations),
             samples=seconds,
             rate=rate_of(seconds, len(documents)),
             parts=parts_of(call, device),
@@ -144,19 +143,6 @@ def _batches(formed: Formed) -> Batches | None:
     """As a record holds them; None of a system whose batches nobody noted."""
     sizes = formed.sizes
     return Batches(samples=(min(sizes), median(sizes), max(sizes)), halved=formed.halved) if sizes else None
-
-
-def describe(documents: Sequence[Document], prepared: Prepared) -> MeasuredDocuments:
-    """Counts of the documents; entities and relations are those of the structure."""
-    lengths = subtokens(documents)
-    return MeasuredDocuments(
-        sha256=data.fingerprint(documents),
-        documents=len(documents),
-        words=sum(len(document.words) for document in documents),
-        subtokens=(min(lengths), float(np.mean(lengths)), max(lengths)),
-        entities=prepared.entities,
-        relations=prepared.relations,
-    )
 
 
 def parts_of(call: Callable[[], object], device: torch.device) -> dict[str, float]:

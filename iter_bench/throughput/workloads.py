@@ -17,6 +17,7 @@ from iter_bench.data.synthetic import SCHEMA, documents_of_length
 from iter_bench.document import Document, Schema
 from iter_bench.encoders import load_tokenizer
 from iter_bench.errors import SettingsError
+from iter_bench.throughput.schema import MeasuredDocuments
 from iter_bench.throughput.settings import DENSITY, WORKLOADS, Workload
 from iter_bench.tokenization import WindowTokenizer
 
@@ -106,6 +107,19 @@ def subtokens(documents: Sequence[Document]) -> list[int]:
     """Lengths in MiniLM's sub-tokens, special ones and context included."""
     tokenizer = WindowTokenizer(load_tokenizer("minilm"), None)
     return [len(window.input_ids) for window in tokenizer.windows(documents)]
+
+
+def describe(documents: Sequence[Document], entities: int, relations: int) -> MeasuredDocuments:
+    """Hash and counts of the documents of a call, as a record holds them; entities and relations are those of its structure."""
+    lengths = subtokens(documents)
+    return MeasuredDocuments(
+        sha256=data.fingerprint(documents),
+        documents=len(documents),
+        words=sum(len(document.words) for document in documents),
+        subtokens=(min(lengths), float(np.mean(lengths)), max(lengths)),
+        entities=entities,
+        relations=relations,
+    )
 
 
 def _document(length: int, workload: Workload, seed: int, tokenizer: WindowTokenizer) -> Document:

@@ -14,6 +14,9 @@ from iter_bench.data.synthetic import PRESETS
 from iter_bench.errors import UserError
 from iter_bench.records import Record
 from iter_bench.tables.data import DataStatistics
+from iter_bench.throughput.schema import MeasuredDocuments, ThroughputRecord
+from iter_bench.throughput.settings import Workload
+from iter_bench.throughput.workloads import describe, documents_of
 
 
 def check_data(record: Record, data_dir: Path | None) -> Iterator[str]:
@@ -45,6 +48,43 @@ def _split(
     return records.describe_split(loaded, data.fingerprint(loaded.documents)).model_dump(
         include={"sha256", "documents", "words", "entities", "relations"}
     )
+
+
+def check_documents(record: ThroughputRecord, data_dir: Path | None) -> Iterator[str]:
+    """What a throughput record says of its documents that those of its workload, made or read again, aren't.
+
+    Entities and relations are those of its structure. Gold that is imposed is all that generated documents have, for they suit
+    each of our systems; of a corpus or under another system it is at most that. A trained system may predict anything.
+
+    Raises:
+        MissingData: files of the workload's corpus aren't below ``data_dir``, or that is None.
+    """
+    workload, stored = record.settings.workload, record.documents
+    if workload.corpus:
+        _need(workload.corpus, data_dir)
+    try:
+        gold = _measured(workload, data_dir)
+    except MissingData:
+        raise
+    except UserError as error:
+        yield f"documents: can't be made again: {error}"
+        return
+    counted = {"entities", "relations"}
+    if stored.model_dump(exclude=counted) != gold.model_dump(exclude=counted):
+        yield f"documents: hash, counts or lengths aren't those of the workload {workload.name}"
+    elif record.structure == "gold":
+        whole = workload.corpus is None and ":" not in record.settings.subject.system
+        for name in sorted(counted):
+            found, there = getattr(stored, name), getattr(gold, name)
+            if found > there or (whole and found < there):
+                yield f"documents.{name}: is {found}, the workload {workload.name} has {there}"
+
+
+@cache
+def _measured(workload: Workload, data_dir: Path | None) -> MeasuredDocuments:
+    """The documents of a workload, with all of their gold."""
+    documents, _ = documents_of(workload, data_dir)
+    return describe(documents, sum(len(d.entities) for d in documents), sum(len(d.relations) for d in documents))
 
 
 def _need(dataset: str, data_dir: Path | None) -> None:

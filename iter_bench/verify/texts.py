@@ -29,6 +29,9 @@ def check_texts(texts: Sequence[Path], results: Path, tables: Mapping[str, Table
     frames = {f"tables/{name}.csv": table.frame for name, table in tables.items()}
     looked_at, problems = 0, []
     for path in texts:
+        if path == results / summary.NAME and not path.exists():
+            problems.append(f"{path}: is missing: run `iter-bench tables`")
+            continue
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

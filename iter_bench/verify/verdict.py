@@ -16,7 +16,7 @@ from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.verify.made import check_tables
 from iter_bench.verify.runs import check_record
 from iter_bench.verify.searches import check_searches
-from iter_bench.verify.splits import check_data, check_statistics
+from iter_bench.verify.splits import check_data, check_documents, check_statistics
 from iter_bench.verify.texts import check_texts
 
 R = TypeVar("R", bound=AnyRecord)
@@ -59,6 +59,11 @@ def verify(results: Path, texts: Sequence[Path], data_dir: Path | None = None) -
             checked["splits"] += len(record.data)
         except MissingData:
             absent.add(record.settings.data.dataset)
+    for path, record in measured.items():
+        try:
+            problems += [f"{path}: {problem}" for problem in check_documents(record, data_dir)]
+        except MissingData:
+            absent.add(record.settings.workload.corpus)
     if not runs and not measured:
         problems += [] if problems else [f"{results}: there is no record in runs/ or throughput/, so nothing to check"]
         return Verdict(checked, problems, [])

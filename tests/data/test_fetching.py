@@ -203,6 +203,39 @@ def test_a_set_of_which_some_files_were_put_before_a_kill_is_completed(tmp_path,
     assert (folder / NAMES[0]).stat().st_mtime_ns == before
 
 
+OWN = """[mine]
+title = "Mine"
+format = "spert"
+folder = "sets/mine"
+files = { train = "train/data.json", test = "test/data.json", dev = "data.json" }
+entity_types = ["A"]
+max_span_words = 8
+samples = { train = 1, test = 1, dev = 1 }
+licence = "mine"
+source = "here"
+"""
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("ITER_BENCH_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "catalogue.toml").write_text(OWN)
+    names = ["train/data.json", "test/data.json", "data.json"]
+    content = zipped({f"mine/{name}": name.encode() for name in names} | {"../test/data.txt": b""})
+    (tmp_path / "a.zip").write_bytes(content)
+    found = fetching.get("mine", str(tmp_path / "a.zip"), digest(content))
+    assert {path.relative_to(tmp_path / "data" / "sets" / "mine").as_posix(): path.read_text() for path in found} == {
+        name: name for name in names
+    }
+    found[0].unlink()
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "data.json").write_text("train/data.json")
+    assert fetching.get("mine", str(tmp_path / "train" / "data.json"), digest(b"train/data.json")) == [found[0]]
+    (tmp_path / "data" / "catalogue.toml").write_text(OWN.replace("test/data.json", "../test/data.json"))
+    with pytest.raises(SettingsError, match=r"\.\./test/data\.json leads out of the folder sets/mine"):
+        fetching.get("mine", str(tmp_path / "a.zip"), digest(content))
+
+
 def test_what_is_asked_wrongly_is_said(tmp_path):
     for source, sha256, error, message in (
         ("x.zip", "12", SettingsError, "64 hex digits"),

@@ -2,25 +2,42 @@
 
 import json
 from datetime import timedelta
+from statistics import mean
 
 import pytest
 from record_examples import START
 from throughput_examples import measured
 
-from iter_bench import records
+from iter_bench import data, records
+from iter_bench.data.catalogue import MissingData
 from iter_bench.report import write_all_tables
 from iter_bench.tables.catalogue import load_sources
 from iter_bench.throughput.check import check_record
 from iter_bench.throughput.schema import ThroughputRecord
+from iter_bench.throughput.workloads import documents_of, of_length, subtokens
 from iter_bench.verify import verify
+from iter_bench.verify.splits import check_documents
 
 WORK = {"flops": 2e9, "seconds": 0.004, "share": 0.4}
 CEILING = {"dtype": "float32", "flops": 1e12, "matrix": 512, "copy_rate": 1e10}
 RATES = tuple(100 + i % 3 for i in range(60))  # 60 calls of 0.1 s: enough for the rules
 
 
+DOCUMENTS, _ = documents_of(of_length(64, 10))
+LENGTHS = subtokens(DOCUMENTS)
+DESCRIBED = {
+    "sha256": data.fingerprint(DOCUMENTS),
+    "documents": 10,
+    "words": sum(len(document.words) for document in DOCUMENTS),
+    "subtokens": (min(LENGTHS), mean(LENGTHS), max(LENGTHS)),
+    "entities": sum(len(document.entities) for document in DOCUMENTS),
+    "relations": sum(len(document.relations) for document in DOCUMENTS),
+}
+
+
 def good(**changes):
-    return measured("iter", RATES, **{"work": WORK | {"share": 0.004 * 101}, "ceiling": CEILING, **changes})
+    work = WORK | {"share": 0.004 * 101}
+    return measured("iter", RATES, **{"documents": DESCRIBED, "work": work, "ceiling": CEILING, **changes})
 
 
 CHANGES = {
@@ -44,6 +61,11 @@ CHANGES = {
     "no speed": ({"ceiling": CEILING | {"copy_rate": 0.0}}, "ceiling.copy_rate: "),
     "no samples": ({"samples": []}, "samples: there are none"),
     "field": ({"documents": {"documents": 0}}, "documents.documents: "),
+    "other documents": ({"documents": {"sha256": "0" * 64}}, "documents: hash, counts or lengths aren't those of the workload"),
+    "words": ({"documents": {"words": 1 + DESCRIBED["words"]}}, "documents: hash, counts or lengths aren't those of the"),
+    "lengths": ({"documents": {"subtokens": [1.0, 60.0, 64.0]}}, "documents: hash, counts or lengths aren't those of the"),
+    "entities": ({"documents": {"entities": 1}}, "documents.entities: is 1, the workload length-64 has "),
+    "relations": ({"documents": {"relations": 9999}}, "documents.relations: is 9999, the workload length-64 has "),
 }
 
 
@@ -70,8 +92,35 @@ def test_wrong_output_is_no_contradiction_and_other_names_are(tmp_path):
     assert records.load(path, ThroughputRecord) == wrong
 
 
+def test_documents_of_a_corpus_are_compared_where_it_is_and_no_more_than_their_gold_is_imposed():
+    workload = of_length(64, 10).model_copy(update={"corpus": "synthetic"})
+    documents, _ = documents_of(workload)
+    lengths, gold = subtokens(documents), sum(len(document.entities) for document in documents)
+    described = {
+        **{"sha256": data.fingerprint(documents), "documents": 10, "words": sum(len(d.words) for d in documents)},
+        **{"subtokens": (min(lengths), mean(lengths), max(lengths)), "relations": 0},
+    }
+
+    def said(entities, **changes):
+        record = good(workload=workload, documents=described | {"entities": entities}, **changes)
+        return list(check_documents(record, None))
+
+    assert said(gold - 1) == said(gold) == said(gold + 1, structure="predicted") == []
+    assert said(gold + 1) == [f"documents.entities: is {gold + 1}, the workload length-64 has {gold}"]
+    elsewhere = good(workload=workload.model_copy(update={"corpus": "conll04"}), documents=described | {"entities": gold})
+    with pytest.raises(MissingData):
+        list(check_documents(elsewhere, None))
+
+
+def test_documents_that_can_not_be_made_are_told():
+    workload = of_length(64, 3).model_copy(update={"shortest": 63, "mean": 9.0})
+    (problem,) = check_documents(good(workload=workload), None)
+    assert problem.startswith("documents: can't be made again: ") and "take more" in problem
+
+
 def test_texts_may_name_measured_rates_and_no_others(tmp_path):
-    records.write(measured("iter", tuple(10.25 + i % 3 / 10 for i in range(60)), work=None), tmp_path / "throughput")
+    rates = tuple(10.25 + i % 3 / 10 for i in range(60))
+    records.write(measured("iter", rates, work=None, documents=DESCRIBED), tmp_path / "throughput")
     write_all_tables(load_sources(tmp_path), tmp_path / "tables")
     text = tmp_path / "text.md"
     source = "<!-- from: tables/table1-throughput-same-encoder.csv -->"

@@ -162,6 +162,12 @@ class TrainingSettings(Settings):
         exclude_if=lambda value: value is None,
         description="the most samples of a batch that are computed together; gradients are added up",
     )
+    batches: Literal["by_length", "shuffled"] = Field(
+        "by_length",
+        exclude_if=lambda value: value == "by_length",  # as above
+        description="samples of about one length make a batch, or any: with a loss that is a mean over a batch's pairs, as "
+        "PL-Marker's, batches by length weigh a pair of a short text more",
+    )
     lr_encoder: float = Field(2e-4, gt=0)
     lr_heads: float = Field(3e-4, gt=0)
     schedule_encoder: Schedule = "linear"

@@ -319,7 +319,8 @@ def _epoch(
     """One pass over the examples; sums of the loss parts, read from the device once, at the end."""
     task.module.train()
     sums: dict[str, Tensor] = {}
-    batches = epoch_batches(lengths, settings.batch_size, seed, epoch)
+    alike = lengths if settings.batches == "by_length" else [0] * len(lengths)
+    batches = epoch_batches(alike, settings.batch_size, seed, epoch)
     first, count = processes.place()
     for step, rows in enumerate(batches):
         whole = [examples[i] for i in rows]

@@ -1,6 +1,7 @@
 """The training loop: same seed, same numbers; a killed run goes on as if nothing had happened; runs and matrix."""
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 import torch
@@ -83,10 +84,14 @@ def test_a_batch_in_parts_has_as_many_in_each_process():
     assert [list(map(list, training._shares(range(9), p, 4, 1))) for p in (0, 1)] == [[[0], [4], [8]], [[1], [5], []]]
 
 
-def test_ids_of_runs_that_do_not_divide_batches_are_those_before_there_was_the_setting():
+def test_ids_of_runs_that_do_not_set_how_batches_are_made_are_those_before_there_were_the_settings():
     assert "samples_at_once" not in RunSettings().model_dump(mode="json")["training"]
     divided = RunSettings(training={"samples_at_once": 4})
-    assert divided.run_id != RunSettings().run_id and RunSettings.model_validate_json(divided.model_dump_json()) == divided
+    assert "batches" not in RunSettings().model_dump(mode="json")["training"]
+    shuffled = RunSettings(training={"batches": "shuffled"})
+    assert len({RunSettings().run_id, divided.run_id, shuffled.run_id}) == 3
+    for run in (divided, shuffled):
+        assert RunSettings.model_validate_json(run.model_dump_json()) == run
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(build, documents, tmp_path):
@@ -105,6 +110,19 @@ def test_batches_hold_every_example_once_in_an_order_of_their_own():
     assert sorted(i for batch in first for i in batch) == lengths
     assert [b.tolist() for b in first] != [b.tolist() for b in second]
     assert all(max(batch) - min(batch) < len(batch) for batch in first), "100 examples are one bucket: each batch is a run"
+
+
+@pytest.mark.parametrize("batches, alike", [("by_length", True), ("shuffled", False)])
+def test_batches_are_of_one_length_or_of_any(batches, alike, build, documents, monkeypatch):
+    system, lengths = build(documents), []
+    collate = system.collate
+    monkeypatch.setattr(system, "collate", lambda of: lengths.append([system.length(e) for e in of]) or collate(of))
+    settings = TRAINING.model_copy(update={"epochs": 1, "batch_size": 4, "batches": batches})
+    system.fit(documents, [], settings, seed=5)
+    assert sorted(chain.from_iterable(lengths)) == sorted(system.length(example) for example in system.examples(documents))
+    spread = max(max(of) - min(of) for of in lengths[:-1])
+    whole = max(map(max, lengths)) - min(map(min, lengths))
+    assert (spread < whole / 2) == alike, "of all documents, one bucket"
 
 
 @pytest.mark.parametrize("schedule, late", [("linear", 0.5), ("constant", 1.0)])

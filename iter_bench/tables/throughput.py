@@ -213,7 +213,15 @@ def _nearest(record: ThroughputRecord, printed: Sequence[dict[str, Any]]) -> dic
 
 
 def _columns() -> list[str]:
-    rates = ["samples/s", "samples/s p5", "samples/s p95", "speed-up of ITER", "share of ceiling", "operations"]
+    rates = [
+        "samples/s",
+        "samples/s p5",
+        "samples/s p95",
+        "speed-up of ITER",
+        "ITER's encoder",
+        "share of ceiling",
+        "operations",
+    ]
     rest = [*(f"{name} ms" for name in PARTS), "peak memory", "watts", "joules"]
     about = ["dataset", "system", "encoder", "setting", "parameters", "batch size", "documents", "source", "sub-tokens"]
     return [*about, "entities", *rates, *rest, "hardware"]
@@ -248,6 +256,7 @@ def _row(record: ThroughputRecord, records: Sequence[ThroughputRecord]) -> dict[
     row |= {f"{name} ms": 1000 * seconds / documents.documents for name, seconds in record.parts.items()}
     if record.system != "iter" and (iter_record := counterpart(record, records)) is not None:
         row["speed-up of ITER"] = iter_record.rate.median / record.rate.median
+        row["ITER's encoder"] = iter_record.settings.subject.weights
     return row
 
 
@@ -271,7 +280,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
         "joules": "{:.3g}".format,
     }
     text, parts = {}, [f"{part} ms" for part in PARTS]
-    for name in frame.columns.drop(["samples/s p5", "samples/s p95", *parts, "hardware"]):
+    for name in frame.columns.drop(["samples/s p5", "samples/s p95", "ITER's encoder", *parts, "hardware"]):
         text[name] = ["" if pd.isna(value) else forms.get(name, str)(value) for value in frame[name]]
     text[f"{' + '.join(PARTS)}, ms"] = [
         ""

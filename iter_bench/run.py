@@ -289,16 +289,38 @@ def encoder_of(settings: RunSettings, folders: Folders) -> str:
 
 
 def describe(system: systems.System, dataset: Dataset) -> records.SplitData:
-    """Counts of a split, with what the system can't reach in it and the F1 that this costs at most."""
-    reachable = system.reachable(dataset.documents)
-    ceiling = scoring.score(dataset.documents, reachable.extractions, dataset.schema)["strict"] if reachable.lost else {}
+    """Counts of a split, with what the system can't reach in it and the F1 that this costs at most.
+
+    Gold of types that the system doesn't have, as another conversion of its data may hold them, is out of its reach too.
+    """
+    known = [_of_types(document, system.schema) for document in dataset.documents]
+    reachable = system.reachable(known)
+    pairs = list(zip(dataset.documents, known, strict=True))
+    foreign = {
+        "entities: of a type that the system lacks": sum(len(all_.entities) - len(of.entities) for all_, of in pairs),
+        "relations: of a type that the system lacks, or of such an entity": sum(
+            len(all_.relations) - len(of.relations) for all_, of in pairs
+        ),
+    }
+    lost = {**reachable.lost, **{reason: count for reason, count in foreign.items() if count}}
+    ceiling = scoring.score(dataset.documents, reachable.extractions, dataset.schema)["strict"] if lost else {}
     noted = replace(dataset, notes={**dataset.notes, **reachable.notes})
     return records.describe_split(
         noted,
         data.fingerprint(dataset.documents),
-        unreachable=dict(reachable.lost),
+        unreachable=lost,
         ceiling={criterion: values["f1"] for criterion, values in ceiling.items()},
     )
+
+
+def _of_types(document: Document, schema: Schema) -> Document:
+    """The document with the gold of the schema's types alone; itself where that is all."""
+    entities = tuple(entity for entity in document.entities if entity.type in schema.entity_types)
+    kept = set(entities)
+    relations = tuple(r for r in document.relations if r.type in schema.relation_types and {r.head, r.tail} <= kept)
+    if len(entities) == len(document.entities) and len(relations) == len(document.relations):
+        return document
+    return replace(document, entities=entities, relations=relations)
 
 
 def lambda_curve(documents: Sequence[Document], scored: Sequence[Extraction], schema: Schema) -> list[dict[str, float]] | None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Literal
+
+import regex
 
 from iter_bench.document import Document, Entity, Extraction
 
 WordRule = Literal["joined", "runs"]
 """How text is divided into words, after the data set that a system was trained on (`Entry.words` of the catalogue)."""
-WORD: dict[WordRule, re.Pattern[str]] = {
-    "joined": re.compile(r"['’][sS]\b|\w+(?:(?!['’][sS]\b)[.'’-]\w+)*|[^\w\s]"),
-    "runs": re.compile(r"\w+|[^\w\s]"),
+WORD: dict[WordRule, regex.Pattern[str]] = {
+    "joined": regex.compile(r"['’][sS]\b|[\w\p{M}]+(?:(?!['’][sS]\b)[.'’-][\w\p{M}]+)*|[^\w\p{M}\s]"),
+    "runs": regex.compile(r"[\w\p{M}]+|[^\w\p{M}\s]"),
 }
-"""joined: letters and digits with inner points, apostrophes and hyphens, and ``'s`` by itself; runs: letters and digits. Any
-other visible character is a word too."""
+"""Letters keep their combining marks, as decomposed text and many scripts have them. joined: letters and digits with inner
+points, apostrophes and hyphens, and ``'s`` by itself; runs: letters and digits. Any other visible character is a word too.
+"""
 
 Offsets = list[tuple[int, int]]
 
@@ -32,7 +34,9 @@ def as_json(text: str, document: Document, offsets: Offsets, extraction: Extract
     Args:
         where: the document comes from, if that is to be told.
     """
-    place = {entity: i for i, entity in enumerate(extraction.entities)}
+    ends = (end for relation in extraction.relations for end in (relation.head, relation.tail))
+    entities = list(dict.fromkeys([*extraction.entities, *ends]))  # a relation may name one that isn't listed
+    place = {entity: i for i, entity in enumerate(entities)}
     return json.dumps(
         {
             "id": document.id,
@@ -48,7 +52,7 @@ def as_json(text: str, document: Document, offsets: Offsets, extraction: Extract
                     "words": [entity.start, entity.end],
                     "score": _rounded(entity.score),
                 }
-                for entity in extraction.entities
+                for entity in entities
             ],
             "relations": [
                 {"type": r.type, "head": place[r.head], "tail": place[r.tail], "score": _rounded(r.score)}

@@ -1,6 +1,7 @@
 """What every registered system promises (`iter_bench.systems.System`); a new one is tested by its line in the registry."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from iter_bench.data.synthetic import SCHEMA
 from iter_bench.devices import default_device
 from iter_bench.document import Document, Extraction, Schema
 from iter_bench.errors import SettingsError, UserError
-from iter_bench.run import Folders, encoder_of, execute
+from iter_bench.run import Folders, describe, encoder_of, execute
 from iter_bench.settings import DataSettings, RunSettings, TrainingSettings
 
 TRAINING = TrainingSettings(epochs=2, batch_size=8, lr_encoder=1e-3, lr_heads=3e-3)
@@ -64,6 +65,33 @@ def test_it_trains_and_is_the_same_after_save_and_load(system_class, tiny_encode
     resumed = _built(system_class, tiny_encoder, documents)
     resumed.fit(documents, documents[:4], TRAINING, seed=5, folder=tmp_path / "fit", report=(repeated := []).append)
     assert steps and not repeated and resumed.predict(documents) == predicted
+
+
+@pytest.mark.parametrize("lacks", ["relation type", "entity type", "relations"])
+def test_gold_of_types_that_a_system_lacks_is_counted_as_out_of_its_reach(system_class, lacks, tiny_encoder):
+    loaded = data.load("synthetic-w1", "dev")
+    loaded = replace(loaded, documents=loaded.documents[:60])
+    entities, relations = SCHEMA.entity_types, SCHEMA.relation_types
+    entities, relations = {
+        "relation type": (entities, relations[1:]),
+        "entity type": (entities[1:], relations),
+        "relations": (entities, ()),
+    }[lacks]
+    few = Schema(entities, relations, SCHEMA.symmetric & set(relations))
+    system = _built(system_class, tiny_encoder, [], few)
+    split = describe(system, loaded)
+    dropped = [e for d in loaded.documents for e in d.entities if e.type not in entities]
+    lost = [
+        r
+        for d in loaded.documents
+        for r in d.relations
+        if r.type not in relations or {r.head.type, r.tail.type} - set(entities)
+    ]
+    counts = {reason.split(":")[0]: count for reason, count in split.unreachable.items() if "that the system lacks" in reason}
+    assert counts == {name: len(of) for name, of in (("entities", dropped), ("relations", lost)) if of} and lost
+    gold = sum(len(d.relations) for d in loaded.documents)
+    recall = (gold - len(lost)) / gold
+    assert split.ceiling["re"] <= 2 * recall / (1 + recall) + 1e-6 and (lacks != "relations" or split.ceiling["re"] == 0)
 
 
 def test_a_document_gets_the_same_extraction_in_any_company(system_class, tiny_encoder, documents):

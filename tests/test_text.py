@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 
 import pytest
 from typer.testing import CliRunner
@@ -29,6 +30,15 @@ def test_a_genitive_s_is_a_word_and_hyphens_divide_where_the_rule_says_so():
     assert " ".join(joined) == "Germany 's U.S . clozapine-induced GERMANY ’S don't ' sound ' rock 's - end Jones ' ."
     assert " ".join(words("Germany's clozapine-induced", "runs")) == "Germany ' s clozapine - induced"
     assert {name for name, entry in catalogue().items() if entry.words == "runs"} == {"ade"}
+
+
+@pytest.mark.parametrize("rule", ["joined", "runs"])
+def test_letters_keep_their_combining_marks(rule):
+    composed = "Zürich's Müller, Citroën - दिल्ली में"
+    split = unicodedata.normalize("NFD", composed)
+    assert split != composed
+    assert [unicodedata.normalize("NFC", word) for word in words(split, rule)] == list(words(composed, rule))
+    assert words(composed, rule)[-2:] == ("दिल्ली", "में")
 
 
 def reached(text, rule, spans):

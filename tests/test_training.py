@@ -1,5 +1,6 @@
 """The training loop: same seed, same numbers; a killed run goes on as if nothing had happened; runs and matrix."""
 
+import json
 from dataclasses import replace
 from itertools import chain
 
@@ -237,6 +238,9 @@ def test_brackets_and_json_of_raw_text():
         "  Barack Obama --born_in--> Honolulu, Hawaii",
     ]
     assert '"start": 25, "end": 41' in as_json(text, document, offsets, found)
+    unlisted = json.loads(as_json(text, document, offsets, Extraction("0", (place,), found.relations)))
+    listed = [unlisted["entities"][unlisted["relations"][0][end]] for end in ("head", "tail")]
+    assert [(end["text"], end["type"]) for end in listed] == [("Barack Obama", "person"), ("Honolulu, Hawaii", "location")]
     assert document_from_text("  ", "1")[0] == Document("1", ())
 
 

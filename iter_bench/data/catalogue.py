@@ -44,7 +44,7 @@ class Entry(Settings):
     title: str
     format: Literal["spert", "dygie", "iob1", "iob2", "bilou", "ade"]
     folder: str = Field(description="below the data folder")
-    files: dict[str, str] = Field(description="file of each split, or of `all` where there are folds")
+    files: dict[str, str] = Field(min_length=1, description="file of each split, or of `all` where there are folds")
     folds: Folds | None = None
     unit: Literal["sentence", "document"] = Field("sentence", description="what a sample is, where files hold whole texts")
     cut_after_words: dict[str, int] = Field(

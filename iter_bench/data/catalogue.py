@@ -153,5 +153,8 @@ def _own(file: Path, _changed: int) -> dict[str, Entry]:
 def entry(name: str) -> Entry:
     """Raises SettingsError where the catalogue has no such data set."""
     if name not in catalogue():
-        raise SettingsError(f"no data set {name!r}; known are {', '.join([*catalogue(), *PRESETS])}")
+        raise SettingsError(
+            f"no data set {name!r}; known are {', '.join([*catalogue(), *PRESETS])}; entries of your own are read from {FILE} "
+            f"in the folder that the environment variable {DATA_DIR} names, --data-dir or not"
+        )
     return catalogue()[name]

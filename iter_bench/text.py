@@ -64,9 +64,15 @@ def as_json(text: str, document: Document, offsets: Offsets, extraction: Extract
 
 
 def as_brackets(text: str, document: Document, offsets: Offsets, extraction: Extraction) -> str:
-    """The text with ``[…]type`` around entities, outer brackets first, and a line for each relation below."""
+    """The text with ``[…]type`` around entities, outer brackets first; below it a line for each relation, and for each entity
+    that crosses one before it, since brackets couldn't tell whose they are."""
     inserts: list[tuple[int, int, int, str]] = []
-    for entity in extraction.entities:
+    within: list[Entity] = []
+    crossing: list[Entity] = []
+    for entity in sorted(extraction.entities, key=lambda entity: (entity.start, -entity.end)):
+        crosses = any(other.start < entity.start < other.end < entity.end for other in within)
+        (crossing if crosses else within).append(entity)
+    for entity in within:
         start, end = offsets[entity.start][0], offsets[entity.end - 1][1]
         inserts.append((start, 1, -end, "["))
         inserts.append((end, 0, -start, f"]{entity.type}"))
@@ -75,6 +81,7 @@ def as_brackets(text: str, document: Document, offsets: Offsets, extraction: Ext
         pieces += [text[position:at], mark]
         position = at
     lines = ["".join([*pieces, text[position:]])]
+    lines += [f"  [{_words(text, offsets, entity)}]{entity.type}" for entity in crossing]
     lines += [f"  {_words(text, offsets, r.head)} --{r.type}--> {_words(text, offsets, r.tail)}" for r in extraction.relations]
     return "\n".join(lines)
 

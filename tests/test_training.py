@@ -238,6 +238,11 @@ def test_brackets_and_json_of_raw_text():
         "  Barack Obama --born_in--> Honolulu, Hawaii",
     ]
     assert '"start": 25, "end": 41' in as_json(text, document, offsets, found)
+    crossing = Extraction("0", (Entity(1, 4, "b"), Entity(0, 2, "a"), Entity(3, 4, "c")))
+    assert as_brackets(text, document, offsets, crossing).splitlines() == [
+        "[Barack Obama]a was [born]c in Honolulu, Hawaii.",
+        "  [Obama was born]b",
+    ]
     unlisted = json.loads(as_json(text, document, offsets, Extraction("0", (place,), found.relations)))
     listed = [unlisted["entities"][unlisted["relations"][0][end]] for end in ("head", "tail")]
     assert [(end["text"], end["type"]) for end in listed] == [("Barack Obama", "person"), ("Honolulu, Hawaii", "location")]

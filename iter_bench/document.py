@@ -146,6 +146,12 @@ class Extraction:
     relations: tuple[Relation, ...] = ()
 
 
+def with_ends(entities: Iterable[Entity], relations: Iterable[Relation]) -> list[Entity]:
+    """The entities, each once, and behind them the ends of relations that aren't among them, as a prediction may have."""
+    ends = (end for relation in relations for end in (relation.head, relation.tail))
+    return list(dict.fromkeys([*entities, *ends]))
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """The documents of one split, with what the load left out.

@@ -7,7 +7,7 @@ from typing import Literal
 
 import regex
 
-from iter_bench.document import Document, Entity, Extraction
+from iter_bench.document import Document, Entity, Extraction, with_ends
 
 WordRule = Literal["joined", "runs"]
 """How text is divided into words, after the data set that a system was trained on (`Entry.words` of the catalogue)."""
@@ -34,8 +34,7 @@ def as_json(text: str, document: Document, offsets: Offsets, extraction: Extract
     Args:
         where: the document comes from, if that is to be told.
     """
-    ends = (end for relation in extraction.relations for end in (relation.head, relation.tail))
-    entities = list(dict.fromkeys([*extraction.entities, *ends]))  # a relation may name one that isn't listed
+    entities = with_ends(extraction.entities, extraction.relations)
     place = {entity: i for i, entity in enumerate(entities)}
     return json.dumps(
         {

@@ -1,6 +1,9 @@
 """Where runs go on: shares of a matrix, GPUs of a machine, machines of a cluster as Ray describes them, jobs of Slurm."""
 
 import os
+import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -139,3 +142,25 @@ def test_what_keeps_a_cluster_from_being_reached_is_told(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     with pytest.raises(UserError, match=r"nobody answers$"), connected():
         pass
+
+
+def wait_for_the_other(folder, run, report):
+    """Seed 1 tells its process and ends; seed 2 waits until that is gone."""
+    told, seconds = folder / "pid", 0
+    if run.seed == 1:
+        (folder / "pid.part").write_text(str(os.getpid()))
+        (folder / "pid.part").rename(told)
+        return 1
+    while not told.exists() or Path(f"/proc/{told.read_text()}").exists():
+        if (seconds := seconds + 0.1) > 60:
+            raise TimeoutError("its process is still there")
+        time.sleep(0.1)
+    return 2
+
+
+@pytest.mark.slow
+def test_a_process_that_has_no_further_run_gives_its_memory_to_the_others(tmp_path, tiny_encoder):
+    runs = [RunSettings(encoder=tiny_encoder, seed=seed) for seed in (1, 2)]
+    wait = partial(wait_for_the_other, tmp_path)
+    done, failed = execution.execute_all(runs, wait, engine=execution.processes(2), report=lambda *_: None)
+    assert sorted(done) == [1, 2], failed

@@ -168,28 +168,6 @@ def test_a_run_that_is_always_killed_is_listed_and_stops_no_other(tiny_encoder):
     assert told.count(1) == 2, "begun again twice, and told of it"
 
 
-def wait_for_the_other(folder, run, report):
-    """Seed 1 tells its process and ends; seed 2 waits until that is gone."""
-    told, seconds = folder / "pid", 0
-    if run.seed == 1:
-        (folder / "pid.part").write_text(str(os.getpid()))
-        (folder / "pid.part").rename(told)
-        return 1
-    while not told.exists() or Path(f"/proc/{told.read_text()}").exists():
-        if (seconds := seconds + 0.1) > 60:
-            raise TimeoutError("its process is still there")
-        time.sleep(0.1)
-    return 2
-
-
-@pytest.mark.slow
-def test_a_process_that_has_no_further_run_gives_its_memory_to_the_others(tmp_path, tiny_encoder):
-    runs = [RunSettings(encoder=tiny_encoder, seed=seed) for seed in (1, 2)]
-    engine = processes(2)
-    done, failed = execute_all(runs, partial(wait_for_the_other, tmp_path), engine=engine, report=lambda *_: None)
-    assert sorted(done) == [1, 2], failed
-
-
 def fit(tiny_encoder, documents, folder, schema=SCHEMA, epochs=1, report=None):
     system = systems.system_class("iter").build(tiny_encoder, schema, [], {"omega": 2, "d_ff": 16}, seed=5)
     training = ONE_EPOCH.model_copy(update={"epochs": epochs})

@@ -51,7 +51,7 @@ def test_the_caption_says_under_what_speed_and_f1_were_measured_as_the_records_d
 
 def test_a_trained_system_s_speed_belongs_to_the_runs_that_trained_it_whatever_its_folder():
     mine, other = record(1), record(1, model={"decoding": "stepwise"})
-    lineup = [Subject(system="iter", trained="/home/me/work/system")]
+    lineup = [Subject(system="iter", trained="/trainings/mine/system")]
     bench = [measured(workload=data_set("conll04"), lineup=lineup, structure="predicted", trained_by=mine.run_id)]
     table = speed([mine, other], bench).frame
     assert list(table.source[table.source == "throughput record"]) == ["throughput record"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from iter_bench.data.validation import Problems, RecordBuilder, decode, is_text, read_bytes, shown
-from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema
+from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema, with_ends
 from iter_bench.errors import DataError
 from iter_bench.files import whole_file
 
@@ -274,12 +274,9 @@ def _known(builder: RecordBuilder, field: str, type_: Any, known: tuple[str, ...
 
 
 def _sample(
-    document_id: str, words: Sequence[str], entities: Iterable[Entity], relations: Iterable[Relation]
+    document_id: str, words: Sequence[str], entities: Iterable[Entity], relations: Sequence[Relation]
 ) -> dict[str, Any]:
-    index = {entity: i for i, entity in enumerate(dict.fromkeys(entities))}
-    for relation in relations:
-        for end in (relation.head, relation.tail):
-            index.setdefault(end, len(index))
+    index = {entity: i for i, entity in enumerate(with_ends(entities, relations))}
     return {
         "id": document_id,
         "tokens": list(words),

@@ -122,7 +122,7 @@ def test_a_line_up_has_the_reading_that_its_records_show():
     assert len(by_reading(invalid)["same-parameters"]) == 3, "their parameters hold, whatever their time"
     trained = [Subject(system=name, trained=f"runs/{name}/system") for name in ("iter", "asp")]
     assert by_reading(of_lineup(trained, (22, 40)))["other"], "a folder doesn't tell its encoder"
-    absolute = [Subject(system=of.system, trained=f"/home/me/{of.trained}") for of in trained]
+    absolute = [Subject(system=of.system, trained=f"/trainings/{of.trained}") for of in trained]
     assert [of.weights for of in absolute] == ["iter/system", "asp/system"]
     assert by_reading(of_lineup(absolute, (22, 40)))["other"]
 

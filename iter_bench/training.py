@@ -323,6 +323,7 @@ def _epoch(
     batches = epoch_batches(alike, settings.batch_size, seed, epoch)
     first, count = processes.place()
     for step, rows in enumerate(batches):
+        rows = sorted(rows, key=lengths.__getitem__)  # so that a share is of similar length
         whole = [examples[i] for i in rows]
         longest = max(lengths[i] for i in rows)
         for share in _shares(whole, first, count, settings.samples_at_once):

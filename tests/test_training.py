@@ -121,6 +121,7 @@ def test_batches_are_of_one_length_or_of_any(batches, alike, build, documents, m
     settings = TRAINING.model_copy(update={"epochs": 1, "batch_size": 4, "batches": batches})
     system.fit(documents, [], settings, seed=5)
     assert sorted(chain.from_iterable(lengths)) == sorted(system.length(example) for example in system.examples(documents))
+    assert all(of == sorted(of) for of in lengths)
     spread = max(max(of) - min(of) for of in lengths[:-1])
     whole = max(map(max, lengths)) - min(map(min, lengths))
     assert (spread < whole / 2) == alike, "of all documents, one bucket"

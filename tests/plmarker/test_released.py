@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from baselines.plmarker import decoding
 from baselines.plmarker.decoding import overlap
 from baselines.plmarker.encoding import PATHS
 from baselines.plmarker.system import PlMarkerSystem
@@ -81,6 +82,21 @@ def test_pairs(system, documents, released):
             torch.testing.assert_close(one, torch.tensor(other), **STORED)
 
 
+def relations_of(extraction, document) -> set[tuple]:
+    """Type, head and tail as the released code counts, a symmetric relation's ends in order."""
+    return {
+        (r.type, *(sorted if r.type in SCHEMA.symmetric else list)(place(e, document) for e in (r.head, r.tail)))
+        for r in extraction.relations
+    }
+
+
+def released_relations(sentence) -> set[tuple]:
+    return {
+        (name, *(sorted if name in SCHEMA.symmetric else list)(tuple(end) for end in ends))
+        for *ends, name in sentence["relations"]
+    }
+
+
 def test_relations(system, documents, released, monkeypatch):
     """The same relations before the overlap filter drops any; what that ranks by differs for inverse relations."""
     settings = system.config.settings.model_copy(update={"re_overlap": "keep"})
@@ -88,14 +104,7 @@ def test_relations(system, documents, released, monkeypatch):
     untouched = 0
     found = system.find_relations(documents, system.find_entities(documents))
     for document, extraction, sentence in zip(documents, found, released["sentences"], strict=True):
-        ours = {
-            (r.type, *(sorted if r.type in SCHEMA.symmetric else list)(place(e, document) for e in (r.head, r.tail)))
-            for r in extraction.relations
-        }
-        theirs = {
-            (name, *(sorted if name in SCHEMA.symmetric else list)(tuple(end) for end in ends))
-            for *ends, name in sentence["relations"]
-        }
+        ours, theirs = relations_of(extraction, document), released_relations(sentence)
         assert theirs <= ours
         if not any(
             one.type == other.type and overlap(one.head, other.head) and overlap(one.tail, other.tail)
@@ -104,6 +113,30 @@ def test_relations(system, documents, released, monkeypatch):
             assert theirs == ours
             untouched += len(ours)
     assert untouched > 10
+
+
+def test_the_overlap_filter_differs_for_one_reason(system, documents, released, monkeypatch):
+    """The released code turns an inverse class round and then ranks by the score of what it has become."""
+    best = decoding._best
+
+    def slipped(pairs, config, classes):
+        rows = {ends: i for i, ends in enumerate(zip(pairs.document, pairs.subject, pairs.object, strict=True))}
+        for document, found in best(pairs, config, classes):
+            low, high = sorted((found.head, found.tail))
+            of_both = pairs.scores[rows[document, low, high]] + pairs.scores[rows[document, high, low]][classes.swap]
+            yield document, replace(found, rank=float(of_both[found.kind]))
+
+    def same() -> list[bool]:
+        found = system.find_relations(documents, system.find_entities(documents))
+        return [
+            relations_of(extraction, document) == released_relations(sentence)
+            for document, extraction, sentence in zip(documents, found, released["sentences"], strict=True)
+        ]
+
+    assert same().count(False) == 5
+    monkeypatch.setattr(decoding, "_best", slipped)
+    assert all(same())
+    assert sum(len(released_relations(sentence)) for sentence in released["sentences"]) == 78
 
 
 def test_losses(system, documents, released):

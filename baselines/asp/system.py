@@ -100,7 +100,7 @@ class AspSystem(OneStage):
         """A saved system."""
         model = AspModel(AspConfig.read(folder))
         load_module(model, folder)
-        return cls(model, load_tokenizer(str(folder)))
+        return cls(model, load_tokenizer(str(folder), model.config.encoder["vocab_size"]))
 
     def save(self, folder: Path) -> None:
         """Weights, configuration and tokenizer."""

@@ -143,7 +143,8 @@ class PlMarkerSystem:
     @classmethod
     def load(cls, folder: Path) -> PlMarkerSystem:
         """A saved system."""
-        system = cls(PlMarkerConfig.read(folder), load_tokenizer(str(folder)))
+        config = PlMarkerConfig.read(folder)
+        system = cls(config, load_tokenizer(str(folder), config.encoder["vocab_size"]))
         for name, stage in system._stages.items():
             load_module(stage.module, folder / name)
         return system

@@ -184,11 +184,15 @@ def weights_of(name: str) -> tuple[str | None, dict[str, str]]:
     return None if source.local else folder.name, {path.name: sha256_of(path) for path in files}
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
+def load_tokenizer(name: str, embeddings: int | None = None) -> PreTrainedTokenizerFast:
     """The fast tokenizer of the encoder ``name``, made to read words as parts of a running text.
 
     ``random:NAME`` has the tokenizer of NAME if it is on this machine, else MiniLM's, so that random weights never need a
     network; ``name_or_path`` tells which.
+
+    Args:
+        name: as `load_encoder` takes it.
+        embeddings: how many sub-tokens the model knows that it is for; none: as many as the encoder's configuration says.
 
     Raises:
         SettingsError: it can't be found or read, is no fast one, has no padding token, or more tokens than its encoder.
@@ -201,7 +205,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
             return load_tokenizer(MINILM)
     source = source_of(name)
     tokenizer = _load_tokenizer(source)
-    _refuse_unknown_tokens(tokenizer, source)
+    _refuse_unknown_tokens(tokenizer, source, embeddings or _embeddings(source))
     return tokenizer
 
 
@@ -219,15 +223,20 @@ def _load_tokenizer(source: Source, *, offline: bool = False) -> PreTrainedToken
     return tokenizer
 
 
-def _refuse_unknown_tokens(tokenizer: PreTrainedTokenizerFast, source: Source) -> None:
-    """Sub-tokens without an embedding would end training at the first word that has one; embeddings without any are usual."""
+def _embeddings(source: Source) -> int | None:
+    """What the encoder's configuration says, if there is one."""
     config = Path(source.folder(), "config.json")
     try:
-        embeddings = json.loads(config.read_text(encoding="utf-8")).get("vocab_size") if config.is_file() else None
+        found = json.loads(config.read_text(encoding="utf-8")).get("vocab_size") if config.is_file() else None
     except (OSError, ValueError, AttributeError) as error:
         raise source.problem("configuration", error) from error
+    return found if isinstance(found, int) else None
+
+
+def _refuse_unknown_tokens(tokenizer: PreTrainedTokenizerFast, source: Source, embeddings: int | None) -> None:
+    """Sub-tokens without an embedding would end a run at the first word that has one; embeddings without any are usual."""
     tokens = max(tokenizer.get_vocab().values()) + 1
-    if isinstance(embeddings, int) and tokens > embeddings:
+    if embeddings and tokens > embeddings:
         raise SettingsError(
             f"encoder {source.location!r}: its tokenizer has {tokens} tokens, its embeddings {embeddings}; resize them "
             "(resize_token_embeddings), or take the tokenizer that belongs to it"

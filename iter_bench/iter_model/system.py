@@ -98,7 +98,8 @@ class IterSystem(OneStage):
         """A saved system, or a checkpoint of the released code."""
         model = IterModel.from_pretrained(folder)
         own = (folder / "tokenizer_config.json").is_file()  # released checkpoints hold none
-        return cls(model, load_tokenizer(model.config.tokenizer if model.config.tokenizer and not own else str(folder)))
+        name = model.config.tokenizer if model.config.tokenizer and not own else str(folder)
+        return cls(model, load_tokenizer(name, model.encoder.config.vocab_size))
 
     def save(self, folder: Path) -> None:
         """Weights, configuration and tokenizer, for ``load`` and for ``AutoModel``."""

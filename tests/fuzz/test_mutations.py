@@ -1,5 +1,6 @@
 """Files that want to harm: every reader gives a correct result or a UserError, and the scorer counts right."""
 
+import contextlib
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import zipfile
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import pyarrow
 import pyarrow.parquet
@@ -21,12 +23,13 @@ from throughput_examples import measured
 from baselines.asp.configuration import VERSION as ASP_VERSION
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
-from iter_bench import matrix, records, scoring
+from iter_bench import data, matrix, records, scoring
 from iter_bench.bulk import Done, Job, items, marks
 from iter_bench.bulk.attempts import Attempts
 from iter_bench.cli.notes import counted
 from iter_bench.cli.train import run_settings
 from iter_bench.data import fetching, spert
+from iter_bench.data.catalogue import DATA_DIR, MissingData, catalogue
 from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import UserError
@@ -57,6 +60,19 @@ folds = [0, 1]
 data = { dataset = "ade", train = "train", dev = "none" }
 training = { epochs = 2, batch_size = 16, lr_heads = 3e-4 }
 model = { omega = 2 }
+"""
+CATALOGUE = """[mine]
+title = "t"
+format = "iob2"
+columns = 3
+tag_columns = 2
+folder = "m"
+files = { train = "train.txt", test = "test.txt" }
+entity_types = ["a"]
+max_span_words = 8
+samples = { train = 3 }
+licence = "l"
+source = "s"
 """
 ENCODER = {
     "model_type": "bert",
@@ -204,6 +220,13 @@ def sources(path: Path, _: bool) -> None:
     TABLES[name](load_sources(path.parents[path.suffix == ".toml"]))
 
 
+def own_entries(path: Path, _: bool) -> None:
+    with mock.patch.dict(os.environ, {DATA_DIR: str(path.parent)}):
+        if "mine" in catalogue():
+            with contextlib.suppress(MissingData):
+                data.load("mine", "train")
+
+
 def parquet() -> bytes:
     sink = pyarrow.BufferOutputStream()
     rows = [{"id": "x", "text": "Ann met Bob."}, {"id": "y", "words": ["é", "ü"]}, {"id": None, "text": None}]
@@ -276,6 +299,7 @@ FORMATS = {
     "search.toml": (packed("searches/conll04-iter.toml"), kind(Search, lambda path: load_search(str(path)))),
     "sweep.toml": (packed("throughput/sweeps/quick.toml"), kind(Sweep, lambda path: load_sweep(str(path)))),
     "run.toml": (packed("recipes/iter-conll04.toml"), kind(RunSettings, lambda path: run_settings(path, {}, []))),
+    "catalogue.toml": (CATALOGUE, own_entries),
     "data.json": (json.dumps(DATA), sources),
     "searches/conll04-iter.toml": ('seed = 1\n[data]\ndataset = "conll04"\n[model]\nactivation = "relu"\n', sources),
     "archives/a.zip": (archive("zip"), unpacked),

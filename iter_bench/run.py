@@ -93,13 +93,14 @@ def load_splits(settings: DataSettings, data_dir: Path | None) -> dict[str, Data
     Raises:
         DataError: data can't be used, or a split has no samples.
     """
-    splits = {
-        role: data.load(
-            settings.dataset, split, data_dir=data_dir, fold=settings.fold, context=settings.context, skip_bad=settings.skip_bad
-        )
-        for role in ("train", "dev", "test")
-        if (split := getattr(settings, role)) is not None
-    }
+    common = {"data_dir": data_dir, "fold": settings.fold, "context": settings.context, "skip_bad": settings.skip_bad}
+    splits = {}
+    for role in ("train", "dev", "test"):
+        if (split := getattr(settings, role)) is not None:
+            try:
+                splits[role] = data.load(settings.dataset, split, **common)
+            except SettingsError as error:  # train was loaded before
+                raise SettingsError(f"{error}; data.dev=none trains without one") if role == "dev" else error from None
     for role, dataset in splits.items():
         if not dataset.documents:
             left_out = "; ".join(f"{count} {what}" for what, count in dataset.notes.items()) or "its file has none"

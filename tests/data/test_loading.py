@@ -10,6 +10,8 @@ from iter_bench.cli import app
 from iter_bench.data.catalogue import MissingData, catalogue
 from iter_bench.document import Document, Entity, Relation, Schema
 from iter_bench.errors import DataError, SettingsError
+from iter_bench.run import load_splits
+from iter_bench.settings import DataSettings
 
 
 @pytest.fixture
@@ -52,6 +54,12 @@ def test_folds_part_the_data(folder):
     assert {d.id for d in train} == {d.id for d in every.documents} - {d.id for d in tests[3]}
     joined = data.load("ade", "train+test", data_dir=folder, fold=3)
     assert len(joined.documents) == 20 and joined.notes == every.notes
+
+
+def test_data_without_dev_are_refused_with_what_to_set(folder):
+    with pytest.raises(SettingsError, match="ade has no split 'dev', but all, train, test; data.dev=none"):
+        load_splits(DataSettings(dataset="ade", fold=3), folder)
+    assert set(load_splits(DataSettings(dataset="ade", fold=3, dev="none"), folder)) == {"train", "test"}
 
 
 def test_conll03_by_document_and_by_sentence(folder):

@@ -150,7 +150,7 @@ class TrainingSettings(Settings):
     """The one training loop's settings; the encoder and the layers above it (``heads``) have their own rates.
 
     Defaults are those that the released ITER ships for CoNLL04, where it ships one, but for ``lr_encoder`` (5e-5 there),
-    ``epochs`` (100) and ``patience`` (10).
+    ``epochs`` (100), ``patience`` (10) and ``batches`` (shuffled).
     """
 
     epochs: int = Field(20, ge=1)
@@ -165,8 +165,8 @@ class TrainingSettings(Settings):
     batches: Literal["by_length", "shuffled"] = Field(
         "by_length",
         exclude_if=lambda value: value == "by_length",  # as above
-        description="samples of about one length make a batch, or any: with a loss that is a mean over a batch's pairs, as "
-        "PL-Marker's, batches by length weigh a pair of a short text more",
+        description="samples of about one length make a batch, which is faster, or any, as the systems' authors have it; by "
+        "length, short texts weigh more, most where the loss is a mean over a batch's pairs, as PL-Marker's",
     )
     lr_encoder: float = Field(2e-4, gt=0)
     lr_heads: float = Field(3e-4, gt=0)
@@ -177,6 +177,11 @@ class TrainingSettings(Settings):
     weight_decay_encoder: float = Field(0.1, ge=0)
     weight_decay_heads: float = Field(0.02, ge=0)
     clip_norm: float = Field(1.0, gt=0)
+    clip: Literal["together", "apart"] = Field(
+        "together",
+        exclude_if=lambda value: value == "together",  # as above
+        description="the norm is that of all weights' gradients, or of the encoder's and the heads' each",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 on the CPU")
     patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better dev score")
     select_by: Literal["auto", "ner", "re", "re_plus"] = Field("auto", description="auto: re_plus, or ner without relations")

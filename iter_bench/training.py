@@ -322,6 +322,10 @@ def _epoch(
     alike = lengths if settings.batches == "by_length" else [0] * len(lengths)
     batches = epoch_batches(alike, settings.batch_size, seed, epoch)
     first, count = processes.place()
+    clipped = [[*task.module.parameters()]]
+    if settings.clip == "apart":
+        named = [*task.module.named_parameters()]
+        clipped = [[p for n, p in named if task.is_head(n) == heads] for heads in (False, True)]
     for step, rows in enumerate(batches):
         rows = sorted(rows, key=lengths.__getitem__)  # so that a share is of similar length
         whole = [examples[i] for i in rows]
@@ -337,7 +341,8 @@ def _epoch(
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0) + value.detach()
         processes.add_gradients(task.module.parameters())
-        clip_grad_norm_(task.module.parameters(), settings.clip_norm)
+        for weights in clipped:
+            clip_grad_norm_(weights, settings.clip_norm)
         optimizer.step(epoch * len(batches) + step)
         if report is not None:
             report({"step": epoch * len(batches) + step + 1, "steps": len(batches) * settings.epochs})

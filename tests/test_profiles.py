@@ -11,6 +11,7 @@ from baselines.plmarker.configuration import PlMarkerSettings
 from iter_bench import matrix, published
 from iter_bench.data import catalogue
 from iter_bench.errors import SettingsError
+from iter_bench.iter_model.configuration import IterSettings
 from iter_bench.plots.catalogue import FIGURES
 from iter_bench.settings import RunSettings, read_toml
 from iter_bench.tables.catalogue import TABLES
@@ -93,7 +94,7 @@ def test_recipes_of_the_paper_are_its_table_5():
 
 def test_the_baselines_train_as_their_authors_ship_them():
     """All runs of the paper's profile, setting by setting; those over the encoder that is named with the context, too."""
-    rows = published.released().to_dict("records")
+    rows = [row for row in published.released().to_dict("records") if row["system"] != "ITER"]
     runs = [run for run in matrix.load_profile("paper").runs() if run.system != "iter"]
     recipe = read_toml(matrix.RECIPES / "plmarker-ace05.toml")  # no profile has it over BERT
     runs.append(RunSettings.model_validate({**recipe, "encoder": "bert-base-uncased"}))
@@ -107,8 +108,8 @@ def test_the_baselines_train_as_their_authors_ship_them():
             if (row["system"], row["dataset"]) == subject and published.same_encoder(row["encoder"], encoder)
         ]
         assert [row["stage"] for row in mine] == {"asp": [""], "plmarker": ["ner", "re"]}[run.system], run
-        for row in mine:  # what a stage doesn't have is NaN, which isn't equal to itself, or ""
-            facts = {name: value for name, value in row.items() if name in COMPARED and value == value and value != ""}
+        for row in mine:
+            facts = _facts(row)
             assert {name: value for name, value in _resolved(run, row["stage"]).items() if name in facts} == facts, run
             if run.encoder not in STAND_INS:
                 read.setdefault(rows.index(row), set()).add((run.data.dataset, run.data.context))
@@ -119,10 +120,33 @@ def test_the_baselines_train_as_their_authors_ship_them():
             assert {"none": ("conll04", 0), "extended": ("ace05_asp", 256)}[row["context"]] in of, row
 
 
+def test_iter_trains_as_its_authors_ship_it_where_table_5_says_nothing_and_by_encoder():
+    """All runs of the paper's profiles over an encoder that the released configurations are for."""
+    rows = [row for row in published.released().to_dict("records") if row["system"] == "ITER"]
+    seen = set()
+    for run in [*matrix.load_profile("paper").runs(), *matrix.load_profile("ace05-same-encoder").runs()]:
+        for row in rows:
+            if (run.system, published.DATASETS[run.data.dataset]) == ("iter", row["dataset"]) and published.same_encoder(
+                row["encoder"], run.encoder
+            ):
+                seen.add((row["dataset"], row["encoder"]))
+                own = IterSettings.model_validate(run.model)
+                found = {**dict(run.training), **own.model_dump(), "train": run.data.train, "dev": run.data.dev}
+                facts = _facts(row)
+                assert {name: value for name, value in found.items() if name in facts} == facts, run
+                assert (own.two_vector_scale, own.d_ff) in ((1, facts.get("d_ff")), (2, None)), "as released: one or the other"
+    assert seen == {(row["dataset"], row["encoder"]) for row in rows}
+
+
+def _facts(row):
+    """What the row says: NaN, which isn't equal to itself, and "" are of what the system or the stage doesn't have."""
+    return {name: value for name, value in row.items() if name in COMPARED and value == value and value != ""}
+
+
 def _resolved(run, stage):
     """The settings of a run's stage, named as in the table of what is released."""
     model = {"asp": AspSettings, "plmarker": PlMarkerSettings}[run.system].model_validate(run.model).model_dump()
-    training = {**run.training.model_dump(), **(model.get("re_training", {}) if stage == "re" else {})}
+    training = {**dict(run.training), **(model.get("re_training", {}) if stage == "re" else {})}
     if training["select_by"] == "auto":
         training["select_by"] = "ner" if stage == "ner" else "re_plus"
     own = {name.removeprefix(f"{stage}_"): value for name, value in model.items()} if stage else model

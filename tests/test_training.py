@@ -85,13 +85,12 @@ def test_a_batch_in_parts_has_as_many_in_each_process():
     assert [list(map(list, training._shares(range(9), p, 4, 1))) for p in (0, 1)] == [[[0], [4], [8]], [[1], [5], []]]
 
 
-def test_ids_of_runs_that_do_not_set_how_batches_are_made_are_those_before_there_were_the_settings():
-    assert "samples_at_once" not in RunSettings().model_dump(mode="json")["training"]
-    divided = RunSettings(training={"samples_at_once": 4})
-    assert "batches" not in RunSettings().model_dump(mode="json")["training"]
-    shuffled = RunSettings(training={"batches": "shuffled"})
-    assert len({RunSettings().run_id, divided.run_id, shuffled.run_id}) == 3
-    for run in (divided, shuffled):
+def test_ids_of_runs_that_do_not_set_what_came_later_are_those_from_before():
+    plain = RunSettings()
+    others = [RunSettings(training=of) for of in ({"samples_at_once": 4}, {"batches": "shuffled"}, {"clip": "apart"})]
+    assert not {"samples_at_once", "batches", "clip"} & plain.model_dump(mode="json")["training"].keys()
+    assert len({run.run_id for run in (plain, *others)}) == 4
+    for run in others:
         assert RunSettings.model_validate_json(run.model_dump_json()) == run
 
 
@@ -125,6 +124,23 @@ def test_batches_are_of_one_length_or_of_any(batches, alike, build, documents, m
     spread = max(max(of) - min(of) for of in lengths[:-1])
     whole = max(map(max, lengths)) - min(map(min, lengths))
     assert (spread < whole / 2) == alike, "of all documents, one bucket"
+
+
+@pytest.mark.parametrize("clip, parts", [("together", 1), ("apart", 2)])
+def test_gradients_are_clipped_together_or_apart(clip, parts, build, documents, monkeypatch):
+    system, norms = build(documents), []
+
+    def clipped(weights, norm):
+        before = clip_grad_norm_(weights, norm)
+        norms.append((before, torch.stack([p.grad.norm() for p in weights if p.grad is not None]).norm()))
+        return before
+
+    clip_grad_norm_ = training.clip_grad_norm_
+    monkeypatch.setattr(training, "clip_grad_norm_", clipped)
+    settings = TRAINING.model_copy(update={"epochs": 1, "batch_size": len(documents), "clip": clip, "clip_norm": 1e-3})
+    system.fit(documents, [], settings, seed=5)
+    assert len(norms) == parts and all(before > 0.01 for before, _ in norms)
+    assert [float(after) for _, after in norms] == pytest.approx([1e-3] * parts, rel=1e-2)
 
 
 @pytest.mark.parametrize("schedule, late", [("linear", 0.5), ("constant", 1.0)])

@@ -68,8 +68,8 @@ class RelationStage(Stage):
     def examples(self, documents: Sequence[Document]) -> list[Example]:
         """Each gold entity as subject, with every one of its window as object; made once a run.
 
-        As in the released code, the subject is an object too, and each window stands once more with an empty subject behind
-        the text: both train the prediction of types.
+        As in the released code, the subject is an object too, and each window that isn't full stands once more with an empty
+        subject behind the text: both train the prediction of types.
         """
         type_of = {name: i + 1 for i, name in enumerate(self.config.entity_types)}
         windows = self.windows.windows(documents)
@@ -85,7 +85,8 @@ class RelationStage(Stage):
             prepared += [
                 _example(window, held, subject, everything, self.solid, classes[subject], types) for subject in everything
             ]
-            prepared.append(_example(window, held, None, everything, self.solid, np.full(len(types), NIL), types))
+            if len(window.input_ids) + SOLID < self.config.settings.re_length:
+                prepared.append(_example(window, held, None, everything, self.solid, np.full(len(types), NIL), types))
         return prepared
 
     def pairs(

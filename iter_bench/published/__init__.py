@@ -1,8 +1,8 @@
 """Published figures, each with its source: facts that others printed, kept in files of their own, away from what is measured.
 
 ``figures.csv`` holds scores and speeds (Tables 1, 3, 4, 6 and 7 of the ITER paper's camera-ready version, and what rivals
-published themselves), ``hyperparameters.csv`` its Table 5, ``data.csv`` its Table 2, ``released.csv`` how the code of ASP's and
-PL-Marker's authors trains. Scores are in percent, as printed.
+published themselves), ``hyperparameters.csv`` its Table 5, ``data.csv`` its Table 2, ``released.csv`` how the code of all
+three systems' authors trains. Scores are in percent, as printed.
 A convention is that of `iter_bench.scoring`, as the source claims it: ``strict`` (a symmetric pair counts once), ``pl_marker``
 (twice), ``macro`` (strict, averaged over types) or ``unstated``. The released ITER compares mentions by their words where the
 paper says strict, so its figures are nearer to `surface` than to `strict` here (``docs/scoring.md``).
@@ -68,7 +68,9 @@ def hyperparameters() -> pd.DataFrame:
 
 
 def released() -> pd.DataFrame:
-    """How the authors of ASP and PL-Marker train, by their code; one row a data set, encoder and stage of the system.
+    """How the three systems' authors train, by their code; one row a data set, encoder and stage of the system.
+
+    ITER's rows hold what its Table 5 doesn't print, and all for the encoders that have a configuration of their own.
 
     Returns:
         Columns as in `iter_bench.settings.TrainingSettings`; ``train`` and ``dev``, the splits they train and select on;

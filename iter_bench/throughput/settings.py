@@ -58,6 +58,11 @@ class Workload(Settings):
     mean: float = Field(gt=0)
     context: float = Field(0, ge=0, description="mean sub-tokens around each document that only give context")
     density: Density = Field(DENSITY, description="gold entities per 100 words")
+    relations: bool = Field(
+        True,
+        exclude_if=lambda value: value,  # cells keep the id that they had before there was such a field
+        description="whether there are any; without, systems have no part for them",
+    )
     corpus: str | None = Field(None, description="catalogue name whose test split these are")
     seed: int = Field(1, ge=0)
 

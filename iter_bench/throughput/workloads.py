@@ -50,6 +50,7 @@ def of_dataset(name: str, count: int, data_dir: Path | None) -> Workload:
         mean=mean,
         context=stated.get("context", 0),
         density=stated["density"],
+        relations=stated.get("relations", True),
     )
     corpus = stated.get("corpus")
     if corpus and not catalogue.entry(corpus).missing(data_dir):
@@ -73,7 +74,9 @@ def documents_of(workload: Workload, data_dir: Path | None = None) -> tuple[tupl
             half = len(around) // 2
             document = replace(document, context_before=around[:half], context_after=around[half:])
         documents.append(replace(document, id=f"{workload.name}-{i}"))
-    return tuple(documents), SCHEMA
+    if workload.relations:
+        return tuple(documents), SCHEMA
+    return tuple(replace(document, relations=()) for document in documents), Schema(SCHEMA.entity_types)
 
 
 def _spread(documents: Sequence[Document], workload: Workload) -> tuple[Document, ...]:

@@ -38,6 +38,14 @@ def test_context_is_around_and_not_within(tmp_path):
     assert mean(subtokens(around)) - mean(subtokens(without)) == pytest.approx(110.14, rel=0.05)
 
 
+def test_data_sets_without_relations_have_none_here_either(tmp_path):
+    """PL-Marker would else pay for a second stage that its authors don't run there."""
+    for name in WORKLOADS:
+        documents, schema = documents_of(of_dataset(name, 16, tmp_path))
+        assert any(d.relations for d in documents) == bool(schema.relation_types) == (not name.startswith("conll03")), name
+        assert sum(len(d.entities) for d in documents) > 10
+
+
 def test_a_corpus_gives_documents_of_all_its_lengths():
     every = data.load("synthetic", "test").documents
     few, schema = documents_of(of_dataset("conll04", 20, None).model_copy(update={"corpus": "synthetic"}))

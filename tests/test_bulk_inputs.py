@@ -81,6 +81,13 @@ def test_texts_that_are_not_utf_8_are_named(argument, monkeypatch):
         list(_items(["fine", broken] if argument else None, None, "joined"))
 
 
+def test_a_record_of_json_lines_on_standard_input_is_not_read_as_text(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"a text": 1} in braces\n{"words": ["Ann", "met", "Bob"]}\n'))
+    with pytest.raises(DataError, match="text 2: is a record of JSON lines"):
+        list(_items(None, None, "joined"))
+    assert [item.text for item in _items(['{"words": []}'], None, "joined")] == ['{"words": []}'], "as an argument it's meant"
+
+
 def test_ids_that_pandas_made_floats(tmp_path):
     given = [1.0, 2**53, None, float("nan"), 1.5, True]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps({"id": i, "text": "Ann"}) + "\n" for i in given))

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 from record_examples import record
+from throughput_examples import measured
 from typer.testing import CliRunner
 
 from iter_bench import data, examples, matrix, records, summary
@@ -67,6 +68,7 @@ def test_what_the_records_do_not_fill_any_more_is_deleted_and_nothing_else(tmp_p
     for path in stale:
         path.touch()
     shutil.rmtree(tmp_path / "runs")
+    records.write(measured(), tmp_path / "throughput")
     for command in ("tables", "figures"):
         run(command, "--results", tmp_path)
     assert not any(path.exists() for path in (*conventions, *stale)) and all(path.exists() for path in own)
@@ -80,6 +82,13 @@ def test_a_typo_in_a_search_s_result_is_one_readable_line(tmp_path):
     with pytest.raises(UserError) as refused:
         load_sources(tmp_path)
     assert str(refused.value) == f"{best}, training.epoch: there is no such setting"
+
+
+@pytest.mark.parametrize("command", ["tables", "figures", "report"])
+def test_a_folder_without_records_is_refused_before_anything_is_written(command, tmp_path):
+    with pytest.raises(UserError, match="holds no record"):
+        run(command, "--results", tmp_path / "reslts")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_page_shows_the_figures_of_finished_profiles_with_the_captions_of_the_files(tmp_path, monkeypatch):

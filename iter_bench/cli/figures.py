@@ -19,9 +19,9 @@ def figures(context: typer.Context, results: Results = Path("results")) -> None:
         return
     from iter_bench import summary
     from iter_bench.report import write_all_figures
-    from iter_bench.tables.catalogue import load_sources
+    from iter_bench.tables.catalogue import load_recorded
 
-    written = write_all_figures(load_sources(results), results / "figures")
+    written = write_all_figures(load_recorded(results), results / "figures")
     typer.echo(f"{len(written)} files in {results / 'figures'}, all on one page in {summary.write(results)}")
 
 

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,8 +42,8 @@ def predict(
 
     if text and file:
         raise UserError("give either texts or --file, not both")
-    if engine is Engine.ray and output is None:
-        raise UserError("--engine ray goes with --output")
+    if output is None and (engine is Engine.ray or workers > 1):
+        raise UserError("--engine ray and --workers go with --output")
     if output is None:
         _print_all(system, text, file, json=json, batch_size=batch_size)
     elif file is None:
@@ -89,9 +90,22 @@ def _items(text: list[str] | None, file: Path | None, rule: WordRule) -> Iterato
             where = f"text {number + 1}"
             if not is_text(line):  # bytes that Python couldn't read and carries along
                 raise DataError(f"{where}: is not text in the encoding of this shell; convert it to UTF-8")
+            if not text and _is_record(line):
+                raise DataError(
+                    f"{where}: is a record of JSON lines, and standard input is read as text; name a .jsonl file by --file"
+                )
             yield item_of_text(line.rstrip("\n"), number, where, rule)
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: {error}; convert it to UTF-8") from None
+
+
+def _is_record(line: str) -> bool:
+    """Whether a line is a document of a JSON lines file."""
+    try:
+        found = loads(line) if line.lstrip().startswith("{") else None
+    except ValueError:
+        return False
+    return isinstance(found, dict) and bool({"text", "words"} & found.keys())
 
 
 def _run(job: Job, batch_size: int, workers: int, engine: Engine) -> None:

@@ -16,7 +16,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page with every table and figure that RESULTS has records for."""
     from iter_bench import html_report
-    from iter_bench.tables.catalogue import load_sources
+    from iter_bench.tables.catalogue import load_recorded
 
-    path = html_report.write(load_sources(results), output)
+    path = html_report.write(load_recorded(results), output)
     typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a network")

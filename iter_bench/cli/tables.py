@@ -13,7 +13,7 @@ def tables(results: Results = Path("results")) -> None:
     """Make every table of RESULTS/tables again from the records, and RESULTS/README.md."""
     from iter_bench import summary
     from iter_bench.report import write_all_tables
-    from iter_bench.tables.catalogue import load_sources
+    from iter_bench.tables.catalogue import load_recorded
 
-    written = write_all_tables(load_sources(results), results / "tables")
+    written = write_all_tables(load_recorded(results), results / "tables")
     typer.echo(f"{len(written)} files in {results / 'tables'}, all on one page in {summary.write(results)}")

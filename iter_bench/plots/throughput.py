@@ -42,7 +42,7 @@ OF_READING = (
 )
 GENERATED = (
     "Documents called {} are generated sentences with about that data set's length and density of entities "
-    "(throughput/workloads.toml), not the data set itself."
+    "(iter_bench/throughput/workloads.toml), not the data set itself."
 )
 CHOICES = {
     "lookahead": (

@@ -57,6 +57,18 @@ def load_sources(results: Path) -> Sources:
     return Sources(runs, stored, searches, measured, examples.load(results / "examples", runs))
 
 
+def load_recorded(results: Path) -> Sources:
+    """`load_sources` of a folder that holds records.
+
+    Raises:
+        UserError: it holds none, so that all tables and figures would be empty; or a file can't be read.
+    """
+    sources = load_sources(results)
+    if not sources.records and not sources.throughput:
+        raise UserError(f"{results} holds no record, in runs/ or throughput/; name a folder of results by --results")
+    return sources
+
+
 def _of_throughput(make: Callable[[Sequence[ThroughputRecord]], Made]) -> Callable[[Sources], Made]:
     return lambda sources: make(sources.throughput)
 

@@ -23,8 +23,8 @@ COLUMNS += ["measured encoder", "measured hardware", "setting", "runs", "table"]
 F1 = (
     "F1 in percent, convention `strict`, mean ± sample standard deviation over runs (seeds or folds); RE+, or NER where a data "
     "set has no relations. It stands beside the published row of the same system and encoder or, where there is none, of the "
-    "same system with the fewest parameters that didn't diverge, so that a difference is also one of encoders; all that is "
-    "published is in `table3-main`."
+    "same system with the fewest parameters that didn't diverge, so that a difference is also one of encoders; empty where "
+    "that has another convention alone; all that is published is in `table3-main`."
 )
 SPEED = (
     "ITER ÷ ASP is how many times as fast as ASP ITER is, documents in and extractions out: 4× is four times as fast. Where "
@@ -50,14 +50,15 @@ def summary(runs: Sequence[Record], throughput: Sequence[ThroughputRecord]) -> M
         dataset = published.DATASETS[group.dataset]
         near = nearest_row(group, [row for row in printed if row["dataset"] == dataset]) or {}
         criterion = "re_plus" if "re_plus" in group.records[0].scores.test["strict"] else "ner"
+        printed_f1 = near.get(LABELS[criterion], float("nan"))
         f1, std = percent(group, criterion, "strict")
         rows.append(
             {
                 "quantity": f"{LABELS[criterion]} F1",
                 "dataset": dataset,
                 "system": published.SYSTEMS.get(group.system, group.system),
-                "published": near.get(LABELS[criterion]),
-                "published encoder": near.get("encoder"),
+                "published": printed_f1,
+                "published encoder": None if pd.isna(printed_f1) else near["encoder"],
                 "measured": f1,
                 "measured std": std,
                 "measured encoder": group.encoder,

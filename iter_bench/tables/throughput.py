@@ -31,7 +31,8 @@ MEANING = (
     "from calls of their own that wait around each part, so that their sum isn't the timed call's. A batch size is the "
     "most that a batch may hold: it has no more than the `documents` of a call, and budgets of sub-tokens make it smaller. "
     "An empty cell was not measured. Source `embedded`: generated sentences with about the length and density of the data set "
-    "that a row is named after (throughput/workloads.toml; lengths are those of the paper's Table 1), not the data set itself."
+    "that a row is named after (iter_bench/throughput/workloads.toml; lengths are those of the paper's Table 1; without "
+    "relations where it has none), not the data set itself."
 )
 STAGES = (
     "PL-Marker has an encoder in each of its two stages: what is measured counts both, the published 108 M are one BERT-base."

@@ -82,8 +82,9 @@ def test_texts_that_are_not_utf_8_are_named(argument, monkeypatch):
 
 
 def test_a_record_of_json_lines_on_standard_input_is_not_read_as_text(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"a text": 1} in braces\n{"words": ["Ann", "met", "Bob"]}\n'))
-    with pytest.raises(DataError, match="text 2: is a record of JSON lines"):
+    braces = '{"a text": 1} in braces\n' + '{"a":' * 100_000 + "\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(braces + '{"words": ["Ann", "met", "Bob"]}\n'))
+    with pytest.raises(DataError, match="text 3: is a record of JSON lines"):
         list(_items(None, None, "joined"))
     assert [item.text for item in _items(['{"words": []}'], None, "joined")] == ['{"words": []}'], "as an argument it's meant"
 

@@ -103,7 +103,7 @@ def _is_record(line: str) -> bool:
     """Whether a line is a document of a JSON lines file."""
     try:
         found = loads(line) if line.lstrip().startswith("{") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and bool({"text", "words"} & found.keys())
 

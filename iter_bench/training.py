@@ -19,7 +19,6 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
 from iter_bench import data, scoring
 from iter_bench.batching import undivided
@@ -31,12 +30,12 @@ from iter_bench.document import Document, Extraction, Schema
 from iter_bench.dropout import fast_draws
 from iter_bench.errors import SettingsError, UserError
 from iter_bench.memory import keep_freed
-from iter_bench.settings import Schedule, TrainingSettings
+from iter_bench.optimization import ScheduledAdamW
+from iter_bench.settings import TrainingSettings
 
 _E = TypeVar("_E")
 
 LESS_MEMORY = "set training.samples_at_once lower, or training.batch_size, or the model's limits; finished epochs are kept"
-NO_DECAY = ("bias", "norm", "layernorm")
 BATCHES_PER_BUCKET = 16  # batches of similar length are cut from so many batches' worth of shuffled samples
 
 
@@ -90,17 +89,6 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def schedule_factor(schedule: Schedule, warmup: int, total: int) -> Callable[[int], float]:
-    """Factor on the learning rate at each step: linear warm-up, then constant or linear to 0."""
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return step / max(1, warmup)
-        return 1.0 if schedule == "constant" else max(0.0, (total - step) / max(1, total - warmup))
-
-    return factor
-
-
 class OneStage:
     """Base of systems that are a `Task` as a whole; they have `System`'s ``predict``, ``schema`` and ``settings``, and
     ``precision``.
@@ -133,31 +121,6 @@ class OneStage:
             folder=folder,
             report=report,
         )
-
-
-class ScheduledAdamW:
-    """AdamW over the four groups {encoder, heads} × {decayed, not}, whose rates follow from the number of the step alone."""
-
-    def __init__(self, task: Task, settings: TrainingSettings, steps: int):
-        groups: list[dict[str, Any]] = []
-        self._schedules: list[tuple[float, Callable[[int], float]]] = []
-        for part in ("encoder", "heads"):
-            rate, decay = getattr(settings, f"lr_{part}"), getattr(settings, f"weight_decay_{part}")
-            warmup = int(getattr(settings, f"warmup_{part}") * steps)
-            named = [(n, p) for n, p in task.module.named_parameters() if task.is_head(n) == (part == "heads")]
-            for decayed in (True, False):
-                weights = [p for n, p in named if decayed != any(word in n.lower() for word in NO_DECAY)]
-                if weights:
-                    groups.append({"params": weights, "weight_decay": decay if decayed else 0.0})
-                    self._schedules.append((rate, schedule_factor(getattr(settings, f"schedule_{part}"), warmup, steps)))
-        self.adamw = torch.optim.AdamW(groups, fused=True)
-
-    def step(self, number: int) -> None:
-        """Takes step ``number``, counted from 0 over the whole run."""
-        for group, (rate, factor) in zip(self.adamw.param_groups, self._schedules, strict=True):
-            group["lr"] = rate * factor(number)
-        self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
 
 
 def fit(
@@ -252,7 +215,7 @@ def train(
     sharded = ShardedModule(task) if launched.sharded() else None
     lengths = [task.length(example) for example in examples]
     per_epoch = -(-len(examples) // settings.batch_size)
-    optimizer = ScheduledAdamW(task, settings, per_epoch * settings.epochs)
+    optimizer = ScheduledAdamW(task.module, task.is_head, settings, per_epoch * settings.epochs)
     history: list[dict[str, Any]] = []
     best_weights: dict[str, Tensor] | None = None
     if checkpoints is not None:
@@ -322,10 +285,6 @@ def _epoch(
     alike = lengths if settings.batches == "by_length" else [0] * len(lengths)
     batches = epoch_batches(alike, settings.batch_size, seed, epoch)
     first, count = processes.place()
-    clipped = [[*task.module.parameters()]]
-    if settings.clip == "apart":
-        named = [*task.module.named_parameters()]
-        clipped = [[p for n, p in named if task.is_head(n) == heads] for heads in (False, True)]
     for step, rows in enumerate(batches):
         rows = sorted(rows, key=lengths.__getitem__)  # so that a share is of similar length
         whole = [examples[i] for i in rows]
@@ -341,8 +300,6 @@ def _epoch(
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0) + value.detach()
         processes.add_gradients(task.module.parameters())
-        for weights in clipped:
-            clip_grad_norm_(weights, settings.clip_norm)
         optimizer.step(epoch * len(batches) + step)
         if report is not None:
             report({"step": epoch * len(batches) + step + 1, "steps": len(batches) * settings.epochs})

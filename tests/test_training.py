@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from iter_bench import checkpoints, execution, matrix, records, systems, training
+from iter_bench import checkpoints, execution, matrix, optimization, records, systems, training
 from iter_bench.cli import app, main
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.document import Document, Entity, Extraction, Relation, Schema
@@ -135,8 +135,8 @@ def test_gradients_are_clipped_together_or_apart(clip, parts, build, documents, 
         norms.append((before, torch.stack([p.grad.norm() for p in weights if p.grad is not None]).norm()))
         return before
 
-    clip_grad_norm_ = training.clip_grad_norm_
-    monkeypatch.setattr(training, "clip_grad_norm_", clipped)
+    clip_grad_norm_ = optimization.clip_grad_norm_
+    monkeypatch.setattr(optimization, "clip_grad_norm_", clipped)
     settings = TRAINING.model_copy(update={"epochs": 1, "batch_size": len(documents), "clip": clip, "clip_norm": 1e-3})
     system.fit(documents, [], settings, seed=5)
     assert len(norms) == parts and all(before > 0.01 for before, _ in norms)
@@ -145,7 +145,7 @@ def test_gradients_are_clipped_together_or_apart(clip, parts, build, documents, 
 
 @pytest.mark.parametrize("schedule, late", [("linear", 0.5), ("constant", 1.0)])
 def test_schedules(schedule, late):
-    factor = training.schedule_factor(schedule, warmup=10, total=110)
+    factor = optimization.schedule_factor(schedule, warmup=10, total=110)
     assert [factor(s) for s in (0, 5, 10)] == [0.0, 0.5, 1.0]
     assert factor(60) == pytest.approx(late)
 

@@ -73,6 +73,7 @@ class RelationStage(Stage):
         """
         type_of = {name: i + 1 for i, name in enumerate(self.config.entity_types)}
         windows = self.windows.windows(documents)
+        full = text_length(self.module, self.config.settings.re_length, SOLID)
         prepared = []
         for window, gold in zip(windows, self.windows.within(documents, windows), strict=True):
             entities = one_per_span(gold.entities)
@@ -85,7 +86,7 @@ class RelationStage(Stage):
             prepared += [
                 _example(window, held, subject, everything, self.solid, classes[subject], types) for subject in everything
             ]
-            if len(window.input_ids) + SOLID < self.config.settings.re_length:
+            if len(window.input_ids) < full:
                 prepared.append(_example(window, held, None, everything, self.solid, np.full(len(types), NIL), types))
         return prepared
 

@@ -86,6 +86,16 @@ def test_context_is_read_and_long_documents_are_cut(tiny):
     assert max(e.end for e in entities) > 512 and min(e.start for e in entities) < 20
 
 
+def test_a_text_that_fills_its_window_has_no_example_with_an_empty_subject(tiny):
+    """As in the released code, whose empty subject would stand behind its last place."""
+    system, documents = tiny(re_length=24)
+    around = [replace(documents[0], context_before=("a",) * n, context_after=("a",) * n) for n in (0, 20)]
+    for document, more in zip(around, (1, 0), strict=True):
+        (window,) = system.relation.windows.windows([document])
+        assert (len(window.input_ids) == 22) == (not more)
+        assert len(system.relation.examples([document])) == len(document.entities) + more
+
+
 def test_span_limit_is_that_of_the_data_set(tiny_encoder):
     """As the catalogue's comments say: GENIA 12, SciERC 8; else 8, or what 99 % of the entities need."""
     words = ("the",) * 100

@@ -68,7 +68,6 @@ def shared_text(encoder: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]
     table = (batch.text_cell, batch.examples, batch.longest, heads)
     marker_table = (batch.marker_cell, batch.examples, 2 * batch.most, heads)
     mask = None if count == batch.examples * batch.longest else batch.text_mask[:, None, None]
-    bias = None if mask is None else _bias(mask[:, 0], encoder.dtype)
     for layer in layers:
         key, value = layer.key(hidden), layer.value(hidden)
         text_key, text_value = _padded(key[:count], *table), _padded(value[:count], *table)
@@ -82,7 +81,7 @@ def shared_text(encoder: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]
             _padded(text_query, *query_table), text_key, text_value, attn_mask=mask, dropout_p=rate
         )
         of_text = _flat(attended, query_table[0])
-        of_markers = _attend_markers(query, key[count:], value[count:], text_key, text_value, bias, marker_table, rate)
+        of_markers = _attend_markers(query, key[count:], value[count:], text_key, text_value, mask, marker_table, rate)
         hidden = layer.finish(torch.cat((of_text, of_markers)), asking)
     return hidden.split([len(batch.read), len(batch.marker_cell)])
 
@@ -93,7 +92,7 @@ def _attend_markers(
     value: Tensor,
     text_key: Tensor,
     text_value: Tensor,
-    bias: Tensor | None,
+    mask: Tensor | None,
     table: tuple[Tensor, int, int, int],
     rate: float,
 ) -> Tensor:
@@ -110,9 +109,11 @@ def _attend_markers(
     partner = key.roll(pairs, 0)
     own = torch.stack(((query * key).sum(-1), (query * partner).sum(-1)), -1) * text_key.shape[-1] ** -0.5
     scores = padded @ text_key.transpose(2, 3)
-    if bias is not None:
-        scores = scores + bias
-    weights = torch.cat((scores, _padded(own.flatten(1), *table)), -1).softmax(-1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    scores = torch.cat((scores, _padded(own.flatten(1), *table)), -1)
+    # bfloat16 is too coarse for weights, and autocast doesn't widen them on a CPU
+    weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))
     weights = dropout(weights, rate, training=rate > 0).to(value.dtype)
     of_text = _flat(weights[..., :length] @ text_value, cells).view(by_head)
     own = _flat(weights[..., length:], cells).view(by_head)

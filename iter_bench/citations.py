@@ -13,7 +13,8 @@ whose column NAME has what the cell says (case and punctuation apart), ``NAME`` 
 ``[OTHER=VALUE]`` picks by a further column, ``-`` has other sources and isn't checked. Each further line says what a cell is
 called in the file. A cell holds a number or ``mean ± deviation``, exactly or in percent, rounded to the decimals written.
 
-In prose, numbers with decimals and percentages are looked at, outside code. Above a paragraph with such numbers stands
+In prose, numbers with decimals are looked at, outside code, and whole ones that say what was measured: with a unit behind them
+(`UNIT`: percent, time, memory, a rate, or what was counted) or a criterion before. Above a paragraph with such numbers stands
 ``<!-- from: tables/quick.csv -->`` (one file or more): ``mean ± deviation`` must be that of one row and column there, or of
 precision, recall or F1 in any convention of its runs; a lone number must be any of these. Columns that are named behind the
 files, as in ``<!-- from: tables/quick.csv ner_f1 'NER F1' -->``, leave only what stands in these. A paragraph or table
@@ -30,8 +31,12 @@ from typing import Any
 import pandas as pd
 
 WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
+COUNTED = "entities(?! per)|relations|mistakes|records|(?:documents|samples|sentences)(?:/s| (?:a|per) second)"
+UNIT = rf"[%×]|(?:ms|s|min|h|[KMG]i?B|[WJ]|points?|times|million|{COUNTED}|(?:second|minute|hour|watt|joule)s?)\b"
+CRITERION = "".join(rf"(?<!{name} )" for name in ("NER", "RE", r"RE\+", "RE∗", r"RE\+∗", "F1", "F1 of"))
 NUMBER = re.compile(  # no part of a version, nor of what has an exponent
-    rf"(?<![\w.])(?<!Python )(?<!torch )(?:{WHOLE}\.\d+(?!\d|\.\w|[eE][+-]?\d)|{WHOLE}(?=(?: to \d+)?\s?%))"
+    rf"(?<![\w.])(?<!Python )(?<!torch )(?:{WHOLE}\.\d+(?!\d|\.\w|[eE][+-]?\d)|"
+    rf"{WHOLE}(?=(?:,? (?:to|and|or|of the) \d[\d,.]*)? ?(?:\n *)?(?:{UNIT}))|(?!{CRITERION}){WHOLE}(?![\w.]\w))"
 )
 FENCED = re.compile(r"```.*?```", re.DOTALL)
 CODE = re.compile(rf"{FENCED.pattern}|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
@@ -88,16 +93,17 @@ def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, str]]:
-    """(line, number) of each number with decimals, or in percent, that stands outside code, excused paragraphs and tables."""
-    for line, content in enumerate(_prose(_without_excused(text)).splitlines(), 1):
-        yield from ((line, match[0]) for match in NUMBER.finditer(content))
+    """(line, number) of each number that should have a source, outside code, excused paragraphs and tables."""
+    prose = _prose(_without_excused(text))
+    yield from ((prose.count("\n", 0, match.start()) + 1, match[0]) for match in NUMBER.finditer(prose))
 
 
 def is_written(number: str, value: float) -> bool:
-    """Whether ``number`` is ``value``, or that in percent, rounded to its decimals; a lone digit must be exact."""
+    """Whether ``number`` is ``value``, in percent or in millions too, rounded to its decimals; a lone digit must be exact."""
     number = number.replace(",", "")
     decimals = len(number.partition(".")[2])
-    near = [factor * value for factor in (1, 100) if f"{factor * value:.{decimals}f}" == number]
+    factors = (1, 100, 1e-6) if value >= 1e6 else (1, 100)
+    near = [factor * value for factor in factors if f"{factor * value:.{decimals}f}" == number]
     return any(len(number) > 1 or float(number) == exact for exact in near)
 
 

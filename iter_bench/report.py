@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from iter_bench import matrix, plots, search, tables
 from iter_bench.errors import SettingsError, UserError
@@ -12,7 +13,10 @@ from iter_bench.plots.catalogue import FIGURES
 from iter_bench.records import Record
 from iter_bench.tables.catalogue import TABLES, Sources
 from iter_bench.tables.profiles import SEARCH, profile_tables
+from iter_bench.tables.text import Made
 from iter_bench.terminal import console, print_whole
+
+Source = TypeVar("Source")
 
 KINDS = {"scores": plots.scores, "learning-curve": plots.learning_curve, "lambda-curve": plots.lambda_curve}
 """What is drawn of the runs of a profile or a search; the last only where a run has a λ."""
@@ -29,26 +33,40 @@ def write_all_tables(sources: Sources, folder: Path) -> list[Path]:
 
     Such tables of an earlier call that the records don't fill any more are deleted.
     """
-    written = []
-    for name, make in TABLES.items():
-        if len((made := make(sources)).frame):
-            written += made.write(folder, name)
+    written = write_filled(TABLES, sources, folder)
     for name, chosen in finished_sets(sources.records).items():
         written += write_tables(chosen, folder, name)
     sets = [of for name in _set_names() for of in (name, f"{name}-significance")]
-    _delete_stale(folder, [*TABLES, *sets], written)
+    _delete_stale(folder, sets, written)
     return written
 
 
 def write_all_figures(sources: Sources, folder: Path) -> list[Path]:
     """Draws every figure of `all_figures` that there are records for; those of an earlier call without any are deleted."""
+    written = draw_filled(all_figures(sources), folder)
+    _delete_stale(folder, (f"{name}-{kind}" for name in _set_names() for kind in KINDS), written)
+    return written
+
+
+def write_filled(makers: Mapping[str, Callable[[Source], Made]], source: Source, folder: Path) -> list[Path]:
+    """Writes each table that has a row, name → what makes it; one without is deleted, if an earlier call wrote it."""
     written = []
-    for name, draw in all_figures(sources).items():
+    for name, make in makers.items():
+        if len((made := make(source)).frame):
+            written += made.write(folder, name)
+    _delete_stale(folder, makers, written)
+    return written
+
+
+def draw_filled(drawings: Mapping[str, Callable[[], plots.Plot]], folder: Path) -> list[Path]:
+    """Draws each figure that there are records for, name → what draws it; one that was drawn and has none now is deleted."""
+    written = []
+    for name, draw in drawings.items():
         try:
             written += plots.save(draw(), folder, name)
         except UserError:
             continue  # no record holds it yet
-    _delete_stale(folder, [*FIGURES, *(f"{name}-{kind}" for name in _set_names() for kind in KINDS)], written)
+    _delete_stale(folder, drawings, written)
     return written
 
 

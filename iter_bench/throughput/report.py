@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from iter_bench import plots, records, summary
-from iter_bench.errors import UserError
+from iter_bench import records, summary
 from iter_bench.plots.throughput import FIGURES
+from iter_bench.report import draw_filled, write_filled
 from iter_bench.tables import rich_table
 from iter_bench.tables.throughput import TABLES, brief, of_reading
 from iter_bench.terminal import console, print_whole
@@ -18,15 +19,8 @@ from iter_bench.throughput.schema import ThroughputRecord
 def write(results: Path) -> list[Path]:
     """Writes each of `TABLES` and `FIGURES` that the records below ``results`` fill, and ``README.md``."""
     known = records.load_all(results / "throughput", ThroughputRecord)
-    written = []
-    for name, make in TABLES.items():
-        if len((made := make(known)).frame):
-            written += made.write(results / "tables", name)
-    for name, draw in FIGURES.items():
-        try:
-            written += plots.save(draw(known), results / "figures", name)
-        except UserError:
-            continue  # no VALID record holds it
+    written = write_filled(TABLES, known, results / "tables")
+    written += draw_filled({name: partial(draw, known) for name, draw in FIGURES.items()}, results / "figures")
     return [*written, summary.write(results)]
 
 

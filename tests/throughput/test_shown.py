@@ -12,12 +12,23 @@ from iter_bench import plots, published, tables
 from iter_bench.errors import UserError
 from iter_bench.plots import throughput as figures
 from iter_bench.tables.throughput import brief, counterpart, data_sets, growth, of_reading
+from iter_bench.throughput import report
 from iter_bench.throughput.readings import READINGS, by_reading
 from iter_bench.throughput.settings import Subject
 from iter_bench.throughput.workloads import of_length
 
 CONLL04, ACE05 = data_set("conll04"), data_set("ace05")
 BAD = {"problems": ("drift: by 9%",)}
+
+
+def test_what_no_record_fills_any_more_is_deleted_and_nothing_else(tmp_path):
+    stale = [tmp_path / "tables" / "table1-throughput-same-encoder.md", tmp_path / "figures" / "figure3-throughput-other.svg"]
+    own = tmp_path / "tables" / "mine.md"
+    for path in (*stale, own):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("of an earlier call")
+    report.write(tmp_path)
+    assert own.exists() and not any(path.exists() for path in stale)
 
 
 def test_table_1_by_hand():

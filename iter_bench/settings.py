@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -46,18 +47,35 @@ def validated(kind: type[S], content: Any, where: Path | str = "") -> S:
     try:
         return kind.model_validate_json(content) if isinstance(content, bytes) else kind.model_validate(content)
     except ValidationError as error:
-        raise _refusal(error, str(where)) from None
+        raise _refusal(error, str(where), kind) from None
 
 
-def _refusal(error: ValidationError, where: str) -> SettingsError:
-    lines = []
+def _refusal(error: ValidationError, where: str, kind: type[Settings]) -> SettingsError:
+    lines, known = [], list(_names(kind))
     for problem in error.errors(include_url=False):
         name = ".".join(map(str, problem["loc"]))
         unknown = problem["type"] == "extra_forbidden"
-        reason = "there is no such setting" if unknown else problem["msg"].removeprefix("Value error, ")
+        reason = f"there is no such setting{_meant(name, known)}" if unknown else problem["msg"].removeprefix("Value error, ")
         place = ", ".join(filter(None, (where, name)))
         lines.append(f"{place}: {reason}" if place else reason)
     return SettingsError("\n".join(lines))
+
+
+def _names(kind: type[BaseModel], before: str = "") -> Iterator[str]:
+    """The dotted names of all settings, as ``--set`` has them."""
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _names(inner, f"{before}{name}.")
+        else:
+            yield before + name
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """What was probably meant: a setting of that name elsewhere, or one that is spelt nearly so."""
+    last = name.split(".")[-1]
+    there = [other for other in known if other.split(".")[-1] == last] or get_close_matches(name, known, 1, 0.8)
+    return f"; there is {' and '.join(there)}" if there else ""
 
 
 def content_id(settings: Settings) -> str:

@@ -68,7 +68,7 @@ def test_a_start_names_the_run_that_comes_before_it(profile):
         ('include = "mine.toml"', "includes itself"),
         ("include = []\n[[group]]", "include"),
         ('[[group]]\nrecipe = "nothing"', "no recipe is called 'nothing'; there are asp-ace05"),
-        ('[[group]]\nrecipe = "bad.toml"', "bad.toml, training.epoch: there is no such setting"),
+        ('[[group]]\nrecipe = "bad.toml"', "bad.toml, training.epoch: there is no such setting; there is training.epochs"),
         ("[[group]]\nrecipe = 3", "valid list"),
         ("[[group]]\nseed = 1", r"group.0.seed: there is no such setting"),
         ("[[group]]\ncontexts = [-1]", "context"),

@@ -81,7 +81,7 @@ def test_a_typo_in_a_search_s_result_is_one_readable_line(tmp_path):
     best.write_text("[training]\nepoch = 3\n")
     with pytest.raises(UserError) as refused:
         load_sources(tmp_path)
-    assert str(refused.value) == f"{best}, training.epoch: there is no such setting"
+    assert str(refused.value) == f"{best}, training.epoch: there is no such setting; there is training.epochs"
 
 
 @pytest.mark.parametrize("command", ["tables", "figures", "report"])

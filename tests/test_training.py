@@ -194,7 +194,16 @@ def test_profiles_of_the_package_are_valid_and_wrong_ones_name_the_field(tmp_pat
 
 def test_command_line_overrides_and_refuses():
     run = CliRunner().invoke(app, ["train", "--set", "training.epoch=3"])
-    assert isinstance(run.exception, SettingsError) and str(run.exception) == "training.epoch: there is no such setting"
+    nearest = "training.epoch: there is no such setting; there is training.epochs"
+    assert isinstance(run.exception, SettingsError) and str(run.exception) == nearest
+    run = CliRunner().invoke(app, ["train", "--set", "epochs=3", "--set", "nonsense=3"])
+    assert str(run.exception).splitlines() == [
+        "epochs: there is no such setting; there is training.epochs",
+        "nonsense: there is no such setting",
+    ]
+    profile = str(matrix.PROFILES / "quick.toml")
+    run = CliRunner().invoke(app, ["train", "--config", profile])
+    assert f"`iter-bench reproduce --profile {profile}` does them" in str(run.exception)
     run = CliRunner().invoke(app, ["train", "--seed", "1", "--set", "seed.first=3"])
     assert isinstance(run.exception, SettingsError) and str(run.exception) == "seed.first: seed is no group of settings"
 

@@ -1,7 +1,7 @@
-"""Example predictions: a few test documents of the embedded corpus with gold and what each system found, as SpERT JSON.
+"""Predictions to look at: the test documents of the embedded corpus with gold and what each system found, as SpERT JSON.
 
 The corpus is our own generated text, so these may be committed: ``results/examples/gold.json``, and a file for each run
-under its record's name. `iter-bench reproduce` writes them, the report shows them.
+under its record's name. `iter-bench reproduce` writes them, the report shows some, ``verify`` compares a fresh run with all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from iter_bench.errors import UserError
 from iter_bench.records import Record
 from iter_bench.records.schema import file_name
 
-DATASET, SPLIT, COUNT = "synthetic", "test", 20
+DATASET, SPLIT = "synthetic", "test"
 GOLD = "gold.json"
 
 
@@ -49,13 +49,12 @@ def write(done: Sequence[Record], predictions: Callable[[str], Path], folder: Pa
     if not first:
         return []
     documents = data.load(DATASET, SPLIT).documents
-    chosen = slice(0, None, len(documents) // COUNT)
     written = [folder / GOLD]
-    spert.write_gold(written[0], documents[chosen])
+    spert.write_gold(written[0], documents)
     for record in first.values():
         extractions = spert.read_predictions(predictions(record.run_id), synthetic.SCHEMA, documents)
         written.append(folder / record.file_name)
-        spert.write_predictions(written[-1], documents[chosen], extractions[chosen])
+        spert.write_predictions(written[-1], documents, extractions)
     for record in first.values():
         of_system = file_name(DATASET, record.system).removesuffix(".json")
         for earlier in set(folder.glob(f"{of_system}-*.json")) - set(written):

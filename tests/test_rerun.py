@@ -57,7 +57,7 @@ def stored(tmp_path, monkeypatch):
 def test_of_several_seeds_that_whose_examples_are_stored_is_compared(stored):
     assert stored.said() == []
     stored.found[2][0] = replace(stored.found[2][0], entities=())
-    assert stored.said() == [f"{stored.folder / stored.runs[2].file_name}: a fresh run predicts otherwise in 1/20 documents"]
+    assert stored.said() == [f"{stored.folder / stored.runs[2].file_name}: a fresh run predicts otherwise in 1/200 documents"]
 
 
 def test_missing_examples_are_named(stored):

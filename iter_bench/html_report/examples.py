@@ -9,6 +9,9 @@ from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.examples import Examples
 from iter_bench.plots.style import SYSTEMS, look
 
+SHOWN = 20
+"""Documents on the page."""
+
 ABOUT = (
     "Test documents of the embedded corpus, evenly chosen; nothing was selected by how it came out. Brackets mark entities "
     "with their type. ✓: in gold, with the same borders and types; ✗: not in gold; ○: in gold, and not found."
@@ -16,12 +19,12 @@ ABOUT = (
 
 
 def examples_html(examples: Examples, schema: Schema) -> str:
-    """One block a document: a row for gold and for each system."""
+    """One block a document, for `SHOWN` of them: a row for gold and for each system."""
     order = list(SYSTEMS)
     found = sorted(examples.found, key=lambda of: order.index(of[0].system) if of[0].system in order else len(order))
     runs = "; ".join(f"{look(record.system).label}: {record.file_name}" for record, _ in found)
     parts = [f"<p>{escape(ABOUT)}</p><p>Runs: {escape(runs)}.</p>"]
-    for i, document in enumerate(examples.documents):
+    for i, document in list(enumerate(examples.documents))[:: max(1, len(examples.documents) // SHOWN)]:
         gold = Extraction(document.id, document.entities, document.relations)
         rows = [_row("gold", document, gold, None, schema)]
         rows += [_row(look(record.system).label, document, of[i], gold, schema) for record, of in found]

@@ -14,6 +14,7 @@ from iter_bench.tables.catalogue import load_sources
 from iter_bench.throughput import check
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.verify.made import check_tables
+from iter_bench.verify.predictions import check_predictions
 from iter_bench.verify.runs import check_record
 from iter_bench.verify.searches import check_searches
 from iter_bench.verify.splits import check_data, check_documents, check_statistics
@@ -72,6 +73,7 @@ def verify(results: Path, texts: Sequence[Path], data_dir: Path | None = None) -
     except UserError as error:
         problems += [line for line in str(error).splitlines() if line not in problems]
         return Verdict(checked, problems, sorted(absent))
+    problems += check_predictions(results / "examples", sources.records)
     problems += [f"{results / 'searches'}/{problem}" for problem in check_searches(sources)]
     if sources.data:
         wrong, missing = check_statistics(sources.data, sources.records, data_dir)

@@ -31,12 +31,13 @@ from typing import Any
 import pandas as pd
 
 WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
-COUNTED = "entities(?! per)|relations|mistakes|records|(?:documents|samples|sentences)(?:/s| (?:a|per) second)"
-UNIT = rf"[%×]|(?:ms|s|min|h|[KMG]i?B|[WJ]|points?|times|million|{COUNTED}|(?:second|minute|hour|watt|joule)s?)\b"
-CRITERION = "".join(rf"(?<!{name} )" for name in ("NER", "RE", r"RE\+", "RE∗", r"RE\+∗", "F1", "F1 of"))
+COUNTED = "entities(?! per)|relations|mistakes|records|(?:documents|docs|samples|sentences)(?:/s| (?:a|per) second)"
+TIME = "ms|s|min|h|(?:second|minute|hour)s?"
+UNIT = rf"[%×]|-fold|(?:{TIME}|x|[KMG]i?B|[WJ]|(?:watt|joule)s?|F1|points?|times|per ?cent|million|{COUNTED})\b"
+CRITERION = "".join(rf"(?<!{name} )" for name in ("NER", "RE", r"RE\+", "RE∗", r"RE\+∗", "F1", "F1 of", "F1 of about"))
 NUMBER = re.compile(  # no part of a version, nor of what has an exponent
-    rf"(?<![\w.])(?<!Python )(?<!torch )(?:{WHOLE}\.\d+(?!\d|\.\w|[eE][+-]?\d)|"
-    rf"{WHOLE}(?=(?:,? (?:to|and|or|of the) \d[\d,.]*)? ?(?:\n *)?(?:{UNIT}))|(?!{CRITERION}){WHOLE}(?![\w.]\w))"
+    rf"(?:(?<=[\s(|])[-−])?(?<![\w.])(?<!Python )(?<!torch )(?:(?:{WHOLE})?\.\d+(?!\d|\.\w|[eE][+-]?\d)|"
+    rf"{WHOLE}(?=(?:(?:,? (?:to|and|or|of the) |[-–])\d[\d,.]*)? ?(?:\n *)?(?:{UNIT}))|(?!{CRITERION}){WHOLE}(?![\w.]\w))"
 )
 FENCED = re.compile(r"```.*?```", re.DOTALL)
 CODE = re.compile(rf"{FENCED.pattern}|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
@@ -100,11 +101,11 @@ def numbers_in(text: str) -> Iterator[tuple[int, str]]:
 
 def is_written(number: str, value: float) -> bool:
     """Whether ``number`` is ``value``, in percent or in millions too, rounded to its decimals; a lone digit must be exact."""
-    number = number.replace(",", "")
+    number = re.sub(r"^(-?)\.", r"\g<1>0.", number.replace(",", "").replace("−", "-"))
     decimals = len(number.partition(".")[2])
     factors = (1, 100, 1e-6) if value >= 1e6 else (1, 100)
     near = [factor * value for factor in factors if f"{factor * value:.{decimals}f}" == number]
-    return any(len(number) > 1 or float(number) == exact for exact in near)
+    return any(len(number.lstrip("-")) > 1 or float(number) == exact for exact in near)
 
 
 def _without_excused(text: str) -> str:
@@ -175,7 +176,7 @@ def _check_table(table: re.Match[str], line: int, frames: Mapping[str, pd.DataFr
     """Numbers looked at, and (line, problem); ``line`` is that of the header."""
     header, _, *rows = map(_cells, table["rows"].splitlines())
     if table["source"] is None:
-        numbers = any(VALUE.fullmatch(cell) for row in rows for cell in row)
+        numbers = any(VALUE.fullmatch(cell) or NUMBER.search(cell) for row in rows for cell in row)
         return 0, [(line, f"nothing says where the numbers of this table come from: {HELP}")] if numbers else []
     first, *further = table["source"].removeprefix("<!-- from:").strip().removesuffix("-->").splitlines()
     files = [name.strip() for name in first.split(",")]

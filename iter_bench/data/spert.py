@@ -9,6 +9,7 @@ neighbours around it. Here the markers are taken off, and those neighbours are r
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,13 +150,24 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """Raises DataError naming ``where``, line and column."""
+    """The content; a name that stands twice in one object is refused, for the first one's value would be lost.
+
+    Raises:
+        DataError: names ``where``, line and column.
+    """
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
 
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise ValueError(f"{shown(twice)} stands twice in one object")
+        return content
+
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, too deep nesting

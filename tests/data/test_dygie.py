@@ -78,7 +78,13 @@ def test_bad_texts_are_told_and_left_out(make, key, value, message):
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [(b"{", "broken JSON"), (b"[NaN]", "broken JSON"), (b"\xff", "broken encoding"), (b"3", "wrong value")],
+    [
+        (b"{", "broken JSON"),
+        (b"[NaN]", "broken JSON"),
+        (b"\xff", "broken encoding"),
+        (b"3", "wrong value"),
+        (b'{"ner": [], "ner": []}', "broken JSON"),
+    ],
 )
 def test_broken_lines_are_told_and_left_out(make, line, reason):
     path = make(line + b"\n" + lines(TEXT).encode())

@@ -110,7 +110,11 @@ def test_the_first_twenty_problems_are_told_at_once(make):
 
 
 @pytest.mark.parametrize(
-    "content", [b"[{", b"[NaN]", b"{}", b'[{"tokens": ["\xff"]}]', b"[" * 100_000, b"", b"[" + b"9" * 5000]
+    "content",
+    [
+        *(b"[{", b"[NaN]", b"{}", b'[{"tokens": ["\xff"]}]', b"[" * 100_000, b"", b"[" + b"9" * 5000),
+        json.dumps([SAMPLE])[:-2].encode() + b', "relations": []}]',  # the sample's own would be lost
+    ],
 )
 @pytest.mark.parametrize("skip_bad", [True, False])
 def test_broken_files_can_not_be_skipped(make, content, skip_bad):

@@ -17,6 +17,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from fuzzing import ANNOTATED, SCHEMA, SPERT, fuzz
+from plain_readers import columns, dygie, said_by
+from plain_readers import spert as plain_spert
 from record_examples import record
 from throughput_examples import measured
 
@@ -30,7 +32,7 @@ from iter_bench.cli.notes import counted
 from iter_bench.cli.train import run_settings
 from iter_bench.data import fetching, spert
 from iter_bench.data.catalogue import DATA_DIR, MissingData, catalogue
-from iter_bench.document import Document, Entity, Extraction, Schema
+from iter_bench.document import Document, Entity, Extraction, Relation, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import UserError
 from iter_bench.iter_model import released
@@ -101,50 +103,97 @@ PL_MARKER = {**SAVED, "settings": PlMarkerSettings(max_span_words=8).model_dump(
 IDS = {"opening": 1, "closing": 2, "context_opening": 3, "context_closing": 4}
 
 
+PLAIN = {
+    "spert.json": plain_spert,
+    "dygie.json": dygie,
+    "nested.iob2": columns(2),
+    "conll03.iob1": columns(1),
+    "tags.bilou": columns(1),
+}
+"""Of ADE there is none: where a span lies in a sentence has to be searched for, which is the reader's whole work."""
+
+
 def annotated(documents: list) -> None:
-    """Checks the documents, and the scorer on them: each is its own perfect extraction, and an empty one misses all."""
+    """Checks the documents, and the scorer on them: with their own gold, with nothing, and with gold that was spoilt."""
     assert all(isinstance(document, Document) for document in documents)
     assert len({document.id for document in documents}) == len(documents)
-    agree(documents, [Extraction(d.id, d.entities, d.relations) for d in documents])
-    agree(documents, [Extraction(d.id) for d in documents])
+    for extraction in (lambda d: Extraction(d.id, d.entities, d.relations), lambda d: Extraction(d.id), spoilt):
+        agree(documents, [extraction(document) for document in documents])
+
+
+def spoilt(document: Document) -> Extraction:
+    """Gold without its first entity, with another type of its last, with relations turned round, and something made up."""
+    kinds = SCHEMA.entity_types
+    found = {
+        entity: Entity(entity.start, entity.end, kinds[1 - kinds.index(entity.type)] if last else entity.type)
+        for entity in document.entities[1:]
+        for last in [entity == document.entities[-1]]
+    }
+    turned = {Relation(found[r.tail], found[r.head], r.type) for r in document.relations if {r.head, r.tail} <= found.keys()}
+    made_up = Entity(len(document.words) - 1, len(document.words), kinds[0])
+    links = {Relation(other, made_up, kind) for other in found.values() for kind in SCHEMA.relation_types if other != made_up}
+    return Extraction(document.id, tuple(sorted({*found.values(), made_up})), tuple(sorted(turned | links)))
 
 
 def agree(documents, extractions) -> None:
-    """The counts are those of plain sets, written a second time."""
+    """Counts and F1 in every convention, by every criterion, of all and of each type, are those of plain sets."""
     found = {e.id: e for e in extractions}
     scores = scoring.score(documents, extractions, SCHEMA)
-
-    def ner(side, place):
-        return {(place(e), e.type) for e in side.entities}
-
-    def re_plus(side, place):
-        ends = [(r.type, (place(r.head), r.head.type), (place(r.tail), r.tail.type)) for r in side.relations]
-        return {(kind, *(sorted((head, tail)) if kind in SCHEMA.symmetric else (head, tail))) for kind, head, tail in ends}
-
-    for convention, criterion, of in (
-        ("strict", "ner", ner), ("strict", "re_plus", re_plus), ("pl_marker", "re_plus", re_plus),
-        ("surface", "ner", ner), ("surface", "re_plus", re_plus),
-    ):  # fmt: skip
-        sums = [0, 0, 0]
-        for document in documents:
-            words = document.words
-
-            def place(entity, words=words):
-                return words[entity.start : entity.end] if convention == "surface" else (entity.start, entity.end)  # noqa: B023
-
-            gold, own = of(document, place), of(found[document.id], place)
-            for i, items_ in enumerate((gold & own, own - gold, gold - own)):
-                twice = convention == "pl_marker"
-                sums[i] += sum(2 if twice and item[0] in SCHEMA.symmetric else 1 for item in items_)
-        assert [scores[convention][criterion][name] for name in ("tp", "fp", "fn")] == sums, (convention, criterion)
+    for convention in scoring.CONVENTIONS:
+        for criterion in scoring.CRITERIA:
+            kinds, symmetric = SCHEMA.relation_types, SCHEMA.symmetric
+            if criterion == "ner":
+                kinds, symmetric = SCHEMA.entity_types, ()
+            by_type = {kind: [0, 0, 0] for kind in kinds}
+            for document in documents:
+                gold, own = (items_of(side, document.words, convention, criterion) for side in (document, found[document.id]))
+                for i, items_ in enumerate((gold & own, own - gold, gold - own)):
+                    for kind, *_ in items_:
+                        by_type[kind][i] += 2 if convention == "pl_marker" and kind in symmetric else 1
+            score = scores[convention][criterion]
+            whole = [sum(counts) for counts in zip(*by_type.values(), strict=True)]
+            tallies = [(score, whole), *((score["per_type"][kind], counts) for kind, counts in by_type.items())]
+            for tally, counts in tallies:
+                assert [tally[name] for name in ("tp", "fp", "fn")] == counts, (convention, criterion)
+                assert tally["f1"] == pytest.approx(2 * counts[0] / max(1, 2 * counts[0] + counts[1] + counts[2]))
 
 
-def gold_of(reader):
-    return lambda path, skip: annotated(reader(path, skip))
+def items_of(side, words, convention, criterion) -> set:
+    """What is compared of an annotation, each with its type in front."""
+
+    def mention(entity, typed):
+        place = words[entity.start : entity.end] if convention == "surface" else (entity.start, entity.end)
+        return (place, entity.type) if typed else (place,)
+
+    if criterion == "ner":
+        return {(entity.type, mention(entity, False)) for entity in side.entities}
+    ends = [(r.type, *(mention(end, criterion == "re_plus") for end in (r.head, r.tail))) for r in side.relations]
+    return {(kind, *(sorted(pair) if kind in SCHEMA.symmetric else pair)) for kind, *pair in ends}
 
 
-def predictions(path: Path, _: bool) -> None:
-    agree(GOLD, spert.read_predictions(path, SCHEMA, GOLD))
+def gold_of(name, reader):
+    """Where nothing was left out, the documents are what a plain reader finds in the file."""
+
+    def read(path: Path, skip: bool) -> set:
+        documents = reader(path, skip)
+        annotated(documents)
+        if not skip and name in PLAIN:
+            assert [turned(said_by(document)) for document in documents] == list(map(turned, PLAIN[name](path.read_bytes())))
+        return {repr((d.words, d.entities, d.relations)) for d in documents}
+
+    return read
+
+
+def turned(said):
+    """A symmetric relation's ends have no order."""
+    words, entities, relations = said
+    return words, entities, {(kind, *(sorted(of) if kind in SCHEMA.symmetric else of)) for kind, *of in relations}
+
+
+def predictions(path: Path, _: bool) -> set:
+    found = spert.read_predictions(path, SCHEMA, GOLD)
+    agree(GOLD, found)
+    return {repr(found)}
 
 
 def bulk_items(path: Path, _: bool) -> None:
@@ -284,7 +333,7 @@ DATA = {
 }
 ASP = {"version": ASP_VERSION, **SAVED, "prefix": [7], "start": 0, **IDS, "settings": AspSettings().model_dump()}
 FORMATS = {
-    **{name: (content, gold_of(read)) for name, (content, read) in ANNOTATED.items()},
+    **{name: (content, gold_of(name, read)) for name, (content, read) in ANNOTATED.items()},
     "types.json": (json.dumps(TYPES), kind(Schema, spert.read_types)),
     "predictions.json": (json.dumps(SPERT), predictions),
     "lines.jsonl": (LINES, bulk_items),
@@ -311,14 +360,15 @@ FORMATS = {
 }
 
 
-def run(name: str, folder: Path, numbers: range) -> int:
+def run(name: str, folder: Path, numbers: range) -> tuple[int, int]:
     content, read = FORMATS[name]
     return fuzz(name, content if isinstance(content, bytes) else content.encode(), read, folder, numbers)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_sample_of_mutations(name, tmp_path):
-    assert run(name, tmp_path, range(100)) > 0
+    accepted, different = run(name, tmp_path, range(100))
+    assert accepted > 0 and different > (1 if name in ANNOTATED or name == "predictions.json" else -1)
 
 
 @pytest.mark.slow
@@ -326,4 +376,5 @@ def test_a_sample_of_mutations(name, tmp_path):
 def test_many_mutations(name, tmp_path):
     """ITER_BENCH_MUTATIONS says how many of all formats together; docs/robustness.md has the last run of 100,000."""
     each = -(-int(os.environ.get("ITER_BENCH_MUTATIONS", "10000")) // len(FORMATS))
-    print(name, each, "mutations,", run(name, tmp_path, range(1000, 1000 + each)), "read without an error")
+    accepted, different = run(name, tmp_path, range(1000, 1000 + each))
+    print(name, each, "mutations,", accepted, "read without an error,", different, "different documents or predictions")

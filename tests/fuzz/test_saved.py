@@ -48,7 +48,7 @@ def run(name: str, saved: Path, folder: Path, numbers: range) -> int:
     shutil.copytree(saved, folder / "system")
     extracted(folder / "system" / name, False)
     content = (saved / name).read_bytes()
-    return fuzz(f"system/{name}", content, extracted, folder, numbers)
+    return fuzz(f"system/{name}", content, extracted, folder, numbers)[0]
 
 
 @pytest.mark.parametrize("name", FILES)

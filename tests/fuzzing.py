@@ -96,7 +96,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 
 
 Read = Callable[[Path, bool], set[str] | None]
-"""Takes the file, and whether bad records are to be left out; what it asserts holds of what was accepted. Gives what was read."""
+"""Takes the file, and whether bad records are to be left out. Asserts what holds of all that is accepted, and gives that."""
 
 
 def fuzz(name: str, content: bytes, read: Read, folder: Path, numbers: range) -> tuple[int, int]:

@@ -89,6 +89,15 @@ def test_a_record_of_json_lines_on_standard_input_is_not_read_as_text(monkeypatc
     assert [item.text for item in _items(['{"words": []}'], None, "joined")] == ['{"words": []}'], "as an argument it's meant"
 
 
+def test_standard_input_is_read_as_a_file_with_the_same_bytes_is(tmp_path, monkeypatch):
+    content = "\ufeffAnn met Bob.\r\nCid\u00a0met Dan.\r\n"
+    (tmp_path / "x.txt").write_bytes(content.encode())
+    monkeypatch.setattr("sys.stdin", io.StringIO(content, newline="\n"))
+    piped, read = (list(_items(None, file, "joined")) for file in (None, tmp_path / "x.txt"))
+    assert [(item.text, item.document.words) for item in piped] == [(item.text, item.document.words) for item in read]
+    assert piped[0].text == "Ann met Bob."
+
+
 def test_ids_that_pandas_made_floats(tmp_path):
     given = [1.0, 2**53, None, float("nan"), 1.5, True]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps({"id": i, "text": "Ann"}) + "\n" for i in given))

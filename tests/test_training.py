@@ -55,6 +55,41 @@ def test_same_seed_same_numbers_and_a_killed_run_resumes_to_them(build, document
     assert history[-1]["loss"]["is_left"] < history[0]["loss"]["is_left"]
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_training_stops_when_dev_gets_no_better_and_leaves_the_best_epoch_s_weights(interrupted, build, documents, tmp_path):
+    scores, seen = [0.2, 0.9, 0.5, 0.4, 1.0], []
+    settings = TRAINING.model_copy(update={"epochs": 5, "patience": 2})
+
+    class Killed(Exception):
+        pass
+
+    def kill(event):
+        if event.get("epoch") == 2:
+            raise Killed
+
+    def fit(system, report=None):
+        def evaluate():
+            seen.append({name: value.clone() for name, value in checkpoints.weights_of(system.module).items()})
+            return {"ner": scores[len(seen) - 1]}
+
+        stored = checkpoints.CheckpointFolder(tmp_path / "stage", {"run": "this"}) if interrupted else None
+        chosen = {"evaluate": evaluate, "select_by": "ner", "checkpoints": stored, "report": report}
+        return training.train(system, system.examples(documents), settings, seed=5, **chosen)
+
+    system = build(documents)
+    if interrupted:
+        with pytest.raises(Killed):
+            fit(system, kill)
+        system = build(documents)
+    history = fit(system)
+    assert [(epoch["dev"]["ner"], epoch["selected"]) for epoch in history] == list(
+        zip(scores, [True, True, False, False], strict=False)
+    )
+    left = checkpoints.weights_of(system.module)
+    same = [all(torch.equal(value, weights[name]) for name, value in left.items()) for weights in seen]
+    assert same == [False, True, False, False]
+
+
 @pytest.mark.parametrize("system", ["asp", "iter", "iter mean", "plmarker"])
 def test_a_batch_computed_in_parts_trains_as_the_whole(system, tiny_encoder, documents, monkeypatch):
     train, forward = torch.nn.Module.train, {"whole": [], "parts": []}

@@ -94,7 +94,8 @@ def _items(text: list[str] | None, file: Path | None, rule: WordRule) -> Iterato
                 raise DataError(
                     f"{where}: is a record of JSON lines, and standard input is read as text; name a .jsonl file by --file"
                 )
-            yield item_of_text(line.rstrip("\n"), number, where, rule)
+            line = line.removeprefix("\ufeff") if number == 0 else line  # as from a file
+            yield item_of_text(line.rstrip("\r\n"), number, where, rule)
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: {error}; convert it to UTF-8") from None
 

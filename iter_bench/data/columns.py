@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from iter_bench.data.validation import Problems, RecordBuilder, decode, read_bytes, shown
+from iter_bench.data.validation import Problems, RecordBuilder, read_bytes, shown
 from iter_bench.document import Document, Schema
-from iter_bench.errors import DataError
 
 Scheme = Literal["iob1", "iob2", "bilou"]
 Span = tuple[int, int, str]
 
 DOCSTART = "-DOCSTART-"
+_BLANKS = re.compile("[ \t]+")
 _PREFIXES = {"iob1": "BI", "iob2": "BI", "bilou": "BILU"}
 
 
@@ -137,8 +137,8 @@ def _row(builder: RecordBuilder, line: Line, columns: int) -> tuple[int, list[st
     """(line number, cells), or None where they are not the right number or no UTF-8."""
     number, data = line
     try:
-        cells = re.split("[ \t]+", decode(data, builder.problems.file))
-    except DataError:
+        cells = _BLANKS.split(data.decode())  # a byte order mark is the file's, and taken off; else it's in a word
+    except UnicodeDecodeError:
         builder.bad(f"line {number}", "broken encoding", "is not UTF-8")
         return None
     if len(cells) != columns:

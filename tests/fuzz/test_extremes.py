@@ -1,7 +1,9 @@
 """Documents of a million words, of empty sentences, of control characters, of ten thousand entities."""
 
 import json
+import re
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import torch
 from fuzzing import SCHEMA
 
 from iter_bench import scoring, systems
-from iter_bench.data import dygie, spert
+from iter_bench.bulk import items
+from iter_bench.data import columns, dygie, spert
 from iter_bench.document import Document, Extraction
 from iter_bench.errors import UserError
 from iter_bench.memory import MemoryWatch
@@ -21,8 +24,8 @@ def scored(documents: list[Document]) -> list[Document]:
     """Checks the scorer on the documents: each is its own perfect extraction, and an empty one misses all."""
     for extractions in ([Extraction(d.id, d.entities, d.relations) for d in documents], [Extraction(d.id) for d in documents]):
         scores = scoring.score(documents, extractions, SCHEMA)["strict"]
-        for criterion, items in (("ner", "entities"), ("re_plus", "relations")):
-            gold, found = (sum(len(getattr(side, items)) for side in of) for of in (documents, extractions))
+        for criterion, kind in (("ner", "entities"), ("re_plus", "relations")):
+            gold, found = (sum(len(getattr(side, kind)) for side in of) for of in (documents, extractions))
             assert [scores[criterion][name] for name in ("tp", "fp", "fn")] == [found, 0, gold - found]
     return documents
 
@@ -42,14 +45,48 @@ def large(name: str) -> dict:
     return {"relations": [], **sample}
 
 
+def dygie_of(sample: dict) -> str:
+    entities = [[e["start"], e["end"] - 1, e["type"]] for e in sample["entities"]]
+    ends = [entity[:2] for entity in entities]
+    relations = [[*ends[r["head"]], *ends[r["tail"]], r["type"]] for r in sample["relations"]]
+    texts = ((sample["tokens"], entities, relations), (["c"], [], []))
+    return "\n".join(
+        json.dumps({"doc_key": str(i), "sentences": [words], "ner": [ner], "relations": [links]})
+        for i, (words, ner, links) in enumerate(texts)
+    )
+
+
+def columns_of(sample: dict) -> str:
+    """A column has no room for what parts columns, and no relations."""
+    starts = {entity["start"] for entity in sample["entities"]}
+    rows = (f"{word} {'B-Drug' if i in starts else 'O'}" for i, word in enumerate(sample["tokens"]))
+    return "\n".join(rows) + "\n\nc O\n"
+
+
+READERS = {
+    "spert": (lambda sample: json.dumps([sample, {"tokens": ["c"], "entities": [], "relations": []}]), spert.read),
+    "dygie": (dygie_of, dygie.read),
+    "columns": (columns_of, partial(columns.read, scheme="iob2", columns=2)),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", ["million words", "control characters", "10,000 entities"])
-def test_large_and_strange_documents_are_read_and_scored(tmp_path, name):
-    path = tmp_path / "file"
-    sample = large(name)
-    path.write_text(json.dumps([sample, {"tokens": ["c"], "entities": [], "relations": []}]))
-    documents, notes = spert.read(path, SCHEMA, skip_bad=False)
-    assert [len(document.words) for document in scored(documents)] == [len(sample["tokens"]), 1] and not notes
+def test_large_and_strange_documents_are_read_and_scored(tmp_path, name, reader):
+    path, (as_text, read), sample = tmp_path / "file", READERS[reader], large(name)
+    if reader == "columns":
+        sample |= {"tokens": [re.sub(r"[ \t\r\n]", "", word) for word in sample["tokens"]], "relations": []}
+    path.write_text(as_text(sample), newline="")
+    documents, notes = read(path, SCHEMA, skip_bad=False)
+    assert [document.words for document in scored(documents)] == [tuple(sample["tokens"]), ("c",)] and not notes
     assert len(documents[0].entities) == len(sample["entities"]) and len(documents[0].relations) == len(sample["relations"])
+
+
+def test_bulk_reads_a_million_words_and_control_characters(tmp_path):
+    million, strange = (large(name)["tokens"] for name in ("million words", "control characters"))
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps({"words": words}) + "\n" for words in (million, strange, ["c"])))
+    found = list(items([tmp_path / "x.jsonl"]))
+    assert [item.document.words for item in found] == [tuple(million), tuple(strange), ("c",)]
 
 
 @pytest.mark.parametrize("reader", [spert, dygie])

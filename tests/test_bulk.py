@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from iter_bench import bulk
@@ -108,6 +109,24 @@ def test_documents_that_fail_are_set_aside_with_the_reason(system, tmp_path, mon
     assert all(line["reason"] for line in failed) and failed[-1]["reason"] == "ZeroDivisionError: no luck"
     refused = predict(system, "--file", tmp_path / "in.jsonl")
     assert isinstance(refused.exception, DataError) and "in.jsonl:1" in str(refused.exception)
+
+
+def test_a_document_that_memory_is_too_small_for_is_set_aside_and_no_other(system, tmp_path, monkeypatch):
+    texts = [" ".join(["Ann"] * (40 if i == 5 else 3)) for i in range(12)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    inputs = IterSystem._inputs
+
+    def little(self, windows, slots):
+        if any(len(window.input_ids) > 20 for window in windows):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
+        return inputs(self, windows, slots)
+
+    monkeypatch.setattr(IterSystem, "_inputs", little)
+    result = predict(system, "--file", tmp_path / "in.jsonl", "--output", tmp_path / "out", "--batch-size", 12)
+    assert result.exit_code == 0 and "1 documents failed" in result.stderr
+    assert [line["where"] for line in lines(tmp_path / "out")] == [f"in.jsonl:{i + 1}" for i in range(12) if i != 5]
+    (failed,) = lines(tmp_path / "out", "failed")
+    assert failed["where"] == "in.jsonl:6" and "out of memory with this document alone" in failed["reason"]
 
 
 @pytest.mark.parametrize("shard_size", [1, 8, 4096])

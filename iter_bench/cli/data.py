@@ -78,16 +78,16 @@ def stats(
     from iter_bench.data.table import rows, subtokens_of
 
     found: list[Row] = []
-    absent: list[str] = []
+    absent: dict[str, str] = {}
     for name in names or [*catalogue(), "synthetic"]:
         try:
             found += rows(name, data_dir, subtokens_of(encoder), skip_bad=skip_bad)
-        except MissingData:
-            if names:
-                raise
-            absent.append(name)
+        except MissingData as error:
+            absent[name] = str(error)
+    if names and absent:
+        raise MissingData("\n".join(absent.values()))
     if as_json:
-        typer.echo(json.dumps({"encoder": encoder, "rows": [row.as_dict() for row in found], "absent": absent}, indent=1))
+        typer.echo(json.dumps({"encoder": encoder, "rows": [row.as_dict() for row in found], "absent": list(absent)}, indent=1))
         return
     screen = console()
     screen.print(_stats_table(found, encoder))

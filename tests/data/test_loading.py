@@ -167,6 +167,12 @@ def test_a_catalogue_of_ones_own_adds_data_sets(folder, monkeypatch):
             data.names()
 
 
+def test_all_that_is_missing_of_several_data_sets_is_named_at_once(tmp_path):
+    error = CliRunner().invoke(app, ["data", "stats", "conll04", "synthetic", "conll03", "--data-dir", str(tmp_path)]).exception
+    assert isinstance(error, MissingData)
+    assert [line.split(":")[0] for line in str(error).splitlines() if "the data lacks" in line] == ["conll04", "conll03"]
+
+
 def test_the_command_line_lists_describes_and_exports(folder, tmp_path):
     run = CliRunner().invoke
     listed = json.loads(run(app, ["data", "list", "--json", "--data-dir", str(folder)]).output)

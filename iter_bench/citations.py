@@ -30,15 +30,19 @@ from typing import Any
 
 import pandas as pd
 
-WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?!\d)"
-COUNTED = "entities(?! per)|relations|mistakes|records|(?:documents|docs|samples|sentences)(?:/s| (?:a|per) second)"
-TIME = "ms|s|min|h|(?:second|minute|hour)s?"
-UNIT = rf"[%×]|-fold|(?:{TIME}|x|[KMG]i?B|[WJ]|(?:watt|joule)s?|F1|points?|times|per ?cent|million|{COUNTED})\b"
-CRITERION = "".join(rf"(?<!{name} )" for name in ("NER", "RE", r"RE\+", "RE∗", r"RE\+∗", "F1", "F1 of", "F1 of about"))
+WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d+)"
 NUMBER = re.compile(  # no part of a version, nor of what has an exponent
-    rf"(?:(?<=[\s(|])[-−])?(?<![\w.])(?<!Python )(?<!torch )(?:(?:{WHOLE})?\.\d+(?!\d|\.\w|[eE][+-]?\d)|"
-    rf"{WHOLE}(?=(?:(?:,? (?:to|and|or|of the) |[-–])\d[\d,.]*)? ?(?:\n *)?(?:{UNIT}))|(?!{CRITERION}){WHOLE}(?![\w.]\w))"
+    rf"(?:(?<=[\s(|*])[-−])?(?<![\w.])(?<!Python )(?<!torch )(?:(?:{WHOLE})?\.\d+|{WHOLE}(?!\.\d))(?!\d|\.\w|[eE][+-]?\d)"
 )
+SERIES = r"(?:(?:, \d[\d,.]*\d)*,? (?:to|and|or|of(?: the)?) |[-–/])\d[\d,.]*"
+COUNTED = "entities(?! per)|relations|mistakes|records(?! what)|(?:documents|docs|samples|sentences)(?:/s| (?:a|per) second)"
+TIME = "ms|s|min|h|(?:second|minute|hour)s?"
+UNIT = re.compile(  # behind a whole number, or behind the last of several
+    rf"(?:{SERIES})?[ \u00a0\u202f-]?(?:\n *)?(?:[%×]|fold\b|x\b(?! ?\d)|"
+    rf"(?:{TIME}|[KMG]i?B|[WJ]|(?:watt|joule)s?|F1|(?:percentage )?points?|times|per ?cent|million|{COUNTED})\b)"
+)
+CRITERION = re.compile(r"(?:NER|RE\+?∗?|F1|[Pp]recision|[Rr]ecall)(?: F1| score)?(?:\s+(?:is|of|was)|:)?(?:\s+about)?\s+\**$")
+MILLION = re.compile(rf"(?:{SERIES})? million\b")
 FENCED = re.compile(r"```.*?```", re.DOTALL)
 CODE = re.compile(rf"{FENCED.pattern}|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)
 EXCUSED = re.compile(r"^[^\n]*<!-- verify: \S[^\n]*?-->[^\n]*(?:\n[^\n]*\S[^\n]*)*", re.MULTILINE)
@@ -46,8 +50,8 @@ TABLE = re.compile(
     r"(?P<source>^<!-- from:(?:(?!-->).)*-->\n)?(?P<rows>^\|[^\n]*\n\|[ :|-]+(?:\n\|[^\n]*)*)", re.MULTILINE | re.DOTALL
 )
 PARAGRAPH = re.compile(r"^<!-- from:(?P<files>[^\n|]*)-->\n(?P<text>(?:[^\n]*\S[^\n]*(?:\n|\Z))+)", re.MULTILINE)
-SPREAD = re.compile(rf"({NUMBER.pattern}) ± ({NUMBER.pattern})")
-VALUE = re.compile(r"\**(\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))? ?[×%]?\**")
+SPREAD = re.compile(rf"([-−]?{WHOLE}(?:\.\d+)?) ± ({WHOLE}(?:\.\d+)?)")
+VALUE = re.compile(r"\**([-−]?\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))? ?[×%]?\**")
 PICKED = re.compile(r"(?P<name>.+?)(?: \[(?P<other>[^=]+)=(?P<value>.+)\])?")
 HELP = (
     "docs/records.md shows the comment `<!-- from: tables/NAME.csv …` above a table or paragraph, or excuse it by "
@@ -96,14 +100,24 @@ def check(text: str, measured: Mapping[str, Sequence[Measured]], frames: Mapping
 def numbers_in(text: str) -> Iterator[tuple[int, str]]:
     """(line, number) of each number that should have a source, outside code, excused paragraphs and tables."""
     prose = _prose(_without_excused(text))
-    yield from ((prose.count("\n", 0, match.start()) + 1, match[0]) for match in NUMBER.finditer(prose))
+    yield from ((prose.count("\n", 0, match.start()) + 1, match[0]) for match in _measured_numbers(prose))
 
 
-def is_written(number: str, value: float) -> bool:
-    """Whether ``number`` is ``value``, in percent or in millions too, rounded to its decimals; a lone digit must be exact."""
+def _measured_numbers(text: str) -> Iterator[re.Match[str]]:
+    """The numbers with decimals, and the whole ones with a unit behind them or a criterion before."""
+    for match in NUMBER.finditer(text):
+        behind, start, end = text[match.end() : match.end() + 1], match.start(), match.end()
+        with_unit = UNIT.match(text, end) and not re.search(r"(?:Table|Figure|Section) $", text[:start])
+        of_criterion = not re.match(r"\w", behind) and CRITERION.search(text, max(0, start - 40), start)
+        if "." in match[0] or with_unit or of_criterion:
+            yield match
+
+
+def is_written(number: str, value: float, *, million: bool = False) -> bool:
+    """Whether ``number`` is ``value``, in percent, or in millions, rounded to its decimals; a lone digit must be exact."""
     number = re.sub(r"^(-?)\.", r"\g<1>0.", number.replace(",", "").replace("−", "-"))
     decimals = len(number.partition(".")[2])
-    factors = (1, 100, 1e-6) if value >= 1e6 else (1, 100)
+    factors = (1e-6,) if million else (1, 100)
     near = [factor * value for factor in factors if f"{factor * value:.{decimals}f}" == number]
     return any(len(number.lstrip("-")) > 1 or float(number) == exact for exact in near)
 
@@ -148,8 +162,10 @@ def _check_prose(
     for match in SPREAD.finditer(paragraph["text"]):
         holds = any(std is not None and is_written(match[1], value) and is_written(match[2], std) for value, std in known)
         cited.append((match.start(), match[0], holds))
-    for match in NUMBER.finditer(_blanked(SPREAD, paragraph["text"])):
-        holds = any(part is not None and is_written(match[0], part) for of in known for part in of)
+    rest = _blanked(SPREAD, paragraph["text"])
+    for match in _measured_numbers(rest):
+        million = bool(MILLION.match(rest, match.end()))
+        holds = any(part is not None and is_written(match[0], part, million=million) for of in known for part in of)
         cited.append((match.start(), match[0], holds))
     lines = [(line + paragraph["text"].count("\n", 0, start), text, holds) for start, text, holds in cited]
     where = ", ".join(files) + (f" in {', '.join(columns)}" if columns else "")
@@ -176,7 +192,7 @@ def _check_table(table: re.Match[str], line: int, frames: Mapping[str, pd.DataFr
     """Numbers looked at, and (line, problem); ``line`` is that of the header."""
     header, _, *rows = map(_cells, table["rows"].splitlines())
     if table["source"] is None:
-        numbers = any(VALUE.fullmatch(cell) or NUMBER.search(cell) for row in rows for cell in row)
+        numbers = any(VALUE.fullmatch(cell) or any(_measured_numbers(_blanked(CODE, cell))) for row in rows for cell in row)
         return 0, [(line, f"nothing says where the numbers of this table come from: {HELP}")] if numbers else []
     first, *further = table["source"].removeprefix("<!-- from:").strip().removesuffix("-->").splitlines()
     files = [name.strip() for name in first.split(",")]

@@ -96,6 +96,9 @@ def test_standard_input_is_read_as_a_file_with_the_same_bytes_is(tmp_path, monke
     piped, read = (list(_items(None, file, "joined")) for file in (None, tmp_path / "x.txt"))
     assert [(item.text, item.document.words) for item in piped] == [(item.text, item.document.words) for item in read]
     assert piped[0].text == "Ann met Bob."
+    monkeypatch.setattr("sys.stdin", io.StringIO('\ufeff{"text": "Ann met Bob."}\n'))
+    with pytest.raises(DataError, match="text 1: is a record of JSON lines"):
+        list(_items(None, None, "joined"))
 
 
 def test_ids_that_pandas_made_floats(tmp_path):

@@ -236,9 +236,10 @@ def test_command_line_overrides_and_refuses():
         "epochs: there is no such setting; there is training.epochs",
         "nonsense: there is no such setting",
     ]
-    profile = str(matrix.PROFILES / "quick.toml")
-    run = CliRunner().invoke(app, ["train", "--config", profile])
-    assert f"`iter-bench reproduce --profile {profile}` does them" in str(run.exception)
+    for profile in ("quick", "omega"):  # of groups, and one that includes another
+        path = str(matrix.PROFILES / f"{profile}.toml")
+        run = CliRunner().invoke(app, ["train", "--config", path])
+        assert f"`iter-bench reproduce --profile {path}` does them" in str(run.exception)
     run = CliRunner().invoke(app, ["train", "--seed", "1", "--set", "seed.first=3"])
     assert isinstance(run.exception, SettingsError) and str(run.exception) == "seed.first: seed is no group of settings"
 

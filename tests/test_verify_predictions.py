@@ -63,3 +63,5 @@ def test_another_gold_or_a_damaged_file_is_named(stored):
     gold = stored.folder / examples.GOLD
     gold.write_text(gold.read_text().replace('"person"', '"product"', 1))
     assert list(check_predictions(stored.folder, [stored.run])) == [f"{gold}: isn't what the corpus gives"]
+    gold.unlink()
+    assert [problem.split(";")[0] for problem in check_predictions(stored.folder, [stored.run])] == [f"{gold}: is missing"]

@@ -87,14 +87,13 @@ def _items(text: list[str] | None, file: Path | None, rule: WordRule) -> Iterato
         return
     try:
         for number, line in enumerate(text or sys.stdin):
-            where = f"text {number + 1}"
+            line, where = line.removeprefix("\ufeff"), f"text {number + 1}"  # as from a file
             if not is_text(line):  # bytes that Python couldn't read and carries along
                 raise DataError(f"{where}: is not text in the encoding of this shell; convert it to UTF-8")
             if not text and _is_record(line):
                 raise DataError(
                     f"{where}: is a record of JSON lines, and standard input is read as text; name a .jsonl file by --file"
                 )
-            line = line.removeprefix("\ufeff") if number == 0 else line  # as from a file
             yield item_of_text(line.rstrip("\r\n"), number, where, rule)
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: {error}; convert it to UTF-8") from None

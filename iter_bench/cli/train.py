@@ -55,7 +55,7 @@ def run_settings(config: Path | None, options: dict[str, Any], assignments: list
         values = read_toml(config) if config else {}
     except FileNotFoundError:
         raise SettingsError(f"{config}: can't be read: there is no such file") from None
-    if "group" in values:
+    if values.keys() & {"group", "include", "change"}:
         raise SettingsError(f"{config}: is a profile, of several runs: `iter-bench reproduce --profile {config}` does them")
     chosen = {name: value for name, value in options.items() if value is not None}
     for assignment in assignments:

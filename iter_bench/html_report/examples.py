@@ -10,7 +10,7 @@ from iter_bench.examples import Examples
 from iter_bench.plots.style import SYSTEMS, look
 
 SHOWN = 20
-"""Documents on the page."""
+"""Documents on the page, about."""
 
 ABOUT = (
     "Test documents of the embedded corpus, evenly chosen; nothing was selected by how it came out. Brackets mark entities "

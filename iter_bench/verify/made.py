@@ -108,7 +108,7 @@ def _numbers_of(chosen: Sequence[Record]) -> list[Measured]:
                     values = [getattr(record.scores.test[convention][criterion], ratio) for record in group.records]
                     found.append(spread(values))
     for test in (record.data["test"] for record in chosen):
-        found += [(count, None) for count in (test.entities, test.relations, *test.unreachable.values())]
+        found += [(count, None) for count in (test.entities, test.relations, *test.unreachable.values()) if count]
     return [(value, None if pd.isna(std) else std) for value, std in found if not pd.isna(value)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from iter_bench import data, examples, scoring
@@ -25,6 +26,8 @@ def check_predictions(folder: Path, known: Sequence[Record]) -> Iterator[str]:
         yield from str(error).splitlines()
         return
     if stored is None:
+        if any(folder.glob("*.json")):
+            yield f"{folder / examples.GOLD}: is missing; `iter-bench reproduce` writes it"
         return
     if stored.documents != tuple(data.load(examples.DATASET, examples.SPLIT).documents):
         yield f"{folder / examples.GOLD}: isn't what the corpus gives"
@@ -43,7 +46,7 @@ def _differences(record: Record, stored: examples.Examples, found: Sequence[Extr
                 yield f"its {criterion} in convention {convention} is {_line(counts)}, the record says otherwise"
     for criterion, counts in record.documents.items():
         one_by_one = scoring.per_document_counts(stored.documents, found, SCHEMA, "strict", criterion)
-        if differing := sum(a != tuple(b) for a, b in zip(one_by_one, counts, strict=False)):
+        if differing := sum(a != b for a, b in zip_longest(one_by_one, map(tuple, counts))):
             yield f"the record says otherwise of {criterion} in {differing}/{len(one_by_one)} documents"
 
 

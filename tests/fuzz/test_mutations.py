@@ -129,14 +129,14 @@ def spoilt(document: Document) -> Extraction:
         for entity in document.entities[1:]
         for last in [entity == document.entities[-1]]
     }
-    turned = {Relation(found[r.tail], found[r.head], r.type) for r in document.relations if {r.head, r.tail} <= found.keys()}
+    backwards = {Relation(found[r.tail], found[r.head], r.type) for r in document.relations if {r.head, r.tail} <= found.keys()}
     made_up = Entity(len(document.words) - 1, len(document.words), kinds[0])
     links = {Relation(other, made_up, kind) for other in found.values() for kind in SCHEMA.relation_types if other != made_up}
-    return Extraction(document.id, tuple(sorted({*found.values(), made_up})), tuple(sorted(turned | links)))
+    return Extraction(document.id, tuple(sorted({*found.values(), made_up})), tuple(sorted(backwards | links)))
 
 
 def agree(documents, extractions) -> None:
-    """Counts and F1 in every convention, by every criterion, of all and of each type, are those of plain sets."""
+    """Counts and ratios in every convention, by every criterion, of all and of each type, are those of plain sets."""
     found = {e.id: e for e in extractions}
     scores = scoring.score(documents, extractions, SCHEMA)
     for convention in scoring.CONVENTIONS:
@@ -155,7 +155,13 @@ def agree(documents, extractions) -> None:
             tallies = [(score, whole), *((score["per_type"][kind], counts) for kind, counts in by_type.items())]
             for tally, counts in tallies:
                 assert [tally[name] for name in ("tp", "fp", "fn")] == counts, (convention, criterion)
-                assert tally["f1"] == pytest.approx(2 * counts[0] / max(1, 2 * counts[0] + counts[1] + counts[2]))
+                hits, wrong, missed = counts
+                ratios = [
+                    hits / max(1, hits + wrong),
+                    hits / max(1, hits + missed),
+                    2 * hits / max(1, 2 * hits + wrong + missed),
+                ]
+                assert [tally[name] for name in ("precision", "recall", "f1")] == pytest.approx(ratios)
 
 
 def items_of(side, words, convention, criterion) -> set:
@@ -368,7 +374,9 @@ def run(name: str, folder: Path, numbers: range) -> tuple[int, int]:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_sample_of_mutations(name, tmp_path):
     accepted, different = run(name, tmp_path, range(100))
-    assert accepted > 0 and different > (1 if name in ANNOTATED or name == "predictions.json" else -1)
+    assert accepted > 0
+    if name in ANNOTATED or name == "predictions.json":
+        assert different > 1, "else nothing was told apart"
 
 
 @pytest.mark.slow

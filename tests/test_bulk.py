@@ -81,6 +81,7 @@ BAD = [
     b"\xff",
     b'{"text": 3}',
     b'{"text": "a", "words": ["a"]}',
+    b'{"text": "a", "text": "b"}',
     b'{"words": ["a", " "]}',
     b'{"text": "\\ud800"}',
     b'{"id": true, "text": "a"}',

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from iter_bench.bulk import parquet
+from iter_bench.data.validation import unique_names
 from iter_bench.document import Document, InvalidDocument
 from iter_bench.errors import DataError
 from iter_bench.text import Offsets, WordRule, document_from_text
@@ -191,7 +192,7 @@ def _item(record: bytes | dict[str, Any] | parquet.Unreadable, number: int, wher
                 if "\0" in line:
                     raise ValueError("holds a NUL, so it's no text in UTF-8; is it in UTF-16?")
                 return item_of_text(line, number, where, rule)
-            record = json.loads(line)
+            record = json.loads(line, object_pairs_hook=unique_names)
         if not isinstance(record, dict):
             raise ValueError(f"should be an object, is {type(record).__name__}")
         if (given := _id(record.get("id"))) is not None:

@@ -9,12 +9,11 @@ neighbours around it. Here the markers are taken off, and those neighbours are r
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from iter_bench.data.validation import Problems, RecordBuilder, decode, is_text, read_bytes, shown
+from iter_bench.data.validation import Problems, RecordBuilder, decode, is_text, read_bytes, shown, unique_names
 from iter_bench.document import CONTEXT_MARKERS, Document, Entity, Extraction, Relation, Schema, with_ends
 from iter_bench.errors import DataError
 from iter_bench.files import whole_file
@@ -159,15 +158,8 @@ def parse_json(text: str, where: str) -> Any:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) < len(pairs):
-            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-            raise ValueError(f"{shown(twice)} stands twice in one object")
-        return content
-
     try:
-        return json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=unique_names)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, too deep nesting

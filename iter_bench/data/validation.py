@@ -211,6 +211,15 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
+def unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of which no value is lost, for ``object_pairs_hook``. Raises ValueError for a name that stands twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{shown(twice)} stands twice in one object")
+    return content
+
+
 def is_text(text: str) -> bool:
     """False for strings that hold lone surrogates (JSON can spell them), which no file can be written with."""
     try:

@@ -107,7 +107,7 @@ def _measured_numbers(text: str) -> Iterator[re.Match[str]]:
     """The numbers with decimals, and the whole ones with a unit behind them or a criterion before."""
     for match in NUMBER.finditer(text):
         behind, start, end = text[match.end() : match.end() + 1], match.start(), match.end()
-        with_unit = UNIT.match(text, end) and not re.search(r"(?:Table|Figure|Section) $", text[:start])
+        with_unit = UNIT.match(text, end) and not text.endswith(("Table ", "Figure ", "Section "), 0, start)
         of_criterion = not re.match(r"\w", behind) and CRITERION.search(text, max(0, start - 40), start)
         if "." in match[0] or with_unit or of_criterion:
             yield match

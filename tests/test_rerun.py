@@ -1,17 +1,20 @@
-"""What a fresh run is compared with: nothing that is missing is taken for equal. The runs themselves are stand-ins here."""
+"""What a fresh run is compared with: nothing missing is taken for equal. Runs are stand-ins, but for the last test's."""
 
+import re
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from record_examples import record, scores
+from typer.testing import CliRunner
 
-from iter_bench import data, examples, execution, records
+from iter_bench import data, examples, execution, matrix, records
+from iter_bench.cli import app
 from iter_bench.data import spert
 from iter_bench.document import Extraction
 from iter_bench.rerun import rerun
-from iter_bench.run import Folders
+from iter_bench.run import Folders, execute
 
 STRICT = scores(80)["strict"]
 COUNTS = {name: [(s["tp"], s["fp"], s["fn"]), *[(0, 0, 0)] * 9] for name, s in STRICT.items()}
@@ -84,3 +87,38 @@ def test_counts_by_document_that_are_missing_or_too_few_are_named(stored):
     ):
         records.write(record(1, dataset="synthetic", documents=counts), stored.results / "runs")
         assert stored.said() == [f"{first.file_name}: {problem}" for problem in wanted]
+
+
+@pytest.mark.slow
+def test_a_fresh_run_is_compared_document_by_document(tiny_encoder, tmp_path):
+    """By the command, with the embedded corpus in the way: its scores, and its example predictions."""
+    profile, results = tmp_path / "tiny.toml", tmp_path / "results"
+    profile.write_text(
+        f'description = "tiny"\n[[group]]\nencoder = "{tiny_encoder}"\nseeds = [1]\n'
+        'data = { dataset = "synthetic", train = "dev", dev = "none" }\ntraining = { epochs = 1, batch_size = 16 }\n'
+    )
+
+    def said():
+        for command in ("tables", "figures"):
+            assert CliRunner().invoke(app, [command, "--results", str(results)]).exit_code == 0
+        told = CliRunner().invoke(app, ["verify", "--rerun", str(profile), "--results", str(results)])
+        return str(told.exception) if told.exit_code else ""
+
+    (run,) = matrix.load_profile(str(profile)).runs()
+    assert "has no record" in rerun([run], results, report=lambda run, event: None)[0]
+    folders = Folders(results, tmp_path / "runs")
+    stored = execute(run, folders)
+    examples.write([stored], folders.predictions, results / "examples")
+    assert said() == ""
+    counts = stored.documents["ner"]  # those of two documents change places, so that the sums stay
+    other = next(i for i, count in enumerate(counts) if count != counts[0])
+    others = {**stored.documents, "ner": (counts[other], *counts[1:other], counts[0], *counts[other + 1 :])}
+    records.write(stored.model_copy(update={"documents": others}), results / "runs")
+    shutil.rmtree(results / "examples")  # else they are scored again first, and name the record
+    assert f"{stored.file_name}: a fresh run differs in ner of 2/{len(counts)} documents" in said()
+    examples.write([stored], folders.predictions, results / "examples")
+    (results / "examples" / stored.file_name).write_bytes((results / "examples" / examples.GOLD).read_bytes())
+    assert f"examples/{stored.file_name}: the record says otherwise of ner in " in said(), "before anything is done again"
+    told = "\n".join(rerun([run], results, report=lambda run, event: None))
+    assert f"{stored.file_name}: a fresh run differs in ner of 2/{len(counts)} documents" in told
+    assert re.search(rf"examples/{stored.file_name}: a fresh run predicts otherwise in \d+/200 documents", told)

@@ -11,15 +11,13 @@ import pytest
 from record_examples import entry, record, scores
 from typer.testing import CliRunner
 
-from iter_bench import data, examples, matrix, records, summary
+from iter_bench import data, matrix, records, summary
 from iter_bench.cli import app
 from iter_bench.data import catalogue, spert
 from iter_bench.document import Document, Entity
 from iter_bench.errors import UserError
 from iter_bench.records import describe_split
 from iter_bench.report import write_all_tables
-from iter_bench.rerun import rerun
-from iter_bench.run import Folders, execute
 from iter_bench.scoring import CONVENTIONS
 from iter_bench.tables.catalogue import load_sources
 from iter_bench.verify import check_data, check_record, verify, verify_figures
@@ -317,35 +315,3 @@ def test_where_nothing_is_nothing_holds(tmp_path):
     assert "there is no record" in problem
     refused = CliRunner().invoke(app, ["verify", "--results", str(tmp_path)])
     assert isinstance(refused.exception, UserError) and "there is no record" in str(refused.exception)
-
-
-@pytest.mark.slow
-def test_a_fresh_run_is_compared_document_by_document(tiny_encoder, tmp_path):
-    """By the command, with the embedded corpus in the way: its scores, and its example predictions."""
-    profile, results = tmp_path / "tiny.toml", tmp_path / "results"
-    profile.write_text(
-        f'description = "tiny"\n[[group]]\nencoder = "{tiny_encoder}"\nseeds = [1]\n'
-        'data = { dataset = "synthetic", train = "dev", dev = "none" }\ntraining = { epochs = 1, batch_size = 16 }\n'
-    )
-
-    def said():
-        for command in ("tables", "figures"):
-            assert CliRunner().invoke(app, [command, "--results", str(results)]).exit_code == 0
-        told = CliRunner().invoke(app, ["verify", "--rerun", str(profile), "--results", str(results)])
-        return str(told.exception) if told.exit_code else ""
-
-    (run,) = matrix.load_profile(str(profile)).runs()
-    assert "has no record" in rerun([run], results, report=lambda run, event: None)[0]
-    folders = Folders(results, tmp_path / "runs")
-    stored = execute(run, folders)
-    examples.write([stored], folders.predictions, results / "examples")
-    assert said() == ""
-    counts = stored.documents["ner"]  # those of two documents change places, so that the sums stay
-    other = next(i for i, count in enumerate(counts) if count != counts[0])
-    others = {**stored.documents, "ner": (counts[other], *counts[1:other], counts[0], *counts[other + 1 :])}
-    records.write(stored.model_copy(update={"documents": others}), results / "runs")
-    (results / "examples" / stored.file_name).write_bytes((results / "examples" / examples.GOLD).read_bytes())
-    assert f"examples/{stored.file_name}: the record says otherwise of ner in " in said(), "before anything is done again"
-    told = "\n".join(rerun([run], results, report=lambda run, event: None))
-    assert f"{stored.file_name}: a fresh run differs in ner of 2/{len(counts)} documents" in told
-    assert re.search(rf"examples/{stored.file_name}: a fresh run predicts otherwise in \d+/200 documents", told)

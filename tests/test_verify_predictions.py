@@ -15,7 +15,6 @@ from iter_bench.verify.predictions import check_predictions
 DOCUMENTS = data.load("synthetic", "test").documents
 GOLD = [Extraction(d.id, d.entities, d.relations) for d in DOCUMENTS]
 NER_ONLY = [replace(of, relations=()) for of in GOLD]
-"""Each with at least one entity."""
 
 
 @pytest.fixture

@@ -19,20 +19,21 @@ import pytest
 from fuzzing import ANNOTATED, SCHEMA, SPERT, fuzz
 from plain_readers import columns, dygie, said_by
 from plain_readers import spert as plain_spert
+from plain_scorer import agree, spoilt
 from record_examples import record
 from throughput_examples import measured
 
 from baselines.asp.configuration import VERSION as ASP_VERSION
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.plmarker.configuration import PlMarkerConfig, PlMarkerSettings
-from iter_bench import data, matrix, records, scoring
+from iter_bench import data, matrix, records
 from iter_bench.bulk import Done, Job, items, marks
 from iter_bench.bulk.attempts import Attempts
 from iter_bench.cli.notes import counted
 from iter_bench.cli.train import run_settings
 from iter_bench.data import fetching, spert
 from iter_bench.data.catalogue import DATA_DIR, MissingData, catalogue
-from iter_bench.document import Document, Entity, Extraction, Relation, Schema
+from iter_bench.document import Document, Entity, Extraction, Schema
 from iter_bench.encoders import encoder_config, max_length
 from iter_bench.errors import UserError
 from iter_bench.iter_model import released
@@ -119,62 +120,6 @@ def annotated(documents: list) -> None:
     assert len({document.id for document in documents}) == len(documents)
     for extraction in (lambda d: Extraction(d.id, d.entities, d.relations), lambda d: Extraction(d.id), spoilt):
         agree(documents, [extraction(document) for document in documents])
-
-
-def spoilt(document: Document) -> Extraction:
-    """Gold without its first entity, with another type of its last, with relations turned round, and something made up."""
-    kinds = SCHEMA.entity_types
-    found = {
-        entity: Entity(entity.start, entity.end, kinds[1 - kinds.index(entity.type)] if last else entity.type)
-        for entity in document.entities[1:]
-        for last in [entity == document.entities[-1]]
-    }
-    backwards = {Relation(found[r.tail], found[r.head], r.type) for r in document.relations if {r.head, r.tail} <= found.keys()}
-    made_up = Entity(len(document.words) - 1, len(document.words), kinds[0])
-    links = {Relation(other, made_up, kind) for other in found.values() for kind in SCHEMA.relation_types if other != made_up}
-    return Extraction(document.id, tuple(sorted({*found.values(), made_up})), tuple(sorted(backwards | links)))
-
-
-def agree(documents, extractions) -> None:
-    """Counts and ratios in every convention, by every criterion, of all and of each type, are those of plain sets."""
-    found = {e.id: e for e in extractions}
-    scores = scoring.score(documents, extractions, SCHEMA)
-    for convention in scoring.CONVENTIONS:
-        for criterion in scoring.CRITERIA:
-            kinds, symmetric = SCHEMA.relation_types, SCHEMA.symmetric
-            if criterion == "ner":
-                kinds, symmetric = SCHEMA.entity_types, ()
-            by_type = {kind: [0, 0, 0] for kind in kinds}
-            for document in documents:
-                gold, own = (items_of(side, document.words, convention, criterion) for side in (document, found[document.id]))
-                for i, items_ in enumerate((gold & own, own - gold, gold - own)):
-                    for kind, *_ in items_:
-                        by_type[kind][i] += 2 if convention == "pl_marker" and kind in symmetric else 1
-            score = scores[convention][criterion]
-            whole = [sum(counts) for counts in zip(*by_type.values(), strict=True)]
-            tallies = [(score, whole), *((score["per_type"][kind], counts) for kind, counts in by_type.items())]
-            for tally, counts in tallies:
-                assert [tally[name] for name in ("tp", "fp", "fn")] == counts, (convention, criterion)
-                hits, wrong, missed = counts
-                ratios = [
-                    hits / max(1, hits + wrong),
-                    hits / max(1, hits + missed),
-                    2 * hits / max(1, 2 * hits + wrong + missed),
-                ]
-                assert [tally[name] for name in ("precision", "recall", "f1")] == pytest.approx(ratios)
-
-
-def items_of(side, words, convention, criterion) -> set:
-    """What is compared of an annotation, each with its type in front."""
-
-    def mention(entity, typed):
-        place = words[entity.start : entity.end] if convention == "surface" else (entity.start, entity.end)
-        return (place, entity.type) if typed else (place,)
-
-    if criterion == "ner":
-        return {(entity.type, mention(entity, False)) for entity in side.entities}
-    ends = [(r.type, *(mention(end, criterion == "re_plus") for end in (r.head, r.tail))) for r in side.relations]
-    return {(kind, *(sorted(pair) if kind in SCHEMA.symmetric else pair)) for kind, *pair in ends}
 
 
 def gold_of(name, reader):

@@ -1,6 +1,7 @@
 """`iter-bench reproduce` end to end: a matrix of all systems, two at a time, to records, one table and figures."""
 
 import json
+from collections import Counter
 from itertools import product
 
 import pytest
@@ -79,9 +80,10 @@ def test_the_matrix_of_ace05_runs_on_generated_texts_and_no_table_takes_them_for
     assert result.exit_code == 0, result.output
     done = records.load_all(tmp_path / "results" / "runs")
     assert {(r.system, r.settings.data.context) for r in done} == {*product(systems.REGISTRY, (0, 64)), ("plmarker", 512)}
-    assert len(done) == 7
+    # ITER's settings differ by family: the T5s, BART, DeBERTa and ALBERT
+    assert Counter(r.system for r in done) == {"iter": 4 * 2, "asp": 2, "plmarker": 3}
     assert {record.dataset for record in done} == {"ace05 (stand-in)"}
-    (wide,) = (r for r in done if r.system == "iter" and r.settings.data.context)
+    wide = next(r for r in done if r.system == "iter" and r.settings.data.context)
     folder = Folders().system(wide.run_id)
     command = ["evaluate", str(folder), "--dataset", "ace05", "--data-dir", "data", "--json", "--output"]
     for given, path in (([], "default.json"), (["--context", "64"], "same.json"), (["--context", "0"], "none.json")):

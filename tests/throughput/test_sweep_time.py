@@ -40,6 +40,14 @@ def passes(actions, width):
     return count
 
 
+def of_relations(system, documents, given):
+    """PL-Marker's subjects and, of the document with the most of them, their count; none where there are no relations."""
+    if system.relation is None:
+        return [], 0
+    subjects, pairs = system.relation.pairs(documents, given.entities)
+    return subjects, max(Counter(int(columns[0, 0]) for columns in pairs).values(), default=0)
+
+
 def seconds_of(system, documents, cell):
     """Of a call, counted from some of its documents."""
     given = system.prepare_structure(documents, system.reachable(documents).extractions)
@@ -49,7 +57,7 @@ def seconds_of(system, documents, cell):
         width = width_of(system.config.settings, min(count, cell.batch_size), torch.device("cuda"))
         waits = batches * PASS * max(passes(of.actions, width) for of in given)
     elif isinstance(system, PlMarkerSystem):
-        rows = many * sum(example.rows for example in system.relation.pairs(documents, given.entities)[0])
+        rows = many * sum(example.rows for example in of_relations(system, documents, given)[0])
         waits = BATCH * (2 * batches + math.ceil(rows / GPU_ROWS))
     else:
         waits = BATCH * batches
@@ -60,8 +68,7 @@ def held_by_markers(system, documents, batch):
     """Bytes of PL-Marker's largest pass in bf16, of text and markers, at the worst moment of either stage."""
     given = system.prepare_structure(documents, system.reachable(documents).extractions)
     windows = system.ner.unlabelled(system.ner.candidates(documents))
-    subjects, pairs = system.relation.pairs(documents, given.entities)
-    most = max(Counter(int(columns[0, 0]) for columns in pairs).values(), default=0)
+    subjects, most = of_relations(system, documents, given)
     encoder, held = system.ner.module.encoder.config, []
     for examples, together in ((windows, batch), (subjects, batch * most)):
         rows = max((example.rows for example in examples), default=1)
@@ -94,11 +101,11 @@ def held_by(system, documents, cell):
     room = max(len(source.copied) for source in sources) + width + 16
     more = max(max(len(of.actions) for of in given) + width - room, room // 2)
     first, grown = batch * room * position, batch * (room + more) * position
-    # two shares and their sum, of as many pairs of the batch as are combined at once
-    pairs = (
-        min(PAIRS_AT_ONCE, batch * max(len(of.classes) for of in given)) * system.module.link_head.inner.out_features * 3 * 2
-    )
-    return held + read + max(read + first, first + grown, grown + pairs)
+    combined = 0
+    if module.config.relation_types:  # two shares and their sum, of as many pairs of the batch as are combined at once
+        pairs = min(PAIRS_AT_ONCE, batch * max(len(of.classes) for of in given))
+        combined = pairs * module.link_head.inner.out_features * 3 * 2
+    return held + read + max(read + first, first + grown, grown + combined)
 
 
 @pytest.mark.slow

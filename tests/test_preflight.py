@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from iter_bench import environment, execution, matrix, preflight, systems
 from iter_bench.cli import app
-from iter_bench.costs import Cost, Costs, Size
+from iter_bench.costs import OPERATIONS, Cost, Costs, Size
+from iter_bench.data import load, schema_of
 from iter_bench.data.synthetic import SCHEMA
 from iter_bench.devices import autocast
 from iter_bench.document import Document
@@ -159,8 +160,22 @@ def test_hours_come_from_the_nearest_records(monkeypatch):
     elsewhere = Costs([*known, *asp], "another machine", torch.device("cpu"))
     assumed = elsewhere.of(run, "minilm", sizes)
     assert assumed.basis == "assumed: 30 % of 4.00 TFLOP/s, measured here for matrix products"
-    slower = elsewhere.of(run.model_copy(update={"system": "asp"}), "minilm", sizes)
+    of_asp = run.model_copy(update={"system": "asp"})
+    counted = Costs(known, "another machine", torch.device("cpu")).of(of_asp, "minilm", sizes)
+    assert counted.seconds == pytest.approx(1.9 * assumed.seconds) and "1.9 times ITER's operations" in counted.basis
+    slower = elsewhere.of(of_asp, "minilm", sizes)
     assert slower.seconds == pytest.approx(2 * assumed.seconds) and "2.0 times ITER's time" in slower.basis
+
+
+@pytest.mark.parametrize("dataset", ["synthetic", "synthetic-w1"])
+def test_the_baselines_operations_are_those_that_they_count(dataset):
+    documents = load(dataset, "test").documents[:40]
+    counted = {}
+    for name in systems.REGISTRY:
+        system = systems.system_class(name).build("minilm", schema_of(dataset), documents, {}, seed=1)
+        counted[name] = system.flops(documents, system.prepare_structure(documents, system.reachable(documents).extractions))
+    for name, times in OPERATIONS.items():
+        assert counted[name] / counted["iter"] == pytest.approx(times, rel=0.1), name
 
 
 def test_memory_is_measured_or_counted():

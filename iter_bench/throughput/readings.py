@@ -1,4 +1,4 @@
-"""How a line-up of systems can be read: as published, with one encoder for all, or with as many parameters.
+"""How a line-up of systems can be read: as published, with one encoder for all, with as many parameters, or beside other code.
 
 The reading follows from what the records of a line-up hold; no field states it, so none can be wrong about it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from iter_bench.systems import REGISTRY
 from iter_bench.throughput.schema import ThroughputRecord
 from iter_bench.throughput.settings import Subject
 
@@ -14,6 +15,7 @@ READINGS = {
     "as-published": "as published",
     "same-encoder": "same encoder for all",
     "same-parameters": "same parameters",
+    "other-code": "beside other code",
     "other": "other line-ups",
 }
 """Name → title. Every record has one of them."""
@@ -30,6 +32,10 @@ MEANINGS = {
     "same-parameters": (
         "Reading `same parameters`: encoders differ, but the parameters of the systems of a line-up, decoder and both stages "
         "included, are within 10 % of each other."
+    ),
+    "other-code": (
+        "Reading `beside other code`: a line-up has a system that isn't this suite's, such as the released ITER with the same "
+        "weights as ours (docs/iter.md), or one of your own."
     ),
     "other": (
         "Line-ups that have neither one encoder, nor as many parameters, nor the encoders that the systems' authors publish."
@@ -59,6 +65,8 @@ def by_reading(records: Sequence[ThroughputRecord]) -> dict[str, list[Throughput
 def _reading(members: Sequence[ThroughputRecord]) -> str:
     """Of all records of a line-up; parameters are compared once all its systems have a record."""
     lineup = members[0].settings.lineup
+    if any(subject.system not in REGISTRY for subject in lineup):
+        return "other-code"
     told = all(subject.trained is None for subject in lineup)  # a folder doesn't tell its encoder
     if len(lineup) == 1 or (told and len({subject.weights for subject in lineup}) == 1):
         return "same-encoder"

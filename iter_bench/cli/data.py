@@ -11,7 +11,7 @@ import typer
 from rich.table import Column, Table
 
 from iter_bench.cli.options import DataDir, Json, SkipBad
-from iter_bench.terminal import console
+from iter_bench.terminal import console, print_whole
 
 if TYPE_CHECKING:
     from iter_bench.data.table import Row
@@ -90,7 +90,7 @@ def stats(
         typer.echo(json.dumps({"encoder": encoder, "rows": [row.as_dict() for row in found], "absent": list(absent)}, indent=1))
         return
     screen = console()
-    screen.print(_stats_table(found, encoder))
+    print_whole(_stats_table(found, encoder), screen)
     for row in found:
         for what, count in row.notes.items():
             screen.print(f"{row.dataset} {row.split}: {count} {what}", highlight=False)

@@ -77,7 +77,7 @@ def reproduce(
     if plan:
         return
     runs, finished = planned.can_run, sum(line.finished for line in planned.lines if not line.problems)
-    console.print(f"profile {profile}: {len(runs)} runs, {finished} of them finished before")
+    console.print(f"profile {profile}: {len(runs)} run{'s' * (len(runs) != 1)}, {finished} of them finished before")
     if engine is Engine.ray:
         from iter_bench.cluster import on_ray
 

@@ -184,7 +184,8 @@ def test_the_command_line_lists_describes_and_exports(folder, tmp_path):
     rows = json.loads(stats.stdout)["rows"]
     assert [row["split"] for row in rows[:4]] == ["train", "dev", "test", "all"] and len(rows) == 14
     assert rows[0]["measured"]["omega"] == 1 and rows[0]["measured"]["subtokens"][0] == 4 and rows[2]["measured"] is None
-    assert "921" in run(app, ["data", "stats", "conll04", "--data-dir", str(folder)]).output
+    shown = run(app, ["data", "stats", "conll04", "--data-dir", str(folder)], env={"COLUMNS": "80"}).output
+    assert "921" in shown and "sub-tokens min / max / avg" in shown, "nothing is cut"
     gold = tmp_path / "gold.json"
     exported = run(app, ["data", "export", "conll04", "--split", "dev", "--output", str(gold), "--data-dir", str(folder)])
     assert exported.exit_code == 0 and (tmp_path / "gold_types.json").is_file()

@@ -117,6 +117,7 @@ def test_converted_weights_go_with_their_model_and_while_it_is_trained(system, d
     assert len(devices._LOWERED) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_compiled_code_is_the_same_for_every_call(name, tiny_encoder, documents, monkeypatch):
     torch._dynamo.reset()

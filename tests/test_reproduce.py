@@ -21,7 +21,7 @@ system = "{system}"
 encoder = "{encoder}"
 seeds = [1]
 data = {{ dataset = "synthetic-w1", train = "dev", dev = "none" }}
-training = {{ epochs = 1, batch_size = 16 }}
+training = {{ epochs = 1, batch_size = 16, lr_heads = 1e-3 }}
 """
 
 

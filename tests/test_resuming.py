@@ -20,7 +20,7 @@ from iter_bench.run import Folders, execute, other_weights
 from iter_bench.settings import DataSettings, RunSettings, TrainingSettings
 
 DOCUMENTS = data.load("synthetic", "train").documents[:16]
-ONE = TrainingSettings(epochs=1, batch_size=16)
+ONE = TrainingSettings(epochs=1, batch_size=16, lr_heads=1e-3)
 FILES = ["last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors"]
 
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -21,7 +21,8 @@ os.umask(UMASK)
 def whole_file(path: Path) -> Iterator[TextIO]:
     """A file to write in UTF-8 that takes the place of ``path`` once it lies on the disk whole; its folder is made.
 
-    A block that raises leaves the earlier file, or none. After a power cut a hidden ``.tmp`` may be left beside it.
+    A block that raises leaves the earlier file, or none. After a power cut a hidden ``.tmp`` may be left beside it; a file that
+    was finished is still there.
     """
     temporary = None
     try:
@@ -34,9 +35,20 @@ def whole_file(path: Path) -> Iterator[TextIO]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~UMASK)  # as of any new file; mkstemp lets only the owner read
         os.replace(temporary, path)
+        _sync_names(path.parent)
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _sync_names(folder: Path) -> None:
+    """Brings the folder's names to the disk: a renamed file would else have its earlier content after a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some file systems, of networks above all, have no such thing
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256_of(path: Path) -> str:

@@ -103,6 +103,10 @@ def sources():
         lineup = [Subject(system=name, encoder=f"random:{encoder}") for name, encoder in zip(rates, encoders, strict=True)]
         for (name, of), count in zip(rates.items(), millions, strict=True):
             speeds.append(measured(name, of, workload=data_set("ace05"), lineup=lineup, parameters=10**6 * count))
+    beside = [Subject(system="iter", trained="runs/ours"), Subject(system="released:Iter", trained="runs/released")]
+    for subject, rate in zip(beside, (100.0, 25.0), strict=True):
+        seen = {"structure": "predicted", "workload": data_set("conll04"), "work": None}
+        speeds.append(measured(subject.system, (rate,) * 3, lineup=beside, **seen))
     return Sources(runs, DataStatistics.model_validate(STATISTICS), searches, speeds)
 
 

@@ -179,7 +179,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_job_goes_on(system, tmp_path
 
     def full(*where):
         calls.append(where)
-        if len(calls) > {"write": 8, "rename": 11}[cut]:  # in the third shard; marks of attempts aren't synchronised
+        if len(calls) > {"write": 16, "rename": 11}[cut]:  # in the third shard; a file takes two, marks of attempts none
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*where)
 

@@ -66,8 +66,7 @@ class Hub:
     def answer(self, request, path: list[str]) -> None:
         match path:
             case ["api", "models", "owner", "tiny", *rest]:
-                revision = rest[1] if rest else "main"
-                commit = {"main": self.newest, "first": FIRST}.get(revision, revision)
+                commit = self.commit(rest[1] if rest else "main")
                 if commit not in self.commits:
                     return self.reply(request, 404, {"X-Error-Code": "RevisionNotFound"})
                 listed = self.tree(commit)
@@ -76,11 +75,17 @@ class Hub:
                 named = [{"rfilename": file["path"]} for file in listed]
                 answer = {"id": "owner/tiny", "sha": commit, "siblings": named}
                 return self.reply(request, 200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
-            case ["owner", "tiny", "resolve", commit, *file]:
-                return self.file(request, commit, "/".join(file))
+            case ["owner", "tiny", "resolve", revision, *file]:
+                commit, name = self.commit(revision), "/".join(file)
+                if not Path(self.commits[commit], name).is_file():
+                    return self.reply(request, 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+                return self.file(request, commit, name)
             case ["elsewhere", commit, *file]:
                 return self.reply(request, 200, {}, Path(self.commits[commit], *file).read_bytes())
         return self.reply(request, 404, {"X-Error-Code": "RepoNotFound"})
+
+    def commit(self, revision: str) -> str:
+        return {"main": self.newest, "first": FIRST}.get(revision, revision)
 
     def tree(self, commit: str) -> list[dict]:
         folder = self.commits[commit]

@@ -25,12 +25,10 @@ from iter_bench.batching import undivided
 from iter_bench.devices import default_device
 from iter_bench.document import Entity, Extraction, Relation, Schema
 from iter_bench.encoders import load_tokenizer, max_length
-from iter_bench.errors import SettingsError
+from iter_bench.errors import SettingsError, UserError
 from iter_bench.iter_model.released import WEIGHTS
 from iter_bench.iter_model.released_config import settings_of
 from iter_bench.tokenization import WindowTokenizer
-
-TOKEN_IDS = 10  # the bit of `features` with which it leaves token ids as they are, its faster way
 
 
 class ReleasedIter:
@@ -123,7 +121,7 @@ def released_config(config, encoder):
         "transformer_config": {**config.encoder, "_name_or_path": str(encoder.resolve())},
         "num_types": len(config.entity_types),
         "num_links": len(config.relation_types),
-        "features": 1 << TOKEN_IDS,
+        "features": 0,
         "max_nest_depth": config.omega,
         "dropout": config.dropout,
         "activation_fn": config.activation,
@@ -165,4 +163,7 @@ def write(trained: Path, folder: Path):
 
 
 if __name__ == "__main__":
-    write(*map(Path, sys.argv[1:3]))
+    try:
+        write(*map(Path, sys.argv[1:3]))
+    except UserError as error:
+        sys.exit(f"released_iter: {error}")

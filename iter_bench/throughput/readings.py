@@ -35,7 +35,7 @@ MEANINGS = {
     ),
     "other-code": (
         "Reading `beside other code`: a line-up has a system that isn't this suite's, such as the released ITER with the same "
-        "weights as ours (docs/iter.md), or one of your own."
+        "weights as ours (docs/iter.md), and not one encoder that its settings name."
     ),
     "other": (
         "Line-ups that have neither one encoder, nor as many parameters, nor the encoders that the systems' authors publish."
@@ -65,11 +65,11 @@ def by_reading(records: Sequence[ThroughputRecord]) -> dict[str, list[Throughput
 def _reading(members: Sequence[ThroughputRecord]) -> str:
     """Of all records of a line-up; parameters are compared once all its systems have a record."""
     lineup = members[0].settings.lineup
-    if any(subject.system not in REGISTRY for subject in lineup):
-        return "other-code"
     told = all(subject.trained is None for subject in lineup)  # a folder doesn't tell its encoder
     if len(lineup) == 1 or (told and len({subject.weights for subject in lineup}) == 1):
         return "same-encoder"
+    if any(subject.system not in REGISTRY for subject in lineup):
+        return "other-code"
     parameters = [record.parameters for record in members]
     known = all(any(record.settings.subject == subject for record in members) for subject in lineup)
     if known and max(parameters) <= ALIKE * min(parameters):

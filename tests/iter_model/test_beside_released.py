@@ -1,5 +1,6 @@
 """Weights in the released format predict what they did, for our code and, where it is on PYTHONPATH, for the released code."""
 
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -23,11 +24,9 @@ def documents():
 def written(tiny_encoder, documents, tmp_path, monkeypatch):
     """An ITER with new weights, which call a good half of all places brackets, and the folder that it was written to."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    import released_iter
-
     system = IterSystem.build(tiny_encoder, data.schema_of("synthetic-w1"), documents, AS_RELEASED, seed=3)
     system.save(tmp_path / "trained")
-    released_iter.write(tmp_path / "trained", tmp_path / "beside")
+    importlib.import_module("released_iter").write(tmp_path / "trained", tmp_path / "beside")
     return system, tmp_path / "beside"
 
 
@@ -54,10 +53,8 @@ def test_the_released_code_predicts_the_same(written, documents):
 @pytest.mark.parametrize("name, value", [("omega", 2), ("bracket_positions", "words"), ("self_links", False)])
 def test_what_the_released_code_would_predict_otherwise_is_refused(name, value, tiny_encoder, documents, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    import released_iter
-
     settings = AS_RELEASED | {name: value}
     IterSystem.build(tiny_encoder, data.schema_of("synthetic-w1"), documents, settings, seed=3).save(tmp_path / "trained")
     with pytest.raises(SettingsError, match=f"train with model.{name}={AS_RELEASED[name]}"):
-        released_iter.write(tmp_path / "trained", tmp_path / "beside")
+        importlib.import_module("released_iter").write(tmp_path / "trained", tmp_path / "beside")
     assert not (tmp_path / "beside").exists()

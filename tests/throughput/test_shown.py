@@ -115,7 +115,9 @@ def test_a_line_up_has_the_reading_that_its_records_show():
         "same-encoder": of_lineup(lineup(iter="minilm", asp="minilm"), (22, 40)),
         "same-parameters": of_lineup(BASE, (226, 229, 218)),
         "as-published": of_lineup(SMALL, (54, 64, 218)),
-        "other-code": of_lineup([Subject(system=name, encoder="minilm") for name in ("iter", "theirs:Iter")], (22, 22)),
+        "other-code": of_lineup(
+            [Subject(system=name, trained=f"beside/{name[:4]}") for name in ("iter", "theirs:Iter")], (22, 22)
+        ),
         "other": of_lineup(lineup(iter="random:bert-base-cased", plmarker="random:roberta-base"), (150, 250)),
     }
     found = by_reading([record for members in of.values() for record in members])

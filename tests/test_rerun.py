@@ -95,7 +95,8 @@ def test_a_fresh_run_is_compared_document_by_document(tiny_encoder, tmp_path):
     profile, results = tmp_path / "tiny.toml", tmp_path / "results"
     profile.write_text(
         f'description = "tiny"\n[[group]]\nencoder = "{tiny_encoder}"\nseeds = [1]\n'
-        'data = { dataset = "synthetic", train = "dev", dev = "none" }\ntraining = { epochs = 1, batch_size = 16, lr_heads = 1e-3 }\n'
+        'data = { dataset = "synthetic", train = "dev", dev = "none" }\n'
+        "training = { epochs = 1, batch_size = 16, lr_heads = 1e-3 }\n"
     )
 
     def said():

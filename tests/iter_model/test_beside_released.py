@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from iter_bench import data, systems
 from iter_bench.errors import SettingsError
 from iter_bench.iter_model.released import is_released
 from iter_bench.iter_model.system import IterSystem
+from iter_bench.throughput.sweep import cells_of, load_sweep
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 AS_RELEASED = {"omega": 1, "bracket_positions": "subtokens", "self_links": True}
@@ -40,6 +42,17 @@ def test_our_code_reads_it_as_a_released_checkpoint_and_predicts_the_same(writte
     expected = contents(system.predict(documents))
     assert sum(len(entities) for _, entities, _ in expected) > 100 < sum(len(relations) for *_, relations in expected)
     assert contents(systems.load_system(folder / "ours").predict(documents, batch_size=3)) == expected
+
+
+def test_the_sweep_measures_what_is_written_there_in_each_cell(written):
+    folder = written[1]
+    cells, left_out = cells_of(load_sweep(str(EXAMPLES / "released.toml")))
+    assert sorted(cell.batch_size for cell in cells) == [1, 8, 64] and not left_out
+    for subject in (subject for cell in cells for subject in cell.subjects):
+        path = folder / Path(subject.trained).name
+        stored = json.loads((path / systems.SYSTEM_FILE).read_text())["system"] if path.name == "released" else "iter"
+        assert path.is_dir() and subject.system == stored
+    assert all(len(cell.subjects) == 2 for cell in cells)
 
 
 def test_the_released_code_predicts_the_same(written, documents):

@@ -27,6 +27,7 @@ NAME = "scierc"
 LOCK = (ROOT / "requirements.lock").read_text()
 
 
+@pytest.mark.slow
 def test_the_committed_results_and_readme_hold():
     checked, problems, absent = verify(ROOT / "results", [ROOT / "README.md", *sorted(ROOT.glob("baselines/*/README.md"))])
     assert problems == []

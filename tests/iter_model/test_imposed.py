@@ -42,7 +42,8 @@ def without_idle_brackets(system, documents):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_what_was_predicted_is_imposed_by_the_same_computation(tiny, name):
     preset, settings = SETTINGS[name]
-    system, documents = tiny(preset, 4 if name == "several_types" else 24, **settings)
+    # few: brackets that weights drawn at random leave open let one document have hundreds of pairs
+    system, documents = tiny(preset, {"flat": 24, "nested": 10, "several_types": 2}[name], **settings)
     documents = without_idle_brackets(system, documents)
     predicted, work = counted(lambda: system.predict(documents, batch_size=5))
     assert sum(len(e.entities) for e in predicted) > 10 and sum(len(e.relations) for e in predicted) > 10

@@ -82,7 +82,7 @@ def test_gold_to_targets_to_gold_up_to_what_is_unreachable(tiny, preset, omega):
 
 
 def test_predictions_do_not_depend_on_batch_or_order(tiny):
-    system, documents = tiny("synthetic", 40)
+    system, documents = tiny("synthetic", 16)
     system.module.double()
     alone = {e.id: e for e in system.predict(documents, batch_size=1)}
     assert sum(len(e.entities) for e in alone.values()) > 40

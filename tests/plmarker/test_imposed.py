@@ -46,8 +46,8 @@ def traced(system, **predict):
 @pytest.mark.parametrize("name", CHOSEN)
 @pytest.mark.parametrize("execution", PATHS)
 def test_what_was_predicted_is_imposed_by_the_same_computation(tiny, execution, name):
-    # what nothing filters is a crowd: four documents hold hundreds of pairs
-    system, documents = tiny(count=4 if name == "kept" else 12, execution=execution, **CHOSEN[name])
+    # what nothing filters is a crowd: two documents hold hundreds of pairs
+    system, documents = tiny(count=2 if name == "kept" else 12, execution=execution, **CHOSEN[name])
     assert isinstance(system, TakesStructure)
     predicted, work = traced(system, documents=documents, batch_size=5)
     assert sum(len(e.entities) for e in predicted) > 20 and sum(len(e.relations) for e in predicted) > 20

@@ -14,7 +14,10 @@ def ffn(scorer, *states):
 
 
 def written(actions, source, config):
-    """The decoder's inputs that these actions make: the start, then every output, each where the last copy stands."""
+    """The decoder's inputs that these actions make: the start, then every output, each where the last copy stands.
+
+    Before the first copy, that is where the text begins.
+    """
     ids, positions, pointer = [config.start], [max(source.offset - 1, 0)], 0
     for action in actions:
         if action == COPY:
@@ -22,7 +25,7 @@ def written(actions, source, config):
             pointer += 1
         else:
             ids.append(config.opening if action == OPEN else config.closing)
-        positions.append(max(source.offset + pointer - 1, 0))
+        positions.append(source.offset + max(pointer - 1, 0))
     return ids, positions
 
 

@@ -22,7 +22,7 @@ class Example:
     Attributes:
         input_ids: [N] for the encoder.
         decoder_ids: [L] what the decoder is given: the start, then all outputs but the last.
-        positions: [L] where in the encoder's input the last copied sub-token stands at each step.
+        positions: [L] where in the encoder's input each output stands.
         labels: [L] the gold actions.
         may_open: [L] whether ``<m>`` competes.
         left: [L] step of the ``<m>`` with which ``</m>`` competes; -1 where it doesn't.
@@ -70,7 +70,7 @@ def example_of(script: Script, source: Source, config: AspConfig) -> Example:
     return Example(
         input_ids=source.input_ids,
         decoder_ids=np.append(config.start, written[:-1]),
-        positions=np.maximum(source.offset + pointer - 1, 0),
+        positions=source.positions(pointer),
         labels=actions,
         may_open=may_open,
         left=left,

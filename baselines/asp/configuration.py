@@ -14,7 +14,9 @@ from iter_bench.errors import UserError
 from iter_bench.settings import Settings
 
 CONFIG_FILE = "asp.json"
-VERSION = 3  # of what the weights mean: with 1 all layers of a warm-started decoder read the encoder's output, with 2 the last
+# of what the weights mean: with 1 all layers of a warm-started decoder read the encoder's output, with 2 the last; with 3 a
+# bracket before the text stood where the start does
+VERSION = 4
 
 
 class AspSettings(Settings):

@@ -209,7 +209,7 @@ class Decoder(nn.Module):
 
         Args:
             embedded: [B, q, width] embeddings of the outputs' sub-tokens.
-            positions: [B, q] where in the encoder's input the last copied sub-token stands; T5 doesn't need it.
+            positions: [B, q] where in the encoder's input each output stands (``Source.positions``); T5 doesn't need it.
             memory: of ``memory``.
             slots: [B, q] which output of its row each is, with ``cache``; none: they are all outputs from the first on.
             cache: earlier outputs; the new ones are added.

@@ -156,7 +156,8 @@ class _Run:
         self._reserve(self.most + self.width)
         # the output that is decided already, then the copies that may follow it
         ids = torch.cat((self.next_id[:, None], self.copied[rows, pointer[:, :-1]]), dim=1)
-        positions = (self.offset[rows] + torch.minimum(pointer, length[:, None]) - 1).clamp_min(0)
+        copied = torch.minimum(pointer, length[:, None]).maximum((slots > 0).long())  # as in Source.positions
+        positions = (self.offset[rows] + copied - 1).clamp_min(0)
         model = self.model
         states = model.write(model.decoder, model.embed(ids), positions, self.memory, slots, self.cache)
 

@@ -31,7 +31,7 @@ def plain_states(model: AspModel, windows: Iterable[tuple[Source, Imposed]]) -> 
         layers = read if decoder.shape.layerwise else (read,) * decoder.shape.layers
         outputs = outputs_of(written.actions, written.pointer, source, model.config)
         given = upload(np.append(model.config.start, outputs[:-1]))
-        positions = upload(np.maximum(source.offset + written.pointer - 1, 0))
+        positions = upload(source.positions(written.pointer))
         found[text] = layers[-1][0]
         wrote = decoder(model.embed(given), positions, decoder.memory(layers, real))
         found[text, tuple(written.actions.tolist())] = wrote[0]

@@ -37,6 +37,15 @@ class Source:
         """[T] the sub-tokens to copy."""
         return self.input_ids[self.offset : self.offset + len(self.word)]
 
+    def positions(self, pointer: np.ndarray) -> np.ndarray:
+        """Where in the encoder's input each output stands, [L], by how many sub-tokens were copied before each step, [L].
+
+        It's where the last copied one stands; before there is one, the start stands before the text and a bracket at its first
+        sub-token: beside the embedding of BERT's first position it couldn't be told from the start.
+        """
+        first = np.arange(len(pointer)) > 0
+        return np.maximum(self.offset + np.maximum(pointer, first) - 1, 0)
+
     def span(self, entity: Entity) -> tuple[int, int] | None:
         """Pointers of the entity's ``<m>`` and ``</m>``; none if its first or last word isn't there."""
         first = np.flatnonzero(self.word == entity.start)

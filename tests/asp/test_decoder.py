@@ -7,7 +7,9 @@ from transformers import BartConfig, BartModel, BertConfig, BertModel, RobertaCo
 from baselines.asp.configuration import AspConfig, AspSettings
 from baselines.asp.decoder import Cache
 from baselines.asp.modeling import AspModel
+from baselines.asp.system import AspSystem
 from baselines.asp.warm_start import decoder_for
+from iter_bench.document import Document, Entity, Schema
 from iter_bench.encoders import load_encoder, load_tokenizer
 from iter_bench.encoders.families import BartEncoderModel
 
@@ -164,6 +166,16 @@ def test_a_warm_started_decoder_begins_as_the_encoder():
     ours, own = (torch.nn.functional.normalize(s - s.mean(0), dim=1) for s in (states, last[0]))
     likeness = ours @ own.T
     assert likeness.diagonal().mean() > 0.9 and (likeness.argmax(1) == positions[0]).all()
+
+
+def test_a_bracket_before_the_text_is_told_from_the_start():
+    """In BERT's first position, whose embedding outweighs all others, both states would be the same."""
+    document = Document("begins", ("Ann", "Corvin", "sings"), (Entity(0, 2, "person"),))
+    system = AspSystem.build("minilm", Schema(("person",)), [document], {}, seed=1)
+    with torch.no_grad():
+        start, bracket, copied, *_ = system.module.states(system.collate(system.examples([document])))[0]
+    for one, other in ((start, bracket), (bracket, copied), (start, copied)):
+        assert torch.cosine_similarity(one, other, 0) < 0.6
 
 
 @pytest.mark.parametrize("layers", [1, 3])

@@ -47,9 +47,9 @@ def test_a_system_of_the_old_decoder_is_refused(tiny, tmp_path):
     system, _ = tiny(encoder="bert")
     system.save(tmp_path)
     stored = json.loads((tmp_path / "asp.json").read_text())
-    assert stored.pop("version") == 3
+    assert stored.pop("version") == 4
     (tmp_path / "asp.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError, match=r"asp\.json: .*version is 1, this iter-bench has 3; train the system anew"):
+    with pytest.raises(UserError, match=r"asp\.json: .*version is 1, this iter-bench has 4; train the system anew"):
         AspSystem.load(tmp_path)
 
 

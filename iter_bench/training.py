@@ -59,7 +59,7 @@ class Task(Protocol):
         ...
 
     def losses(self, batch: Any, whole: Sequence[Any]) -> dict[str, Tensor]:
-        """Parts of the loss; their sum is minimised.
+        """Parts of the loss; their sum is minimised, and the value of each is one over its samples (`as_mean` for a mean).
 
         Args:
             batch: as ``collate`` made it.
@@ -67,6 +67,17 @@ class Task(Protocol):
                 mean is one over these, so that the losses of shares add up to those of the whole.
         """
         ...
+
+
+def as_mean(mean: Tensor, share: float, samples: int) -> Tensor:
+    """A loss of `Task.losses` that is minimised as a mean over a batch, with the sum over its samples as its value.
+
+    Args:
+        mean: over what was computed of the batch.
+        share: how much of the batch that is, from 0 to 1.
+        samples: those of the whole batch.
+    """
+    return share * (mean + (samples - 1) * mean.detach())
 
 
 def seed_everything(seed: int, epoch: int = 0, process: int = 0) -> None:

@@ -209,6 +209,21 @@ def test_learning_curve():
     assert loss.get_yscale() == "log"
 
 
+def test_losses_that_older_records_hold_divided_by_the_batch_size_are_drawn_as_todays():
+    size, whole = {"batch_size": 4}, [6, 3, 2]
+    for version, system, model, factor in (
+        (3, "asp", {}, 1),
+        (2, "asp", {}, 4),
+        (1, "iter", {"loss_reduction": "mean"}, 4),
+        (2, "iter", {}, 1),
+    ):
+        _, loss = plots.learning_curve(
+            [record(1, system=system, training=size, model=model, schema_version=version)]
+        ).figure.axes
+        drawn = next(x for x in loss.lines if x.get_label().endswith(", loss"))
+        assert drawn.get_ydata() == pytest.approx([factor * value for value in whole], abs=1e-4)
+
+
 def test_every_stage_has_a_line_and_the_legend_is_right_for_both_panels():
     plot = plots.learning_curve([record(1), staged("ner", "re", "third")])
     dev, loss = plot.figure.axes

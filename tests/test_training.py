@@ -114,6 +114,22 @@ def test_a_batch_computed_in_parts_trains_as_the_whole(system, tiny_encoder, doc
     assert forward["parts"].count("Embedding") >= 5 * forward["whole"].count("Embedding") > 0
 
 
+@pytest.mark.parametrize("system", ["asp", "iter", "iter mean"])
+def test_the_loss_of_an_epoch_is_a_samples_whatever_is_minimised(system, tiny_encoder, documents, monkeypatch):
+    train = torch.nn.Module.train
+    monkeypatch.setattr(torch.nn.Module, "train", lambda self, mode=True: train(self, False))  # no dropout
+    kind, _, reduction = system.partition(" ")
+    model = {"loss_reduction": reduction} if reduction else {}
+    built = systems.system_class(kind).build(tiny_encoder, SCHEMA, documents, model, seed=5)
+    examples = built.examples(documents[:20])
+    alone = [built.losses(built.collate([example]), [example]) for example in examples]
+    still = TRAINING.model_copy(update={"epochs": 1, "lr_encoder": 1e-12, "lr_heads": 1e-12})
+    (epoch,) = built.fit(documents[:20], [], still, seed=5)  # batches of 16 and of 4
+    assert len(epoch["loss"]) > 1
+    for name, loss in epoch["loss"].items():
+        assert loss == pytest.approx(sum(losses[name].item() for losses in alone) / len(examples), rel=1e-4)
+
+
 def test_a_batch_in_parts_has_as_many_in_each_process():
     shares = [training._shares(range(13), process, 4, 2) for process in range(4)]
     assert [list(map(list, of)) for of in shares] == [[[0, 4], [8, 12]], [[1, 5], [9]], [[2, 6], [10]], [[3, 7], [11]]]

@@ -34,7 +34,7 @@ from iter_bench.encoders.flops import linear_weights
 from iter_bench.observation.parts import part
 from iter_bench.settings import validated
 from iter_bench.tokenization import WindowTokenizer
-from iter_bench.training import OneStage, seed_everything
+from iter_bench.training import OneStage, as_mean, seed_everything
 from iter_bench.windows import Window
 
 T5_PREFIX = "relation extraction:"
@@ -133,8 +133,9 @@ class AspSystem(OneStage):
         return collate(examples, self._pad).to(self.device)
 
     def losses(self, batch: Batch, whole: Sequence[Example]) -> dict[str, Tensor]:
-        """The loss of actions and that of links, means over the samples of ``whole``."""
-        return {name: mean * (len(batch.input_ids) / len(whole)) for name, mean in self.module(batch).items()}
+        """The loss of actions and that of links, minimised as means over the samples of ``whole``."""
+        share = len(batch.input_ids) / len(whole)
+        return {name: as_mean(mean, share, len(whole)) for name, mean in self.module(batch).items()}
 
     @property
     def _pad(self) -> int:

@@ -19,6 +19,7 @@ from iter_bench.document import Document
 from iter_bench.encoders import first_position, max_length
 from iter_bench.observation.parts import part
 from iter_bench.tokenization import WindowTokenizer
+from iter_bench.training import as_mean
 
 CPU_ROWS = 1024
 """States of a forward pass beyond which a CPU gets slower."""
@@ -80,12 +81,11 @@ class Stage:
     def losses(self, batch: Batch, whole: Sequence[Example]) -> dict[str, Tensor]:
         """The cross-entropies of the stage.
 
-        Minimised is their mean over the pairs of ``whole``, as published; the value is that times its examples, since the
-        loop adds up values and reports them a sample.
+        Minimised is their mean over the pairs of ``whole``, as published; the value is that times its examples.
         """
         share = len(batch.classes) / sum(len(example.classes) for example in whole)
         means = self.module.losses(batch, self.config.settings.execution)
-        return {name: share * (mean + (len(whole) - 1) * mean.detach()) for name, mean in means.items()}
+        return {name: as_mean(mean, share, len(whole)) for name, mean in means.items()}
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from iter_bench.iter_model.targets import Slots, Targets, build_targets, slots_o
 from iter_bench.observation.parts import part
 from iter_bench.settings import validated
 from iter_bench.tokenization import WindowTokenizer
-from iter_bench.training import OneStage, seed_everything
+from iter_bench.training import OneStage, as_mean, seed_everything
 from iter_bench.windows import Window
 
 
@@ -143,7 +143,8 @@ class IterSystem(OneStage):
         """The three losses of eq. 9."""
         losses = self.module(*batch)
         if self.config.loss_reduction == "mean":
-            losses = {name: value * (batch[0].windows / len(whole)) for name, value in losses.items()}
+            share = batch[0].windows / len(whole)
+            losses = {name: as_mean(value, share, len(whole)) for name, value in losses.items()}
         return losses
 
     @property

@@ -79,7 +79,8 @@ def learning_curve(records: Sequence[Record]) -> Plot:
                 for criterion, line in (("re_plus", "-"), ("ner", "--")) if left else ():
                     curves = [{e.epoch + 1: 100 * e.dev[criterion] for e in h if criterion in e.dev} for h in histories]
                     _curves(left, curves, f"{of_stage}, {LABELS[criterion]}", linestyle=line, **looks)
-                losses = [{e.epoch + 1: sum(e.loss.values()) for e in history} for history in histories]
+                pairs = zip(group.records, histories, strict=True)
+                losses = [{e.epoch + 1: record.loss(e) for e in history} for record, history in pairs]
                 _curves(right, losses, f"{of_stage}, loss", linestyle="-.", **looks)
         if left:
             left.set(title=title, xlabel="epoch", ylabel="F1 on dev (%)")

@@ -22,7 +22,7 @@ from iter_bench.mistakes import CLASSES, Kind, Mistakes
 from iter_bench.scoring import CONVENTIONS, CRITERIA, Convention, Criterion
 from iter_bench.settings import RunSettings
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def _six_digits(value: float) -> float:
@@ -159,7 +159,7 @@ class Epoch(Part):
     Attributes:
         epoch: from 0.
         stage: the part that was trained, of a system with several; epochs count anew in each.
-        loss: mean loss a sample by part; their sum is the loss.
+        loss: mean loss a sample by part; their sum is the loss. Of records before version 3 see `Record.loss`.
         dev: F1 on dev by criterion, convention ``strict``; empty without dev.
         train_seconds: without dev scoring.
         seconds: with it.
@@ -215,7 +215,7 @@ class AnyRecord(Part, ABC):
 class Record(AnyRecord):
     """One finished run. Fields are explained in ``docs/records.md``."""
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     kind: Literal["run"] = "run"
     version: str = __version__
     settings: RunSettings
@@ -263,6 +263,16 @@ class Record(AnyRecord):
         """What the run ran on."""
         several = f", {self.processes} processes" if self.processes > 1 else ""
         return self.environment.hardware(self.device) + several
+
+    def loss(self, epoch: Epoch) -> float:
+        """Mean training loss a sample of an epoch of its history.
+
+        Before version 3, records of losses that are means over a batch (ASP's, and ITER's with ``loss_reduction = "mean"``)
+        held that divided by the batch size, where an epoch's last batch, which may be smaller, counted like the others.
+        """
+        of_means = self.system == "asp" or self.settings.model.get("loss_reduction") == "mean"
+        factor = self.settings.training.batch_size if of_means and self.schema_version < 3 else 1
+        return factor * sum(epoch.loss.values())
 
     @property
     def file_name(self) -> str:

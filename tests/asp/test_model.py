@@ -45,9 +45,13 @@ def test_loss(tiny, encoder, competing):
             right.setdefault((earlier, later), set()).add(label)
         parts = losses(system.module, source, script.actions.tolist(), script.types.tolist(), right, competing)
         actions, links = actions + parts[0], links + parts[1]
-    assert found["actions"].item() == pytest.approx(actions / len(documents), rel=1e-9)
-    assert found["links"].item() == pytest.approx(links / len(documents), rel=1e-9)
+    assert found["actions"].item() == pytest.approx(actions, rel=1e-9)
+    assert found["links"].item() == pytest.approx(links, rel=1e-9)
     assert links > 0
+    weight = system.module.open_head.outer.bias  # minimised is the mean
+    (gradient,) = torch.autograd.grad(found["actions"], weight)
+    (of_mean,) = torch.autograd.grad(system.module(batch)["actions"], weight)
+    assert torch.equal(gradient, of_mean) and gradient.abs().sum() > 0
 
 
 @pytest.mark.parametrize("device_like, tokens", [(True, 512), (False, 60), pytest.param(False, 512, marks=pytest.mark.slow)])

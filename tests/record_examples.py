@@ -22,7 +22,7 @@ ENVIRONMENT = Environment(
     gpus=[],
     command="iter-bench train",
 )
-START = datetime(2026, 11, 1, 12, tzinfo=UTC)
+START = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
 def tally(tp, fp, fn):

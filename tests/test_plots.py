@@ -1,6 +1,7 @@
 """What the figures show is checked by their data; how they look was checked by eye."""
 
 import re
+from datetime import timedelta
 from itertools import pairwise
 from statistics import mean
 
@@ -19,6 +20,7 @@ from iter_bench.document import Document, Entity, Relation
 from iter_bench.errors import UserError
 from iter_bench.plots.catalogue import FIGURES
 from iter_bench.plots.style import COLUMN_WIDTH, plain_numbers, styled
+from iter_bench.records import superseded
 from iter_bench.tables.captions import provenance
 from iter_bench.tables.catalogue import Sources
 
@@ -310,6 +312,15 @@ def test_what_is_no_system_has_no_systems_colour_or_mark(draw):
     systems = [plots.look(system) for system in ("iter", "asp", "plmarker")]
     assert len(colours) > 2 and not colours & {of.color for of in systems}
     assert not {of.get_marker() for of in lines} & {of.marker for of in systems}
+
+
+def test_captions_tell_of_runs_with_a_defect_that_was_mended_since():
+    (defect,) = superseded.DEFECTS
+    shown = [record(1, system=defect.system), record(2, system=defect.system, started=defect.until)]
+    of_old = [record(seed, system=defect.system, started=defect.until - timedelta(seconds=1)) for seed in (3, 4)]
+    assert "scores are too low" not in provenance([*shown, record(1, started=of_old[0].started)])
+    assert f"1 run of asp is of {defect.told}. " in provenance([*shown, of_old[0]])
+    assert "2 runs of asp are of a decoder" in provenance([*shown, *of_old])
 
 
 @pytest.mark.parametrize("draw", [plots.scores, plots.learning_curve, plots.lambda_curve])

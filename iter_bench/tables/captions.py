@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from functools import cache
 
 from iter_bench import matrix, search
-from iter_bench.records import Record
+from iter_bench.records import Record, superseded
 from iter_bench.tables.runs import data_notes, ranges
 
 
 def provenance(records: Sequence[Record], command: str | None = None) -> str:
     """Where the runs that are shown come from, in some sentences.
 
-    Runs, seeds, folds, epochs of each system, hardware, where data aren't those of the catalogue, and commands.
+    Runs, seeds, folds, epochs of each system, hardware, where data aren't those of the catalogue, what was wrong with some of
+    them, and commands.
 
     Args:
         records: of the runs.
@@ -31,7 +32,12 @@ def provenance(records: Sequence[Record], command: str | None = None) -> str:
         parts.append(f"{'fold' if len(folds) == 1 else 'folds'} {ranges(folds)}")
     commands = f"Command: `{command}`." if command else _commands(records)
     hardware = "; ".join(sorted({record.hardware for record in records}))
-    told = [f"{', '.join(parts)}. {_epochs(records)} Hardware: {hardware}.", *data_notes(records), *_bounded(records)]
+    told = [
+        f"{', '.join(parts)}. {_epochs(records)} Hardware: {hardware}.",
+        *data_notes(records),
+        *_bounded(records),
+        *superseded.notes(records),
+    ]
     return " ".join([*told, commands])
 
 

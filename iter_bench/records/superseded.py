@@ -28,7 +28,7 @@ DEFECTS = (
     Defect(
         "asp",
         datetime(2026, 11, 30, 21, 42, tzinfo=UTC),  # 94bbc5a
-        "a decoder that put a bracket before a text's first word by chance: their scores are too low, and they are to be "
+        "a decoder that put a bracket before a text's first word by chance: their scores may be too low, and they are to be "
         "trained again",
     ),
 )

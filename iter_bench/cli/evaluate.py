@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,11 @@ def evaluate(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Score a trained system on a split, in all conventions."""
+    """Score a trained system on a split, in all conventions.
+
+    As JSON, `data` describes the split as a record does, with the gold in it that is out of the system's reach, and `scores`
+    are keyed as those of `iter-bench score`.
+    """
     from iter_bench import data, scoring, systems
     from iter_bench.cli.notes import lines_of
     from iter_bench.cli.score import show
@@ -47,9 +52,14 @@ def evaluate(
     ):
         if not set(known) <= set(wanted):
             raise DataError(f"{system} predicts {kind} types {list(known)}, {dataset} has {list(wanted)}: they don't fit")
-    for line in lines_of(describe(extractor, loaded)):
+    described = describe(extractor, loaded)
+    for line in lines_of(described):
         print(line, file=sys.stderr)
     extractions = extractor.predict(loaded.documents, batch_size=batch_size)
     if output is not None:
         spert.write_predictions(output, loaded.documents, extractions)
-    show(scoring.score(loaded.documents, extractions, loaded.schema), json=json)
+    scores = scoring.score(loaded.documents, extractions, loaded.schema)
+    if json:
+        typer.echo(dumps({"data": described.model_dump(mode="json"), "scores": scores}, indent=1))
+    else:
+        show(scores)

@@ -24,16 +24,16 @@ def score(
     schema = spert.read_types(types)
     documents, notes = spert.read(gold, schema, skip_bad=None)  # the predictions are of all of them
     scores = scoring.score(documents, spert.read_predictions(pred, schema, documents), schema)
-    show(scores, json=json)
+    if json:
+        typer.echo(dumps(scores, indent=1))
+    else:
+        show(scores)
     for reason, count in notes.items():
         typer.echo(f"{gold}: {count} {reason}", err=True)
 
 
-def show(scores: dict[str, dict[str, Any]], *, json: bool) -> None:
-    """Prints what `iter_bench.scoring.score` gives: JSON for a program, else a table (ratios in percent)."""
-    if json:
-        typer.echo(dumps(scores, indent=1))
-        return
+def show(scores: dict[str, dict[str, Any]]) -> None:
+    """Prints what `iter_bench.scoring.score` gives as a table (ratios in percent)."""
     from rich.table import Table
 
     from iter_bench.terminal import console

@@ -7,6 +7,7 @@ each document by version, seed, split and index, so that a document doesn't depe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from random import Random
 from types import MappingProxyType
 from typing import Annotated
@@ -110,6 +111,7 @@ def load(name: str, split: str) -> Dataset:
     return Dataset(name, split, generate(PRESETS[name], split), SCHEMA)
 
 
+@lru_cache(maxsize=32)  # runs of a matrix, and tests, take the same few again and again, at a third of a second each
 def generate(settings: CorpusSettings, split: str) -> tuple[Document, ...]:
     """The documents of one split; ids are unique over all splits.
 

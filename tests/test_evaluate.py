@@ -10,7 +10,7 @@ from iter_bench.cli import app
 
 
 def _apart(entities):
-    """How many of them can be had with none inside another: by their ends, each that begins after the last one taken."""
+    """How many of them can be had without overlap: by their ends, each that begins after the last one taken."""
     count = end = 0
     for entity in sorted(entities, key=lambda entity: entity.end):
         if entity.start >= end:

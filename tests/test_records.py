@@ -71,6 +71,7 @@ def damaged(change):
     [
         ("{", "is not a JSON file"),
         ("[]", "should hold an object"),
+        ('{"schema_version": 3, "scores": {"f1": 0.5, "f1": 0.9}}', "'f1' stands twice in one object"),
         (damaged(lambda c: c.update(schema_version=4)), "schema_version: is 4; .* reads up to 3: upgrade"),
         (damaged(lambda c: c["scores"]["test"]["strict"]["ner"].update(f1=82.0)), r"scores\.test\.strict\.ner\.f1: .*less"),
         (damaged(lambda c: c["settings"]["training"].update(epoch=3)), r"settings\.training\.epoch: Extra"),

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from iter_bench import __version__
+from iter_bench.data.validation import unique_names
 from iter_bench.errors import UserError
 from iter_bench.files import whole_file
 from iter_bench.records.schema import AnyRecord, Record
@@ -45,7 +46,7 @@ def load(path: Path, kind: type[R] = Record) -> R:
         RecordError: names the file and each field that is wrong, or the newer version that the file is of.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_names)
     except OSError as error:
         raise RecordError(f"{path}: can't be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
